@@ -1,0 +1,89 @@
+//! The actor trait. `#[actor]` writes the implementation; nothing in it cannot be written by hand.
+
+use std::fmt;
+use std::future::Future;
+
+use odeon_core::{Protocol, Refusal, RefusalCode};
+
+use crate::cx::Cx;
+use crate::inbox::Payload;
+use crate::life::Down;
+use crate::{ExitReason, RemoteReply};
+
+/// State that handles one message at a time.
+pub trait Actor: Sized + Send + 'static {
+    /// What the actor understands, stored inline in its mailbox: usually an enum with a variant per method.
+    type Message: Send + 'static;
+
+    /// Handles one message. A panic in here ends the actor, not the process.
+    fn handle(&mut self, message: Self::Message, cx: &mut Cx<Self>) -> impl Future<Output = ()> + Send;
+
+    /// Runs before the first message. It does not travel through the mailbox, however small that is.
+    ///
+    /// # Errors
+    /// A failure ends the actor with [`ExitReason::Failed`] before it has handled anything.
+    fn started(&mut self, cx: &mut Cx<Self>) -> impl Future<Output = Result<(), Failure>> + Send {
+        let _ = cx;
+        async { Ok(()) }
+    }
+
+    /// Hears of the end of something this actor monitors.
+    fn down(&mut self, down: Down, cx: &mut Cx<Self>) -> impl Future<Output = ()> + Send {
+        let _ = (down, cx);
+        async {}
+    }
+
+    /// Runs after the last message, unless the actor panicked or was killed.
+    fn stopped(&mut self, reason: &ExitReason, cx: &mut Cx<Self>) -> impl Future<Output = ()> + Send {
+        let _ = (reason, cx);
+        async {}
+    }
+
+    /// The protocol by which other servers may reach the actor; none means that they cannot.
+    #[must_use]
+    fn protocol() -> Option<&'static Protocol> {
+        None
+    }
+
+    /// Makes a message of what came from another server: `method` is an index into the protocol's methods.
+    ///
+    /// # Errors
+    /// A refusal that names what does not fit.
+    fn decode(method: usize, payload: Payload<'_>, reply: RemoteReply) -> Result<Self::Message, Refusal> {
+        let _ = (method, payload, reply);
+        Err(Refusal::new(
+            RefusalCode::UnknownMark,
+            "this actor cannot be reached from other servers",
+        ))
+    }
+}
+
+/// Why an actor gives up: any error, by `?`.
+pub struct Failure(String);
+
+impl Failure {
+    /// The error and its sources, as one line.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl<E: std::error::Error> From<E> for Failure {
+    fn from(error: E) -> Self {
+        let mut text = error.to_string();
+        let mut source = error.source();
+        while let Some(cause) = source {
+            text.push_str(": ");
+            text.push_str(&cause.to_string());
+            source = cause.source();
+        }
+        Self(text)
+    }
+}

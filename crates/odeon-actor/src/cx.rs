@@ -1,0 +1,86 @@
+//! The context of a handler: who asks, how long, and what the actor can do about itself.
+
+use std::fmt;
+
+use odeon_core::{ExitReason, Instant};
+
+use crate::actor::{Actor, Failure};
+use crate::handle::{Control, Handle, Target};
+use crate::life::{MonitorId, TooManyMonitors};
+use crate::sender::Sender;
+use crate::system::System;
+
+/// What a handler knows and can do beside its state.
+pub struct Cx<A: Actor> {
+    pub(crate) me: Handle<A>,
+    pub(crate) system: System,
+    pub(crate) sender: Sender,
+    pub(crate) expires_at: Option<Instant>,
+    pub(crate) ending: Option<ExitReason>,
+}
+
+impl<A: Actor> Cx<A> {
+    /// A handle to this actor.
+    #[must_use]
+    pub const fn me(&self) -> &Handle<A> {
+        &self.me
+    }
+
+    /// The system the actor lives in.
+    #[must_use]
+    pub const fn system(&self) -> &System {
+        &self.system
+    }
+
+    /// Who sent the message being handled.
+    #[must_use]
+    pub const fn sender(&self) -> &Sender {
+        &self.sender
+    }
+
+    /// When the message being handled stops being worth anything. Asks made while handling it end by then.
+    #[must_use]
+    pub const fn expires_at(&self) -> Option<Instant> {
+        self.expires_at
+    }
+
+    /// Starts another actor in the same system.
+    pub fn spawn<B: Actor>(&self, actor: B) -> Handle<B> {
+        self.system.spawn(actor)
+    }
+
+    /// Has [`Actor::down`] called once when `other` ends; at once if it has.
+    ///
+    /// # Errors
+    /// When `other` has too many monitors.
+    pub fn monitor<B: Actor>(&self, other: &Handle<B>) -> Result<MonitorId, TooManyMonitors> {
+        let Target::Here(local) = &self.me.0 else {
+            unreachable!("a running actor is local to its system");
+        };
+        let mailbox = local.mailbox.clone();
+        other.monitor(Box::new(move |down| {
+            // The watcher may have ended first.
+            let _ = mailbox.control(Control::Down(down));
+        }))
+    }
+
+    /// Ends the actor after this handler.
+    pub fn stop(&mut self) {
+        self.ending.get_or_insert(ExitReason::Normal);
+    }
+
+    /// Ends the actor after this handler, as failed.
+    pub fn fail(&mut self, failure: impl Into<Failure>) {
+        self.ending
+            .get_or_insert_with(|| ExitReason::Failed(failure.into().message().to_owned()));
+    }
+}
+
+impl<A: Actor> fmt::Debug for Cx<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cx")
+            .field("me", &self.me)
+            .field("sender", &self.sender)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,111 @@
+//! What can go wrong with a call.
+
+use std::time::Duration;
+
+use odeon_core::{ActorName, CodecError, ExitReason, Refusal};
+
+/// Why an ask has no answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AskError {
+    /// The deadline passed. Whether the request was run is unknown.
+    #[error("no answer within {}", pretty(.after))]
+    Timeout {
+        /// How long the asker waited.
+        after: Duration,
+    },
+    /// The actor is dead, or died before it answered.
+    #[error("the actor is dead: it {0}")]
+    Dead(ExitReason),
+    /// The actor lives and dropped the request without an answer.
+    #[error("the actor dropped the request without an answer")]
+    NoReply,
+    /// The receiver, or the way to it, refused the request; it was not run.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// There is no way to the server.
+    #[error("server {server} cannot be reached: {why}")]
+    Unreachable {
+        /// The server.
+        server: String,
+        /// What was tried and how it ended.
+        why: String,
+    },
+}
+
+impl From<CodecError> for AskError {
+    fn from(error: CodecError) -> Self {
+        Self::Refused(Refusal::new(
+            odeon_core::RefusalCode::BadPayload,
+            error.to_string(),
+        ))
+    }
+}
+
+impl From<TellError> for AskError {
+    fn from(error: TellError) -> Self {
+        match error {
+            TellError::Dead(reason) => Self::Dead(reason),
+            TellError::Refused(refusal) => Self::Refused(refusal),
+            TellError::Unreachable { server, why } => Self::Unreachable { server, why },
+        }
+    }
+}
+
+/// Why a message was not taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TellError {
+    /// The actor is dead.
+    #[error("the actor is dead: it {0}")]
+    Dead(ExitReason),
+    /// The message was refused.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// There is no way to the server.
+    #[error("server {server} cannot be reached: {why}")]
+    Unreachable {
+        /// The server.
+        server: String,
+        /// What was tried and how it ended.
+        why: String,
+    },
+}
+
+impl From<CodecError> for TellError {
+    fn from(error: CodecError) -> Self {
+        Self::Refused(Refusal::new(
+            odeon_core::RefusalCode::BadPayload,
+            error.to_string(),
+        ))
+    }
+}
+
+/// Why a message could not be taken at once. The request comes back.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TryTellError<Q> {
+    /// The mailbox is full.
+    #[error("the mailbox is full")]
+    Full(Q),
+    /// The actor is dead.
+    #[error("the actor is dead: it {1}")]
+    Dead(Q, ExitReason),
+    /// The actor is on another server, where taking a message takes time: use `tell`.
+    #[error("the actor is on another server: use `tell`, which can wait")]
+    Remote(Q),
+}
+
+/// The name belongs to another actor already.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("an actor named `{0}` is registered already")]
+pub struct NameTaken(pub ActorName);
+
+/// `5s`, `250ms`: what people write.
+fn pretty(duration: &Duration) -> String {
+    if duration.as_millis().is_multiple_of(1000) {
+        format!("{} s", duration.as_secs())
+    } else {
+        format!("{} ms", duration.as_millis())
+    }
+}

@@ -1,0 +1,269 @@
+//! Actors with their type erased: what a server needs to route messages by name and number.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+
+use odeon_core::seam::BoxFuture;
+use odeon_core::{Encoding, ExitReason, Instant, Protocol, Refusal, RefusalCode, decode};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::actor::Actor;
+use crate::error::AskError;
+use crate::handle::Local;
+use crate::life::{Down, Life, MonitorId, TooManyMonitors};
+use crate::reply::Reply;
+use crate::sender::Sender;
+
+/// An encoded payload, not yet trusted.
+#[derive(Debug, Clone, Copy)]
+pub struct Payload<'a> {
+    /// How it is encoded.
+    pub encoding: Encoding,
+    /// The bytes.
+    pub bytes: &'a [u8],
+}
+
+impl Payload<'_> {
+    /// The value.
+    ///
+    /// # Errors
+    /// [`RefusalCode::BadPayload`], saying what does not fit.
+    pub fn decode<T: DeserializeOwned>(self) -> Result<T, Refusal> {
+        decode(self.encoding, self.bytes).map_err(|e| Refusal::new(RefusalCode::BadPayload, e.to_string()))
+    }
+}
+
+/// Where answers for another server go; the server's link implements it.
+pub trait ReplySink: Send + Sync + 'static {
+    /// The answer to `ask`, given at most once: the encoded reply, or why there is none.
+    fn answer(&self, ask: u64, answer: Result<Vec<u8>, AskError>);
+
+    /// Whether `ask` still waits.
+    fn is_wanted(&self, ask: u64) -> bool;
+}
+
+/// The reply port of a message from another server, before its type is known.
+pub struct RemoteReply(Option<RemoteAsk>);
+
+struct RemoteAsk {
+    sink: Arc<dyn ReplySink>,
+    ask: u64,
+    encoding: Encoding,
+    target: Arc<Life>,
+}
+
+impl RemoteReply {
+    /// The port, its type known.
+    #[must_use]
+    pub fn typed<R: Serialize>(self) -> Reply<R> {
+        match self.0 {
+            Some(RemoteAsk {
+                sink,
+                ask,
+                encoding,
+                target,
+            }) => Reply::there(sink, ask, encoding, target),
+            None => Reply::nobody(),
+        }
+    }
+}
+
+impl fmt::Debug for RemoteReply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RemoteReply")
+            .field("ask", &self.0.as_ref().map(|ask| ask.ask))
+            .finish()
+    }
+}
+
+/// One message from another server.
+pub struct Delivery<'a> {
+    /// The method: a full mark or a bare name.
+    pub mark: &'a str,
+    /// The arguments.
+    pub payload: Payload<'a>,
+    /// Who sent it, as the link proved it.
+    pub sender: Sender,
+    /// When it stops being worth anything.
+    pub expires_at: Option<Instant>,
+    /// Where the answer goes, if one is wanted, and its number there.
+    pub reply: Option<(Arc<dyn ReplySink>, u64)>,
+}
+
+impl fmt::Debug for Delivery<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Delivery")
+            .field("mark", &self.mark)
+            .field("sender", &self.sender)
+            .finish_non_exhaustive()
+    }
+}
+
+/// An actor of this process, its type erased.
+pub trait Inbox: fmt::Debug + Send + Sync + 'static {
+    /// Its number in its system.
+    fn number(&self) -> u64;
+    /// Its Rust type, for people.
+    fn kind(&self) -> &'static str;
+    /// How many messages wait in its mailbox.
+    fn depth(&self) -> usize;
+    /// By what other servers may reach it.
+    fn protocol(&self) -> Option<&'static Protocol>;
+    /// Checks, decodes and puts one message into the mailbox, without waiting.
+    ///
+    /// # Errors
+    /// A refusal: no such message, not authorised, a payload that does not fit, a full mailbox. A dead
+    /// actor is no refusal: the reply port says so.
+    fn deliver(&self, delivery: Delivery<'_>) -> Result<(), Refusal>;
+    /// Ready when the actor has answered a ping through its control lane.
+    fn ping(&self) -> BoxFuture<'static, Result<(), AskError>>;
+    /// Asks the actor to stop.
+    fn stop(&self);
+    /// Ends the actor where it stands.
+    fn kill(&self);
+    /// Calls `notify` once when the actor has ended.
+    ///
+    /// # Errors
+    /// When the actor has too many monitors.
+    fn monitor(&self, notify: Box<dyn FnOnce(Down) + Send>) -> Result<MonitorId, TooManyMonitors>;
+    /// Forgets a monitor.
+    fn demonitor(&self, monitor: MonitorId);
+    /// Why it ended, if it has.
+    fn exit_reason(&self) -> Option<ExitReason>;
+}
+
+impl<A: Actor> Inbox for Local<A> {
+    fn number(&self) -> u64 {
+        self.life.number
+    }
+
+    fn kind(&self) -> &'static str {
+        self.life.kind
+    }
+
+    fn depth(&self) -> usize {
+        self.mailbox.len()
+    }
+
+    fn protocol(&self) -> Option<&'static Protocol> {
+        A::protocol()
+    }
+
+    fn deliver(&self, delivery: Delivery<'_>) -> Result<(), Refusal> {
+        let Delivery {
+            mark,
+            payload,
+            sender,
+            expires_at,
+            reply,
+        } = delivery;
+        let protocol = A::protocol().ok_or_else(|| {
+            Refusal::new(
+                RefusalCode::UnknownMark,
+                "this actor cannot be reached from other servers",
+            )
+        })?;
+        let method = protocol.method(mark)?;
+        if let Some(needs) = method.needs
+            && !sender.can(needs)
+        {
+            let who = sender.server().map_or_else(String::new, ToString::to_string);
+            let detail = format!(
+                "{} needs the capability `{needs}`, which {who} does not hold here",
+                method.mark
+            );
+            return Err(Refusal::new(RefusalCode::NotAuthorised, detail));
+        }
+        let index = protocol
+            .methods
+            .iter()
+            .position(|other| std::ptr::eq(other, method))
+            .unwrap_or_default();
+        let reply = RemoteReply(reply.map(|(sink, ask)| {
+            let target = Arc::clone(&self.life);
+            RemoteAsk {
+                sink,
+                ask,
+                encoding: payload.encoding,
+                target,
+            }
+        }));
+        if payload.encoding == Encoding::Json {
+            refuse_unknown_fields(method, payload.bytes)?;
+        }
+        let message = A::decode(index, payload, reply).map_err(|refusal| at(method.mark, refusal))?;
+        self.accept(message, sender, expires_at)
+    }
+
+    fn ping(&self) -> BoxFuture<'static, Result<(), AskError>> {
+        Box::pin(self.pinged())
+    }
+
+    fn stop(&self) {
+        self.control_stop();
+    }
+
+    fn kill(&self) {
+        self.life.kill();
+    }
+
+    fn monitor(&self, notify: Box<dyn FnOnce(Down) + Send>) -> Result<MonitorId, TooManyMonitors> {
+        self.life.monitor(notify)
+    }
+
+    fn demonitor(&self, monitor: MonitorId) {
+        self.life.demonitor(monitor);
+    }
+
+    fn exit_reason(&self) -> Option<ExitReason> {
+        self.life.reason()
+    }
+}
+
+fn at(mark: &str, refusal: Refusal) -> Refusal {
+    Refusal {
+        code: refusal.code,
+        detail: format!("{mark}: {}", refusal.detail),
+    }
+}
+
+/// JSON comes from people, who mistype; CBOR comes from servers, which may be newer than this one.
+fn refuse_unknown_fields(method: &odeon_core::Method, bytes: &[u8]) -> Result<(), Refusal> {
+    let Ok(serde_json::Value::Object(given)) = serde_json::from_slice(bytes) else {
+        return Ok(());
+    };
+    let schema = (method.arguments)().to_value();
+    let known: Vec<&str> = schema["properties"]
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(k, _)| k.as_str())
+        .collect();
+    let Some(unknown) = given.keys().find(|key| !known.contains(&key.as_str())) else {
+        return Ok(());
+    };
+    let hint = match odeon_core::suggest(unknown, known.iter().copied()) {
+        Some(near) => near.to_string(),
+        None if known.is_empty() => "it takes no arguments".to_owned(),
+        None => format!("it takes {}", known.join(", ")),
+    };
+    let detail = format!("{}: unknown argument `{unknown}`; {hint}", method.mark);
+    Err(Refusal::new(RefusalCode::BadPayload, detail))
+}
+
+impl<A: Actor> Local<A> {
+    fn pinged(&self) -> impl Future<Output = Result<(), AskError>> + Send + 'static {
+        let waiting = self.control_ping();
+        let life = Arc::clone(&self.life);
+        async move {
+            match waiting {
+                Some(reply) => reply
+                    .await
+                    .map_err(|_| AskError::Dead(life.reason().unwrap_or(ExitReason::Normal))),
+                None => Err(AskError::Dead(life.reason().unwrap_or(ExitReason::Normal))),
+            }
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! An actor's life as others see it: whether it lives, why it ended, who wants to be told.
+//!
+//! One block per actor, shared by its handles; it outlives the actor. The exit reason is set once, before
+//! anything of the actor is dropped, so that whoever sees a reply port fall can ask for the reason.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+
+use odeon_core::{ActorId, ExitReason, ServerId};
+
+/// Most monitors on one actor: at this number a program watches in a loop without ever letting go.
+pub(crate) const MONITORS_MAX: usize = 65_536;
+
+/// Names one monitor, so that its notice can be told from others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MonitorId(u64);
+
+impl MonitorId {
+    /// An id that no other monitor of this process has.
+    #[must_use]
+    pub fn fresh() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+/// The notice that a monitored actor ended, given once per monitor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Down {
+    /// Which monitor this answers.
+    pub monitor: MonitorId,
+    /// The actor's server, if not this one.
+    pub server: Option<ServerId>,
+    /// The actor.
+    pub actor: ActorId,
+    /// Why it ended.
+    pub reason: ExitReason,
+}
+
+/// The actor has as many monitors as it may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the actor has {MONITORS_MAX} monitors already")]
+pub struct TooManyMonitors;
+
+type Notify = Box<dyn FnOnce(Down) + Send>;
+
+/// The shared block of one actor.
+pub(crate) struct Life {
+    pub(crate) number: u64,
+    /// The actor's Rust type, for people.
+    pub(crate) kind: &'static str,
+    killed: AtomicBool,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Set when the end begins.
+    reason: Option<ExitReason>,
+    /// The end is complete: monitors have been told.
+    over: bool,
+    monitors: Vec<(MonitorId, Notify)>,
+    /// Wakes the runner when the actor is killed.
+    runner: Option<Waker>,
+}
+
+impl Life {
+    pub(crate) fn new(number: u64, kind: &'static str) -> Self {
+        Self {
+            number,
+            kind,
+            killed: AtomicBool::new(false),
+            state: Mutex::default(),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Why the actor ended or is ending; `None` while it lives.
+    pub(crate) fn reason(&self) -> Option<ExitReason> {
+        self.state().reason.clone()
+    }
+
+    /// Calls `notify` once when the actor has ended: at once if it has.
+    pub(crate) fn monitor(&self, notify: Notify) -> Result<MonitorId, TooManyMonitors> {
+        let monitor = MonitorId::fresh();
+        self.monitor_as(monitor, notify)?;
+        Ok(monitor)
+    }
+
+    fn monitor_as(&self, monitor: MonitorId, notify: Notify) -> Result<(), TooManyMonitors> {
+        let mut state = self.state();
+        if state.over {
+            let down = self.down(monitor, state.reason.clone());
+            drop(state);
+            notify(down);
+        } else if state.monitors.len() >= MONITORS_MAX {
+            return Err(TooManyMonitors);
+        } else {
+            state.monitors.push((monitor, notify));
+        }
+        Ok(())
+    }
+
+    /// Forgets a monitor; a notice already given stays given.
+    pub(crate) fn demonitor(&self, monitor: MonitorId) {
+        let mut state = self.state();
+        let index = state.monitors.iter().position(|(id, _)| *id == monitor);
+        // Dropped outside the lock: what a closure holds is not ours to know.
+        let forgotten = index.map(|index| state.monitors.swap_remove(index));
+        drop(state);
+        drop(forgotten);
+    }
+
+    fn down(&self, monitor: MonitorId, reason: Option<ExitReason>) -> Down {
+        let reason = reason.unwrap_or(ExitReason::Normal);
+        Down {
+            monitor,
+            server: None,
+            actor: ActorId::Number(self.number),
+            reason,
+        }
+    }
+
+    /// The end begins. The first reason stays.
+    pub(crate) fn begin_end(&self, reason: ExitReason) -> ExitReason {
+        self.state().reason.get_or_insert(reason).clone()
+    }
+
+    /// The end is complete: tells every monitor, once.
+    pub(crate) fn complete_end(&self) {
+        let mut state = self.state();
+        state.over = true;
+        state.runner = None;
+        let reason = state.reason.clone();
+        let monitors = std::mem::take(&mut state.monitors);
+        drop(state);
+        for (monitor, notify) in monitors {
+            notify(self.down(monitor, reason.clone()));
+        }
+    }
+
+    /// Asks the runner to drop the actor where it stands.
+    pub(crate) fn kill(&self) {
+        self.killed.store(true, Ordering::Release);
+        let runner = self.state().runner.take();
+        if let Some(runner) = runner {
+            runner.wake();
+        }
+    }
+
+    /// Whether the actor is to be dropped; the runner asks before each poll, having left its waker.
+    pub(crate) fn is_killed(&self, waker: &Waker) -> bool {
+        {
+            let mut state = self.state();
+            if !state.runner.as_ref().is_some_and(|known| known.will_wake(waker)) {
+                state.runner = Some(waker.clone());
+            }
+        }
+        self.killed.load(Ordering::Acquire)
+    }
+}
+
+impl fmt::Debug for Life {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Life")
+            .field("number", &self.number)
+            .field("kind", &self.kind)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,350 @@
+//! A system: the actors of one process or simulated server, their names, and what became undeliverable.
+
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use odeon_core::seam::{Clock, Spawn, TaskKind};
+use odeon_core::{ActorName, ExitReason};
+use odeon_mailbox::{CAPACITY_DEFAULT, mailbox};
+
+use crate::actor::Actor;
+use crate::cx::Cx;
+use crate::error::NameTaken;
+use crate::handle::{Envelope, Handle, Local, Target, until};
+use crate::inbox::Inbox;
+use crate::life::Life;
+use crate::run::run;
+use crate::runtime::{TokioClock, TokioSpawn};
+use crate::sender::Sender;
+
+/// The actors of one process. Cheap to clone: all clones are one system.
+#[derive(Clone)]
+pub struct System(Arc<Shared>);
+
+struct Shared {
+    clock: Arc<dyn Clock>,
+    spawn: Arc<dyn Spawn>,
+    next: AtomicU64,
+    actors: Mutex<Actors>,
+    dead_letters: AtomicU64,
+    on_dead_letter: Mutex<Option<DeadLetterHook>>,
+}
+
+type DeadLetterHook = Arc<dyn Fn(&DeadLetter) + Send + Sync>;
+
+#[derive(Default)]
+struct Actors {
+    by_number: BTreeMap<u64, Arc<dyn Inbox>>,
+    by_name: BTreeMap<ActorName, Named>,
+}
+
+struct Named {
+    number: u64,
+    inbox: Arc<dyn Inbox>,
+    typed: Arc<dyn Any + Send + Sync>,
+}
+
+/// A registered actor, for lists.
+#[derive(Debug, Clone)]
+pub struct RegisteredActor {
+    /// Its name.
+    pub name: ActorName,
+    /// The actor.
+    pub inbox: Arc<dyn Inbox>,
+}
+
+/// How an actor is spawned.
+#[derive(Debug, Clone)]
+pub struct SpawnOptions {
+    /// Most messages waiting in its mailbox; 1,024 by default, at least 1.
+    pub capacity: usize,
+    /// Registered before the actor starts, so that nobody can find it half made.
+    pub name: Option<ActorName>,
+}
+
+impl Default for SpawnOptions {
+    fn default() -> Self {
+        Self {
+            capacity: CAPACITY_DEFAULT,
+            name: None,
+        }
+    }
+}
+
+impl SpawnOptions {
+    /// With this name.
+    #[must_use]
+    pub fn named(name: ActorName) -> Self {
+        Self {
+            name: Some(name),
+            ..Self::default()
+        }
+    }
+
+    /// With this many messages waiting at most.
+    #[must_use]
+    pub const fn capacity(mut self, capacity: usize) -> Self {
+        self.capacity = capacity;
+        self
+    }
+}
+
+/// A message that reached nobody.
+#[derive(Debug, Clone)]
+pub struct DeadLetter {
+    /// The actor it was for.
+    pub actor: u64,
+    /// That actor's Rust type.
+    pub kind: &'static str,
+    /// Who sent it.
+    pub sender: Sender,
+    /// Why the actor had ended.
+    pub reason: ExitReason,
+}
+
+impl DeadLetter {
+    pub(crate) fn of<A: Actor>(life: &Life, envelope: Envelope<A::Message>, reason: &ExitReason) -> Self {
+        Self {
+            actor: life.number,
+            kind: life.kind,
+            sender: envelope.sender,
+            reason: reason.clone(),
+        }
+    }
+}
+
+impl System {
+    /// A system in the current tokio runtime.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::with(Arc::new(TokioClock::new()), Arc::new(TokioSpawn::current()))
+    }
+
+    /// A system over other seams.
+    #[must_use]
+    pub fn with(clock: Arc<dyn Clock>, spawn: Arc<dyn Spawn>) -> Self {
+        Self(Arc::new(Shared {
+            clock,
+            spawn,
+            // 0 is the server itself.
+            next: AtomicU64::new(1),
+            actors: Mutex::default(),
+            dead_letters: AtomicU64::new(0),
+            on_dead_letter: Mutex::default(),
+        }))
+    }
+
+    /// Starts an actor.
+    pub fn spawn<A: Actor>(&self, actor: A) -> Handle<A> {
+        match self.spawn_with(SpawnOptions::default(), actor) {
+            Ok(handle) => handle,
+            Err(_) => unreachable!("an actor without a name cannot take one"),
+        }
+    }
+
+    /// Starts an actor with options.
+    ///
+    /// # Errors
+    /// When the name belongs to another actor; the new one is then dropped unstarted.
+    pub fn spawn_with<A: Actor>(&self, options: SpawnOptions, actor: A) -> Result<Handle<A>, NameTaken> {
+        let number = self.0.next.fetch_add(1, Ordering::Relaxed);
+        let (sender, inbox) = mailbox(options.capacity);
+        let life = Arc::new(Life::new(number, std::any::type_name::<A>()));
+        let local = Arc::new(Local {
+            mailbox: sender,
+            life: Arc::clone(&life),
+            system: self.clone(),
+        });
+        {
+            let mut actors = self.actors();
+            if let Some(name) = options.name {
+                actors.claim(name, &local)?;
+            }
+            actors
+                .by_number
+                .insert(number, Arc::clone(&local) as Arc<dyn Inbox>);
+        }
+        let me = Handle::here(local);
+        let cx = Cx {
+            me: me.clone(),
+            system: self.clone(),
+            sender: Sender::Outside,
+            expires_at: None,
+            ending: None,
+        };
+        let future = Box::pin(run(actor, inbox, cx, Arc::clone(&life)));
+        self.0.spawn.spawn(TaskKind::Actor, life.kind, future);
+        Ok(me)
+    }
+
+    /// Gives a running actor a name; an actor may have several. Names are free again when it ends.
+    ///
+    /// # Errors
+    /// When the name belongs to another actor.
+    pub fn register<A: Actor>(&self, name: ActorName, handle: &Handle<A>) -> Result<(), NameTaken> {
+        let Target::Here(local) = &handle.0 else {
+            return Err(NameTaken(name));
+        };
+        let mut actors = self.actors();
+        actors.claim(name.clone(), local)?;
+        // It may have ended before the name was there to be freed.
+        if local.life.reason().is_some() {
+            actors.by_name.remove(&name);
+        }
+        Ok(())
+    }
+
+    /// The actor of that name, if it is of type `A`.
+    #[must_use]
+    pub fn lookup<A: Actor>(&self, name: &ActorName) -> Option<Handle<A>> {
+        let typed = Arc::clone(&self.actors().by_name.get(name)?.typed);
+        typed.downcast::<Local<A>>().ok().map(Handle::here)
+    }
+
+    /// The actor of that name, whatever its type.
+    #[must_use]
+    pub fn inbox(&self, name: &ActorName) -> Option<Arc<dyn Inbox>> {
+        self.actors()
+            .by_name
+            .get(name)
+            .map(|named| Arc::clone(&named.inbox))
+    }
+
+    /// The actor of that number, whatever its type.
+    #[must_use]
+    pub fn inbox_by_number(&self, number: u64) -> Option<Arc<dyn Inbox>> {
+        self.actors().by_number.get(&number).cloned()
+    }
+
+    /// Every registered actor, by name.
+    #[must_use]
+    pub fn registered(&self) -> Vec<RegisteredActor> {
+        let actors = self.actors();
+        let entry = |(name, named): (&ActorName, &Named)| RegisteredActor {
+            name: name.clone(),
+            inbox: Arc::clone(&named.inbox),
+        };
+        actors.by_name.iter().map(entry).collect()
+    }
+
+    /// How many actors live.
+    #[must_use]
+    pub fn live(&self) -> usize {
+        self.actors().by_number.len()
+    }
+
+    /// How many messages reached nobody so far.
+    #[must_use]
+    pub fn dead_letters(&self) -> u64 {
+        self.0.dead_letters.load(Ordering::Relaxed)
+    }
+
+    /// Has `hook` called for each message that reaches nobody, where the dead actor ran. One hook per system.
+    pub fn on_dead_letter(&self, hook: impl Fn(&DeadLetter) + Send + Sync + 'static) {
+        *self
+            .0
+            .on_dead_letter
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(hook));
+    }
+
+    /// Stops every actor, newest first; those still there after `grace` are killed.
+    ///
+    /// # Cancel safety
+    /// Dropped, the stops already asked for stay asked for.
+    pub async fn shutdown(&self, grace: Duration) {
+        let actors: Vec<_> = self.actors().by_number.values().rev().cloned().collect();
+        let at = self.clock().now() + grace;
+        for actor in actors {
+            actor.stop();
+            let (port, ended) = odeon_mailbox::reply_cell::<(), ()>();
+            let watched = actor.monitor(Box::new(move |_| {
+                let _ = port.send(());
+            }));
+            if watched.is_ok() && until(&*self.0.clock, at, ended).await.is_none() {
+                actor.kill();
+            }
+        }
+    }
+
+    /// The clock.
+    #[must_use]
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.0.clock
+    }
+
+    /// The tasks.
+    #[must_use]
+    pub fn tasks(&self) -> &Arc<dyn Spawn> {
+        &self.0.spawn
+    }
+
+    fn actors(&self) -> std::sync::MutexGuard<'_, Actors> {
+        self.0.actors.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes an ended actor out of the tables; its names are free.
+    pub(crate) fn forget(&self, number: u64) {
+        let mut actors = self.actors();
+        let forgotten = actors.by_number.remove(&number);
+        actors.by_name.retain(|_, named| named.number != number);
+        drop(actors);
+        drop(forgotten);
+    }
+
+    pub(crate) fn dead_letter(&self, letter: DeadLetter) {
+        self.0.dead_letters.fetch_add(1, Ordering::Relaxed);
+        tracing::debug!(actor = letter.actor, kind = letter.kind, reason = %letter.reason, "dead letter");
+        let hook = self
+            .0
+            .on_dead_letter
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        if let Some(hook) = hook {
+            hook(&letter);
+        }
+    }
+}
+
+impl Actors {
+    fn claim<A: Actor>(&mut self, name: ActorName, local: &Arc<Local<A>>) -> Result<(), NameTaken> {
+        if self.by_name.contains_key(&name) {
+            return Err(NameTaken(name));
+        }
+        let (inbox, typed) = (
+            Arc::clone(local) as Arc<dyn Inbox>,
+            Arc::clone(local) as Arc<dyn Any + Send + Sync>,
+        );
+        self.by_name.insert(
+            name,
+            Named {
+                number: local.life.number,
+                inbox,
+                typed,
+            },
+        );
+        Ok(())
+    }
+}
+
+impl Default for System {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for System {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("System")
+            .field("live", &self.live())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,204 @@
+//! What is measured: the workloads, their sizes, and the runtimes they run on.
+
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+
+/// Messages a bounded mailbox holds, for every peer that has bounded mailboxes.
+pub(crate) const MAILBOX_MAX: usize = 1_024;
+
+/// Members of the ring.
+pub(crate) const RING_MEMBERS: usize = 1_000;
+
+/// Producers of the fan-in.
+pub(crate) const FAN_IN_PRODUCERS: usize = 8;
+
+/// One question put to every peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, ValueEnum)]
+pub(crate) enum Workload {
+    /// One caller asks one actor.
+    Ask,
+    /// One producer sends 16-byte messages to one actor.
+    Tell,
+    /// Eight producers send 16-byte messages to one actor.
+    FanIn,
+    /// A token goes round 1,000 actors.
+    Ring,
+    /// Actors are spawned, answer one message each, and idle.
+    Spawn,
+}
+
+impl Workload {
+    /// The name, as in `--only` and in the JSON.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Ask => "ask",
+            Self::Tell => "tell",
+            Self::FanIn => "fan-in",
+            Self::Ring => "ring",
+            Self::Spawn => "spawn",
+        }
+    }
+
+    /// How many asks, messages, hops or actors one repetition takes.
+    pub(crate) fn count(self, scale: Scale) -> usize {
+        match (self, scale) {
+            (Self::Ask, Scale::Full) => 200_000,
+            (Self::Ask, Scale::Quick) => 10_000,
+            (Self::Tell | Self::FanIn, Scale::Full) => 5_000_000,
+            (Self::Tell | Self::FanIn, Scale::Quick) => 250_000,
+            (Self::Ring, Scale::Full) => 2_000_000,
+            (Self::Ring, Scale::Quick) => 100_000,
+            (Self::Spawn, Scale::Full) => 1_000_000,
+            // Not a twentieth: below this the allocator's own pages blur the bytes per actor.
+            (Self::Spawn, Scale::Quick) => 100_000,
+        }
+    }
+}
+
+/// How much work one repetition is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scale {
+    /// The sizes that are published.
+    Full,
+    /// A twentieth: shows that all works, not how fast.
+    Quick,
+}
+
+/// The threads a peer may run on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, ValueEnum)]
+pub(crate) enum Runtime {
+    /// A current-thread runtime.
+    #[value(name = "1t")]
+    OneThread,
+    /// A multi-thread runtime with two workers.
+    #[value(name = "2w")]
+    TwoWorkers,
+}
+
+impl Runtime {
+    /// The name shown to people and written into the JSON.
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            Self::OneThread => "1 thread",
+            Self::TwoWorkers => "2 workers",
+        }
+    }
+
+    /// The name on the command line.
+    pub(crate) fn flag(self) -> &'static str {
+        match self {
+            Self::OneThread => "1t",
+            Self::TwoWorkers => "2w",
+        }
+    }
+}
+
+/// The 16 bytes that `tell` and `fan-in` carry.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Note {
+    /// Who sent it.
+    pub(crate) producer: u64,
+    /// Which of the producer's messages it is.
+    pub(crate) sequence: u64,
+}
+
+impl Note {
+    /// What the actor adds up: one per message, read from both fields so that neither is optimised away.
+    pub(crate) fn weight(self) -> u64 {
+        1 + u64::from(self.producer == u64::MAX && self.sequence == u64::MAX)
+    }
+}
+
+/// One measurement to take: a workload of a size on a runtime.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Job {
+    /// The workload.
+    pub(crate) workload: Workload,
+    /// The runtime.
+    pub(crate) runtime: Runtime,
+    /// Asks, messages, hops or actors.
+    pub(crate) count: usize,
+}
+
+/// What one repetition of one job gave.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Sample {
+    /// From the first operation to the last acknowledgement, in nanoseconds.
+    pub(crate) elapsed_ns: f64,
+    /// Asks, messages, hops or actors in that time.
+    pub(crate) count: usize,
+    /// Nanoseconds per operation, one entry per batch; empty where only the end is acknowledged.
+    pub(crate) batches_ns: Vec<f64>,
+    /// Resident bytes added while the actors were spawned; `spawn` only.
+    pub(crate) resident_bytes: Option<u64>,
+}
+
+impl Sample {
+    /// Nanoseconds per operation.
+    pub(crate) fn each_ns(&self) -> f64 {
+        self.elapsed_ns / self.count as f64
+    }
+
+    /// Operations per second.
+    pub(crate) fn per_second(&self) -> f64 {
+        self.count as f64 * 1e9 / self.elapsed_ns
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_what_the_command_line_takes() {
+        for workload in Workload::value_variants() {
+            let value = workload.to_possible_value().expect("no variant is skipped");
+            assert_eq!(value.get_name(), workload.name());
+        }
+        for runtime in Runtime::value_variants() {
+            let value = runtime.to_possible_value().expect("no variant is skipped");
+            assert_eq!(value.get_name(), runtime.flag());
+        }
+    }
+
+    #[test]
+    fn a_note_is_sixteen_bytes_and_weighs_one() {
+        assert_eq!(size_of::<Note>(), 16);
+        assert_eq!(
+            Note {
+                producer: 7,
+                sequence: 9
+            }
+            .weight(),
+            1
+        );
+    }
+
+    #[test]
+    fn quick_is_a_twentieth_but_for_spawn() {
+        for workload in [Workload::Ask, Workload::Tell, Workload::FanIn, Workload::Ring] {
+            assert_eq!(workload.count(Scale::Full), 20 * workload.count(Scale::Quick));
+        }
+        assert_eq!(Workload::Spawn.count(Scale::Quick), 100_000);
+    }
+
+    #[test]
+    fn fan_in_and_ring_divide_evenly() {
+        for scale in [Scale::Full, Scale::Quick] {
+            assert_eq!(Workload::FanIn.count(scale) % FAN_IN_PRODUCERS, 0);
+            assert_eq!(Workload::Ring.count(scale) % RING_MEMBERS, 0);
+        }
+    }
+
+    #[test]
+    fn rates_are_per_operation() {
+        let sample = Sample {
+            elapsed_ns: 1e9,
+            count: 4,
+            batches_ns: Vec::new(),
+            resident_bytes: None,
+        };
+        assert_eq!(sample.each_ns(), 2.5e8);
+        assert_eq!(sample.per_second(), 4.0);
+    }
+}

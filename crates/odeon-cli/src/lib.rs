@@ -1,0 +1,1 @@
+//! The command line of Odeon, as a library.

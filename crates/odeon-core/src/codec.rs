@@ -1,0 +1,210 @@
+//! How payloads become bytes: JSON for people and scripts, CBOR with field names between servers.
+
+use minicbor::data::Type;
+use minicbor::{Decode, Decoder, Encode};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::limits::PAYLOAD_DEPTH_MAX;
+
+/// How a payload is encoded. Numbers are frozen: they travel on links.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(index_only)]
+#[non_exhaustive]
+pub enum Encoding {
+    /// CBOR with field names, so that servers of different builds understand each other.
+    #[n(0)]
+    Cbor,
+    /// JSON text, as the command line sends it.
+    #[n(1)]
+    Json,
+}
+
+/// Why a payload could not be encoded or decoded.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CodecError {
+    /// The value cannot be expressed, such as a map whose keys are not texts, in JSON.
+    #[error("the value cannot be encoded: {0}")]
+    Encode(String),
+    /// The bytes are not a value of the type.
+    #[error("the payload does not fit the schema: {0}")]
+    Decode(String),
+    /// The bytes nest too deeply.
+    #[error("the payload nests deeper than {PAYLOAD_DEPTH_MAX} levels")]
+    TooDeep,
+}
+
+/// Appends `value` to `out`.
+///
+/// # Errors
+/// [`CodecError::Encode`] when the value cannot be expressed; `out` may then hold a part of it.
+pub fn encode<T: Serialize + ?Sized>(
+    value: &T,
+    encoding: Encoding,
+    out: &mut Vec<u8>,
+) -> Result<(), CodecError> {
+    match encoding {
+        Encoding::Cbor => {
+            let mut serializer = minicbor_serde::Serializer::new(out);
+            value
+                .serialize(&mut serializer)
+                .map_err(|e| CodecError::Encode(e.to_string()))
+        }
+        Encoding::Json => serde_json::to_writer(out, value).map_err(|e| CodecError::Encode(e.to_string())),
+    }
+}
+
+/// Reads one value that takes up all of `bytes`.
+///
+/// # Errors
+/// [`CodecError::Decode`] when the bytes do not fit, [`CodecError::TooDeep`] past [`PAYLOAD_DEPTH_MAX`].
+pub fn decode<T: DeserializeOwned>(encoding: Encoding, bytes: &[u8]) -> Result<T, CodecError> {
+    match encoding {
+        Encoding::Cbor => {
+            check_depth(bytes)?;
+            minicbor_serde::from_slice(bytes).map_err(|e| CodecError::Decode(e.to_string()))
+        }
+        // serde_json has the same limit of 128 levels built in.
+        Encoding::Json => serde_json::from_slice(bytes).map_err(|e| CodecError::Decode(e.to_string())),
+    }
+}
+
+/// Walks the bytes without recursion, since a derived decoder would follow a peer's nesting onto our stack.
+fn check_depth(bytes: &[u8]) -> Result<(), CodecError> {
+    let malformed = |e: minicbor::decode::Error| CodecError::Decode(e.to_string());
+    let mut d = Decoder::new(bytes);
+    // Items still to come at each open level; `None` until a break ends it.
+    let mut open: Vec<Option<u64>> = Vec::new();
+    loop {
+        while open.last() == Some(&Some(0)) {
+            open.pop();
+        }
+        if let Some(Some(left)) = open.last_mut() {
+            *left -= 1;
+        }
+        let level = match d.datatype().map_err(malformed)? {
+            Type::Array | Type::ArrayIndef => Some(d.array().map_err(malformed)?),
+            Type::Map | Type::MapIndef => Some(d.map().map_err(malformed)?.map(|n| n.saturating_mul(2))),
+            Type::Tag => {
+                d.tag().map_err(malformed)?;
+                Some(Some(1))
+            }
+            Type::Break => {
+                // `skip` does not take a break on its own.
+                d.set_position(d.position() + 1);
+                if open.pop() != Some(None) {
+                    return Err(CodecError::Decode("a break ends nothing".to_owned()));
+                }
+                None
+            }
+            _ => {
+                d.skip().map_err(malformed)?;
+                None
+            }
+        };
+        if let Some(items) = level {
+            open.push(items);
+            if open.len() > PAYLOAD_DEPTH_MAX {
+                return Err(CodecError::TooDeep);
+            }
+        }
+        while open.last() == Some(&Some(0)) {
+            open.pop();
+        }
+        if open.is_empty() {
+            break;
+        }
+    }
+    if d.position() == bytes.len() {
+        Ok(())
+    } else {
+        Err(CodecError::Decode("bytes follow the value".to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Everything {
+        text: String,
+        number: i64,
+        list: Vec<Option<u8>>,
+        choice: Choice,
+        unit: (),
+    }
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    enum Choice {
+        Nothing,
+        One(f64),
+        Named { a: bool },
+    }
+
+    #[test]
+    fn both_encodings_round_trip() {
+        for choice in [Choice::Nothing, Choice::One(1.5), Choice::Named { a: true }] {
+            let value = Everything {
+                text: "hé".into(),
+                number: -7,
+                list: vec![Some(1), None],
+                choice,
+                unit: (),
+            };
+            for encoding in [Encoding::Cbor, Encoding::Json] {
+                let mut bytes = Vec::new();
+                encode(&value, encoding, &mut bytes).expect("encodes");
+                assert_eq!(decode::<Everything>(encoding, &bytes).expect("decodes"), value);
+            }
+        }
+    }
+
+    fn nested(levels: usize) -> Vec<u8> {
+        let mut bytes = vec![0x81; levels];
+        bytes.push(0x00);
+        bytes
+    }
+
+    #[test]
+    fn nesting_is_bounded_before_the_decoder_runs() {
+        assert!(check_depth(&nested(PAYLOAD_DEPTH_MAX)).is_ok());
+        assert!(matches!(
+            check_depth(&nested(PAYLOAD_DEPTH_MAX + 1)),
+            Err(CodecError::TooDeep)
+        ));
+        assert!(matches!(
+            check_depth(&vec![0x9f; 100_000]),
+            Err(CodecError::TooDeep)
+        ));
+    }
+
+    #[test]
+    fn indefinite_containers_and_tags_are_walked() {
+        for good in [
+            &[0x9f, 0x01, 0x9f, 0xff, 0xff][..],
+            &[0xbf, 0x61, 0x61, 0x01, 0xff],
+            &[0xc1, 0x00],
+            &[0x80],
+        ] {
+            assert!(check_depth(good).is_ok(), "{good:x?}");
+        }
+    }
+
+    #[test]
+    fn garbage_and_trailing_bytes_are_errors() {
+        for bad in [
+            &[][..],
+            &[0x81],
+            &[0x00, 0x00],
+            &[0xff],
+            &[0x5b, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff],
+        ] {
+            assert!(decode::<Vec<u8>>(Encoding::Cbor, bad).is_err(), "{bad:x?}");
+        }
+        assert!(decode::<Everything>(Encoding::Json, b"{\"text\":1}").is_err());
+    }
+}

@@ -1,0 +1,39 @@
+//! The vocabulary of Odeon: names, addresses, marks, message types, capabilities, limits, errors and the seams.
+//!
+//! This crate owns no state and does no I/O. It knows no actor, no socket, no runtime: of tokio it uses only
+//! the two I/O traits, without features, so that a simulated network and a real one have one type.
+
+mod address;
+mod capability;
+mod codec;
+mod epoch;
+mod exit;
+pub mod limits;
+mod mark;
+mod message;
+mod names;
+mod protocol;
+mod reference;
+mod refusal;
+pub mod seam;
+mod text;
+mod time;
+
+pub use address::{Address, AddressError, HostId};
+pub use capability::{Capabilities, Capability};
+pub use codec::{CodecError, Encoding, decode, encode};
+pub use epoch::Epoch;
+pub use exit::{ExitReason, PanicReport};
+pub use mark::{Mark, MarkError};
+pub use message::{Message, MessageType, message_type, message_types};
+pub use names::{ActorName, Domain, NameError, Role, ServerId, Suggestion, suggest};
+pub use protocol::{Method, MethodDescription, Protocol, ProtocolDescription};
+pub use reference::{ActorId, Reference};
+pub use refusal::{Refusal, RefusalCode};
+pub use time::{Deadline, Instant};
+
+/// What the macros' output names; not for use by hand, and without any promise of stability.
+#[doc(hidden)]
+pub mod private {
+    pub use {inventory, schemars, serde, serde_json};
+}

@@ -1,0 +1,52 @@
+//! The ensemble's file, `odeon.toml`: read, checked and resolved before anything starts.
+//!
+//! [`Ensemble`] is plain data without a trace of the text it came from, but for the positions needed to report
+//! a role the program does not have. Every error is reported, each with its place, what was expected and, where
+//! something is near, a suggestion. Nothing here starts, binds or looks anything up.
+
+mod check;
+mod ensemble;
+mod reader;
+mod report;
+mod role;
+mod units;
+
+#[cfg(test)]
+mod tests;
+
+pub use ensemble::{Ensemble, RegistryConfig, ScaleError, ServerSpec};
+pub use report::{ConfigError, ConfigErrors, ErrorCode, Position};
+pub use role::{Executable, Numbering, Policy, Restart, RoleConfig};
+
+/// Largest configuration file, in bytes: thousands of roles' worth, and small enough to read at once.
+pub const CONFIG_BYTES_MAX: usize = 1024 * 1024;
+
+/// Most errors that are reported one by one; the rest are counted. A screen or five is all anybody reads.
+pub const ERRORS_MAX: usize = 100;
+
+/// Most roles of one ensemble: a role is a program, and nobody runs more kinds than this on one host.
+pub const ROLES_MAX: usize = 256;
+
+/// Most servers of one role.
+pub const WORKERS_MAX: usize = 1024;
+
+/// Most servers of one file, over all roles: each costs a shim, a process and descriptors of the supervisor.
+pub const ENSEMBLE_SERVERS_MAX: usize = 4096;
+
+/// Most items of one list (`args`, `env`, `listen`, `address`, `needs`): what a command line may hold.
+pub const LIST_ITEMS_MAX: usize = 1024;
+
+/// Longest duration that can be written: a week; a longer one is a slip of the unit.
+pub const DURATION_MAX: std::time::Duration = std::time::Duration::from_secs(7 * 24 * 60 * 60);
+
+/// Largest size that can be written, in bytes: 1 TiB.
+pub const SIZE_BYTES_MAX: u64 = 1 << 40;
+
+/// Most restarts an intensity window may allow; the supervisor remembers one point in time for each.
+pub const RESTARTS_MAX: u32 = 1000;
+
+/// Most log files kept for one server.
+pub const LOG_FILES_MAX: u32 = 100;
+
+/// Smallest log file before it is rotated, in bytes: below a page, rotation is all a shim would do.
+pub const LOG_BYTES_MIN: u64 = 4096;

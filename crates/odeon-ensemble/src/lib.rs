@@ -1,0 +1,5 @@
+//! Registry, supervisor, process shim and configuration of an ensemble.
+
+pub mod config;
+
+pub mod process;

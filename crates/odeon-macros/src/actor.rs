@@ -1,0 +1,327 @@
+//! `#[actor]`.
+
+use proc_macro2::TokenStream;
+use quote::{format_ident, quote};
+use syn::parse::Parser;
+use syn::{Attribute, Error, Ident, ImplItem, ImplItemFn, ItemImpl, LitStr, Result, Type};
+
+use crate::docs::first_paragraph;
+use crate::handler::Handler;
+use crate::message::check_mark;
+
+pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> Result<TokenStream> {
+    let mark = parse_mark(arguments)?;
+    let mut item: ItemImpl = syn::parse2(item)?;
+    let actor = actor_name(&item)?;
+    let mut handlers = Vec::new();
+    let mut hooks = Vec::new();
+    for inner in &mut item.items {
+        if let ImplItem::Fn(function) = inner {
+            match take_role(function)? {
+                Some(Role::Handle { needs }) => handlers.push(Handler::parse(&actor, function, needs)?),
+                Some(Role::Hook(hook)) => hooks.push(hook.forward(function)),
+                None => {}
+            }
+        }
+    }
+    if handlers.is_empty() {
+        return Err(Error::new_spanned(
+            &item.self_ty,
+            "an actor needs at least one method marked #[handle]",
+        ));
+    }
+    let expansion = Expansion {
+        actor,
+        mark,
+        doc: first_paragraph(&item.attrs),
+        handlers,
+        hooks,
+    };
+    let (requests, message) = (expansion.requests(), expansion.message());
+    let (implementation, calls) = (expansion.implementation(), expansion.calls());
+    Ok(quote! { #item #requests #message #implementation #calls })
+}
+
+fn parse_mark(arguments: TokenStream) -> Result<Option<LitStr>> {
+    let mut mark = None;
+    let parser = syn::meta::parser(|meta| {
+        if !meta.path.is_ident("mark") {
+            return Err(meta.error("expected `mark = \"name/1\"`"));
+        }
+        let text: LitStr = meta.value()?.parse()?;
+        check_mark(&text)?;
+        mark = Some(text);
+        Ok(())
+    });
+    parser.parse2(arguments)?;
+    Ok(mark)
+}
+
+fn actor_name(item: &ItemImpl) -> Result<Ident> {
+    if item.trait_.is_some() {
+        return Err(Error::new_spanned(
+            &item.self_ty,
+            "#[actor] goes on a plain `impl` block, not on a trait's",
+        ));
+    }
+    if !item.generics.params.is_empty() {
+        let what = "an actor cannot be generic: its messages are one enum; name the concrete type";
+        return Err(Error::new_spanned(&item.generics, what));
+    }
+    match &*item.self_ty {
+        Type::Path(path) if path.qself.is_none() && path.path.segments.len() == 1 => {
+            Ok(path.path.segments[0].ident.clone())
+        }
+        other => Err(Error::new_spanned(
+            other,
+            "#[actor] goes on `impl Name`, where the type is declared",
+        )),
+    }
+}
+
+/// What an attribute makes of a method.
+enum Role {
+    Handle { needs: Option<LitStr> },
+    Hook(Hook),
+}
+
+#[derive(Clone, Copy)]
+enum Hook {
+    Started,
+    Stopped,
+    Down,
+}
+
+/// Takes the attribute off the method, and says what it was.
+fn take_role(function: &mut ImplItemFn) -> Result<Option<Role>> {
+    let is_ours = |attribute: &Attribute| {
+        ["handle", "started", "stopped", "down"]
+            .iter()
+            .any(|name| attribute.path().is_ident(name))
+    };
+    let Some(index) = function.attrs.iter().position(is_ours) else {
+        return Ok(None);
+    };
+    let attribute = function.attrs.remove(index);
+    if let Some(second) = function.attrs.iter().find(|attribute| is_ours(attribute)) {
+        return Err(Error::new_spanned(
+            second,
+            "a method has one of #[handle], #[started], #[stopped], #[down]",
+        ));
+    }
+    let path = attribute.path();
+    Ok(Some(if path.is_ident("handle") {
+        Role::Handle {
+            needs: parse_needs(&attribute)?,
+        }
+    } else if path.is_ident("started") {
+        Role::Hook(Hook::Started)
+    } else if path.is_ident("stopped") {
+        Role::Hook(Hook::Stopped)
+    } else {
+        Role::Hook(Hook::Down)
+    }))
+}
+
+fn parse_needs(attribute: &Attribute) -> Result<Option<LitStr>> {
+    let mut needs = None;
+    if matches!(attribute.meta, syn::Meta::List(_)) {
+        attribute.parse_nested_meta(|meta| {
+            if !meta.path.is_ident("needs") {
+                return Err(meta.error("expected `needs = \"capability\"`"));
+            }
+            needs = Some(meta.value()?.parse()?);
+            Ok(())
+        })?;
+    }
+    Ok(needs)
+}
+
+impl Hook {
+    /// The trait's method, which calls the user's.
+    fn forward(self, function: &ImplItemFn) -> TokenStream {
+        let method = &function.sig.ident;
+        let wait = function.sig.asyncness.is_some().then(|| quote!(.await));
+        let takes = function.sig.inputs.len();
+        match self {
+            Self::Started => {
+                let cx = (takes > 1).then(|| quote!(__cx));
+                let call = quote!(self.#method(#cx) #wait);
+                let body = match function.sig.output {
+                    syn::ReturnType::Default => quote!(#call; ::odeon::private::Result::Ok(())),
+                    syn::ReturnType::Type(..) => quote!(::odeon::private::Result::Ok(#call?)),
+                };
+                quote! {
+                    async fn started(
+                        &mut self,
+                        __cx: &mut ::odeon::Cx<Self>,
+                    ) -> ::odeon::private::Result<(), ::odeon::Failure> { #body }
+                }
+            }
+            Self::Stopped => {
+                let cx = (takes > 2).then(|| quote!(, __cx));
+                quote! {
+                    async fn stopped(&mut self, __reason: &::odeon::ExitReason, __cx: &mut ::odeon::Cx<Self>) {
+                        self.#method(__reason #cx) #wait;
+                    }
+                }
+            }
+            Self::Down => {
+                let cx = (takes > 2).then(|| quote!(, __cx));
+                quote! {
+                    async fn down(&mut self, __down: ::odeon::Down, __cx: &mut ::odeon::Cx<Self>) {
+                        self.#method(__down #cx) #wait;
+                    }
+                }
+            }
+        }
+    }
+}
+
+struct Expansion {
+    actor: Ident,
+    mark: Option<LitStr>,
+    doc: String,
+    handlers: Vec<Handler>,
+    hooks: Vec<TokenStream>,
+}
+
+impl Expansion {
+    fn message_name(&self) -> Ident {
+        format_ident!("{}Message", self.actor)
+    }
+
+    fn full_mark(&self, handler: &Handler) -> Option<String> {
+        self.mark
+            .as_ref()
+            .map(|mark| format!("{}#{}", mark.value(), handler.name))
+    }
+
+    fn requests(&self) -> TokenStream {
+        let message = self.message_name();
+        self.handlers
+            .iter()
+            .map(|handler| handler.request_items(&self.actor, &message, self.full_mark(handler).as_deref()))
+            .collect()
+    }
+
+    fn message(&self) -> TokenStream {
+        let message = self.message_name();
+        let doc = format!("What [`{}`] understands: one variant per handler.", self.actor);
+        let variants = self.handlers.iter().map(|handler| {
+            let Handler {
+                variant,
+                request,
+                reply,
+                ..
+            } = handler;
+            let doc = format!(
+                "[`{}::{}`], and where its answer goes.",
+                self.actor, handler.method
+            );
+            quote!(#[doc = #doc] #variant(#request, ::odeon::Reply<#reply>))
+        });
+        quote! {
+            #[doc = #doc]
+            #[derive(Debug)]
+            pub enum #message { #(#variants),* }
+        }
+    }
+
+    fn implementation(&self) -> TokenStream {
+        let (actor, message) = (&self.actor, self.message_name());
+        let arms = self.handlers.iter().map(|handler| handler.dispatch(&message));
+        let hooks = &self.hooks;
+        let travel = self.mark.as_ref().map(|mark| self.travel(mark));
+        quote! {
+            #[automatically_derived]
+            impl ::odeon::Actor for #actor {
+                type Message = #message;
+
+                async fn handle(&mut self, __message: #message, __cx: &mut ::odeon::Cx<Self>) {
+                    match __message { #(#arms)* }
+                }
+
+                #(#hooks)*
+                #travel
+            }
+        }
+    }
+
+    /// What other servers need: the table of methods, and the way from bytes to messages.
+    fn travel(&self, mark: &LitStr) -> TokenStream {
+        let (doc, message) = (&self.doc, self.message_name());
+        let methods = self.handlers.iter().map(|handler| {
+            let Handler {
+                name,
+                doc,
+                request,
+                reply,
+                ..
+            } = handler;
+            let mark = self.full_mark(handler);
+            let needs = match &handler.needs {
+                Some(needs) => quote!(::odeon::private::Option::Some(#needs)),
+                None => quote!(::odeon::private::Option::None),
+            };
+            quote! {
+                ::odeon::private::Method {
+                    name: #name,
+                    mark: #mark,
+                    doc: #doc,
+                    needs: #needs,
+                    arguments: || ::odeon::private::schemars::schema_for!(#request),
+                    reply: || ::odeon::private::schemars::schema_for!(#reply),
+                }
+            }
+        });
+        let arms = self.handlers.iter().enumerate().map(|(index, handler)| {
+            let variant = &handler.variant;
+            quote!(#index => ::odeon::private::Result::Ok(#message::#variant(payload.decode()?, reply.typed())))
+        });
+        quote! {
+            fn protocol() -> ::odeon::private::Option<&'static ::odeon::private::Protocol> {
+                static PROTOCOL: ::odeon::private::Protocol =
+                    ::odeon::private::Protocol { mark: #mark, doc: #doc, methods: &[#(#methods),*] };
+                ::odeon::private::Option::Some(&PROTOCOL)
+            }
+
+            fn decode(
+                method: usize,
+                payload: ::odeon::Payload<'_>,
+                reply: ::odeon::RemoteReply,
+            ) -> ::odeon::private::Result<#message, ::odeon::private::Refusal> {
+                match method {
+                    #(#arms,)*
+                    _ => ::odeon::private::Result::Err(::odeon::private::Refusal::new(
+                        ::odeon::private::RefusalCode::UnknownMark,
+                        "the protocol has no such method",
+                    )),
+                }
+            }
+        }
+    }
+
+    /// The trait by which a handle has the actor's methods.
+    fn calls(&self) -> TokenStream {
+        let actor = &self.actor;
+        let calls = format_ident!("{}Calls", actor);
+        let doc = format!("The calls that a handle of [`{actor}`] offers: await one to ask, or tell it.");
+        let declarations = self.handlers.iter().map(|handler| {
+            let signature = handler.call_signature(actor);
+            let doc = &handler.doc;
+            quote!(#[doc = #doc] #signature;)
+        });
+        let definitions = self.handlers.iter().map(|handler| {
+            let (signature, value) = (handler.call_signature(actor), handler.request_value());
+            quote!(#signature { self.call(#value) })
+        });
+        quote! {
+            #[doc = #doc]
+            pub trait #calls { #(#declarations)* }
+
+            #[automatically_derived]
+            impl #calls for ::odeon::Handle<#actor> { #(#definitions)* }
+        }
+    }
+}

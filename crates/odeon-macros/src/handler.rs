@@ -1,0 +1,238 @@
+//! One `#[handle]` method, as the macro sees it.
+
+use proc_macro2::TokenStream;
+use quote::{format_ident, quote};
+use syn::{
+    Error, FnArg, GenericArgument, Ident, ImplItemFn, LitStr, Pat, PathArguments, Result, ReturnType, Type,
+};
+
+use crate::docs::first_paragraph;
+use crate::names::{kebab, pascal};
+
+/// A method marked `#[handle]`.
+pub(crate) struct Handler {
+    pub(crate) method: Ident,
+    pub(crate) is_async: bool,
+    /// `counter` + `set_greeting` → `CounterSetGreeting`.
+    pub(crate) request: Ident,
+    pub(crate) variant: Ident,
+    /// The method's name in marks.
+    pub(crate) name: String,
+    pub(crate) doc: String,
+    pub(crate) needs: Option<LitStr>,
+    fields: Vec<(Ident, Type)>,
+    /// The arguments of the method, in order.
+    places: Vec<Place>,
+    pub(crate) reply: Type,
+    answers_itself: bool,
+}
+
+enum Place {
+    Field(Ident),
+    Context,
+    Reply,
+}
+
+impl Handler {
+    pub(crate) fn parse(actor: &Ident, function: &ImplItemFn, needs: Option<LitStr>) -> Result<Self> {
+        let signature = &function.sig;
+        if !signature.generics.params.is_empty() {
+            let what =
+                "a handler cannot be generic: its arguments are stored in one enum; name the concrete types";
+            return Err(Error::new_spanned(&signature.generics, what));
+        }
+        let mut inputs = signature.inputs.iter();
+        match inputs.next() {
+            Some(FnArg::Receiver(receiver)) if matches!(receiver.kind, syn::ReceiverKind::Reference(..)) => {}
+            _ => {
+                return Err(Error::new_spanned(
+                    &signature.ident,
+                    "a handler takes `&mut self` or `&self` first",
+                ));
+            }
+        }
+        let variant = format_ident!(
+            "{}",
+            pascal(&signature.ident.to_string()),
+            span = signature.ident.span()
+        );
+        let mut handler = Self {
+            method: signature.ident.clone(),
+            is_async: signature.asyncness.is_some(),
+            request: format_ident!("{}{}", actor, variant, span = signature.ident.span()),
+            variant,
+            name: kebab(&signature.ident.to_string()),
+            doc: first_paragraph(&function.attrs),
+            needs,
+            fields: Vec::new(),
+            places: Vec::new(),
+            reply: match &signature.output {
+                ReturnType::Default => syn::parse_quote!(()),
+                ReturnType::Type(_, ty) => (**ty).clone(),
+            },
+            answers_itself: false,
+        };
+        for input in inputs {
+            handler.argument(input, &signature.output)?;
+        }
+        Ok(handler)
+    }
+
+    fn argument(&mut self, input: &FnArg, output: &ReturnType) -> Result<()> {
+        let FnArg::Typed(argument) = input else {
+            return Err(Error::new_spanned(input, "unexpected receiver"));
+        };
+        if let Type::Reference(reference) = &*argument.ty {
+            if last_segment(&reference.elem).is_some_and(|segment| segment.ident == "Cx") {
+                self.places.push(Place::Context);
+                return Ok(());
+            }
+            let what = "a handler's arguments travel through the mailbox, so they are owned: drop the `&`";
+            return Err(Error::new_spanned(&argument.ty, what));
+        }
+        if let Some(answer) = reply_type(&argument.ty) {
+            if matches!(output, ReturnType::Type(..)) {
+                let what = "a handler that takes `Reply` answers through it: it returns nothing";
+                return Err(Error::new_spanned(output, what));
+            }
+            self.reply = answer;
+            self.answers_itself = true;
+            self.places.push(Place::Reply);
+            return Ok(());
+        }
+        let Pat::Ident(name) = &*argument.pat else {
+            return Err(Error::new_spanned(
+                &argument.pat,
+                "a handler's argument is a plain name: it becomes a field",
+            ));
+        };
+        self.fields.push((name.ident.clone(), (*argument.ty).clone()));
+        self.places.push(Place::Field(name.ident.clone()));
+        Ok(())
+    }
+
+    /// The struct that carries the arguments, and what makes it a request.
+    pub(crate) fn request_items(&self, actor: &Ident, message: &Ident, mark: Option<&str>) -> TokenStream {
+        let Self {
+            request,
+            variant,
+            reply,
+            ..
+        } = self;
+        let names = self.fields.iter().map(|(name, _)| name);
+        let types = self.fields.iter().map(|(_, ty)| ty);
+        let doc = format!("The arguments of [`{actor}::{}`].", self.method);
+        let derives = mark.map(|_| {
+            quote! {
+                #[derive(
+                    ::odeon::private::serde::Serialize,
+                    ::odeon::private::serde::Deserialize,
+                    ::odeon::private::schemars::JsonSchema,
+                )]
+                #[serde(crate = "::odeon::private::serde")]
+                #[schemars(crate = "::odeon::private::schemars")]
+            }
+        });
+        let travel = mark.map(|mark| {
+            quote! {
+                const MARK: ::odeon::private::Option<&'static str> = ::odeon::private::Option::Some(#mark);
+
+                fn encode(
+                    &self,
+                    out: &mut ::odeon::private::Vec<u8>,
+                ) -> ::odeon::private::Result<(), ::odeon::private::CodecError> {
+                    ::odeon::private::encode(self, ::odeon::private::Encoding::Cbor, out)
+                }
+
+                fn decode_reply(
+                    encoding: ::odeon::private::Encoding,
+                    bytes: &[u8],
+                ) -> ::odeon::private::Result<Self::Reply, ::odeon::private::CodecError> {
+                    ::odeon::private::decode(encoding, bytes)
+                }
+            }
+        });
+        quote! {
+            #[doc = #doc]
+            #[derive(Debug)]
+            #derives
+            pub struct #request {
+                #( #[expect(missing_docs, reason = "an argument of the method")] pub #names: #types, )*
+            }
+
+            #[automatically_derived]
+            impl ::odeon::Request<#actor> for #request {
+                type Reply = #reply;
+
+                fn into_message(self, reply: ::odeon::Reply<Self::Reply>) -> #message {
+                    #message::#variant(self, reply)
+                }
+
+                #travel
+            }
+        }
+    }
+
+    /// The arm of the actor's `match`.
+    pub(crate) fn dispatch(&self, message: &Ident) -> TokenStream {
+        let Self {
+            variant,
+            request,
+            method,
+            ..
+        } = self;
+        let names = self.fields.iter().map(|(name, _)| name);
+        let arguments = self.places.iter().map(|place| match place {
+            Place::Field(name) => quote!(#name),
+            Place::Context => quote!(__cx),
+            Place::Reply => quote!(__reply),
+        });
+        let wait = self.is_async.then(|| quote!(.await));
+        let call = quote!(self.#method(#(#arguments),*) #wait);
+        let body = if self.answers_itself {
+            quote!(#call)
+        } else {
+            quote!(let __answer = #call; __reply.send(__answer))
+        };
+        quote! {
+            #message::#variant(#request { #(#names),* }, __reply) => { #body; }
+        }
+    }
+
+    /// The signature of the method in the calls trait.
+    pub(crate) fn call_signature(&self, actor: &Ident) -> TokenStream {
+        let Self { method, request, .. } = self;
+        let names = self.fields.iter().map(|(name, _)| name);
+        let types = self.fields.iter().map(|(_, ty)| ty);
+        quote!(fn #method(&self, #(#names: #types),*) -> ::odeon::Call<'_, #actor, #request>)
+    }
+
+    /// The value of the request, from the call's arguments.
+    pub(crate) fn request_value(&self) -> TokenStream {
+        let request = &self.request;
+        let names = self.fields.iter().map(|(name, _)| name);
+        quote!(#request { #(#names),* })
+    }
+}
+
+fn last_segment(ty: &Type) -> Option<&syn::PathSegment> {
+    match ty {
+        Type::Path(path) => path.path.segments.last(),
+        _ => None,
+    }
+}
+
+/// `Reply<T>` → `T`.
+fn reply_type(ty: &Type) -> Option<Type> {
+    let segment = last_segment(ty)?;
+    if segment.ident != "Reply" {
+        return None;
+    }
+    match &segment.arguments {
+        PathArguments::AngleBracketed(arguments) => match arguments.args.first()? {
+            GenericArgument::Type(ty) => Some(ty.clone()),
+            _ => None,
+        },
+        _ => None,
+    }
+}

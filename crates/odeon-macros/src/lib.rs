@@ -1,0 +1,43 @@
+//! The macros of Odeon: `#[message]` and `#[actor]`.
+//!
+//! They own no state and decide nothing at run time: what they write can be written by hand, and errors point
+//! at the user's line. Their output names `::odeon`, which is the facade for programs; a crate below the facade
+//! says `extern crate odeon_actor as odeon;`.
+
+mod actor;
+mod docs;
+mod handler;
+mod message;
+mod names;
+
+use proc_macro::TokenStream;
+
+/// Makes a struct or enum a message: it can travel between servers, and is registered under its mark.
+///
+/// The mark is the type's name in kebab case with version 1, `ChatUpdate` → `chat-update/1`; say
+/// `#[message(version = 2)]` or `#[message(mark = "chat/2")]` for another. The type gets serde's traits and a
+/// JSON Schema, so its fields must have them: other messages, or the types serde and schemars know.
+#[proc_macro_attribute]
+pub fn message(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    message::expand(arguments.into(), item.into())
+        .unwrap_or_else(|e| e.to_compile_error())
+        .into()
+}
+
+/// Makes the methods of an `impl` block the messages of an actor.
+///
+/// Methods marked `#[handle]` take `&mut self` or `&self`, their arguments, and if they wish `cx: &mut Cx<Self>`;
+/// what they return is the answer. A method that takes `reply: Reply<T>` answers when it likes. `#[started]`,
+/// `#[stopped]` and `#[down]` mark the methods of the actor's life. For an actor `Counter` with a method `add`
+/// the macro writes the enum `CounterMessage`, the request `CounterAdd`, and the trait `CounterCalls`, whose
+/// method `add` every `Handle<Counter>` has.
+///
+/// `#[actor(mark = "counter/1")]` makes the actor reachable from other servers; arguments and answers must then
+/// be messages or types that serde and schemars know. `#[handle(needs = "capability")]` is checked for senders on
+/// other servers, before anything is decoded.
+#[proc_macro_attribute]
+pub fn actor(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    actor::expand(arguments.into(), item.into())
+        .unwrap_or_else(|e| e.to_compile_error())
+        .into()
+}

@@ -1,0 +1,1 @@
+//! The actor server: links, routing, remote control, authorisation.

@@ -1,0 +1,1 @@
+//! The protocol between Odeon servers, without I/O.

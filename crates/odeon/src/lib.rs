@@ -1,0 +1,1 @@
+//! Distributed actors, supervised ensembles of servers, and durable agents.
