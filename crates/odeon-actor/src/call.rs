@@ -8,16 +8,14 @@ use std::task::{Context, Poll};
 
 use odeon_core::limits::REPLY_TIMEOUT_DEFAULT;
 use odeon_core::seam::{BoxFuture, Clock};
-use odeon_core::{CodecError, Deadline, Encoding, ExitReason, Instant};
-use odeon_mailbox::{Lost, Refused, ReplyFuture, reply_cell};
+use odeon_core::{CodecError, Deadline, Encoding, Instant, Refusal, RefusalCode};
+use odeon_mailbox::{Refused, ReplyFuture, SendError, WAITERS_MAX, reply_cell};
 
 use crate::actor::Actor;
 use crate::error::{AskError, TellError, TryTellError};
 use crate::handle::{Control, Envelope, Handle, Local, RemoteCall, Target};
-use crate::life::Down;
-use crate::reply::{Fallen, Reply};
+use crate::reply::Reply;
 use crate::run::current;
-use crate::sender::Sender;
 
 /// Something actor `A` answers. `#[actor]` writes one per method.
 pub trait Request<A: Actor>: Send + Sized + 'static {
@@ -102,7 +100,7 @@ impl<'a, A: Actor, Q: Request<A>> Call<'a, A, Q> {
                     .mailbox
                     .send(envelope)
                     .await
-                    .map_err(|_| TellError::Dead(local.death()))
+                    .map_err(|error| not_sent(local, &error))
             }
             Target::There(there) => {
                 let call = remote_call(&request, there.reference.clone(), expires_at)?;
@@ -159,6 +157,17 @@ fn remote_call<A: Actor, Q: Request<A>>(
         payload,
         expires_at,
     })
+}
+
+/// Why the mailbox did not take a message that could wait.
+fn not_sent<A: Actor, T>(local: &Local<A>, error: &SendError<T>) -> TellError {
+    match error {
+        SendError::Closed(_) => TellError::Dead(local.death()),
+        SendError::Crowded(_) => {
+            let detail = format!("{WAITERS_MAX} senders wait for room in the actor's mailbox already");
+            TellError::Refused(Refusal::new(RefusalCode::Full, detail))
+        }
+    }
 }
 
 impl<'a, A: Actor, Q: Request<A>> IntoFuture for Call<'a, A, Q> {
@@ -233,14 +242,12 @@ enum State<'a, A: Actor, Q: Request<A>> {
     Sending {
         local: &'a Arc<Local<A>>,
         sending: odeon_mailbox::Send<'a, Envelope<A::Message>, Control>,
-        reply: ReplyFuture<Q::Reply, Fallen>,
+        reply: ReplyFuture<Q::Reply, ()>,
     },
     Waiting {
         local: &'a Arc<Local<A>>,
-        reply: ReplyFuture<Q::Reply, Fallen>,
+        reply: ReplyFuture<Q::Reply, ()>,
     },
-    /// The actor panicked on this request; its exit reason comes at once.
-    Dying(ReplyFuture<Down, ()>),
     Remote(BoxFuture<'a, Result<Q::Reply, AskError>>),
     Done,
 }
@@ -249,6 +256,12 @@ enum State<'a, A: Actor, Q: Request<A>> {
 impl<A: Actor, Q: Request<A>> Unpin for Ask<'_, A, Q> {}
 
 impl<A: Actor, Q: Request<A>> Ask<'_, A, Q> {
+    fn timeout(&self) -> AskError {
+        AskError::Timeout {
+            after: self.clock.now() - self.asked_at,
+        }
+    }
+
     fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Result<Q::Reply, AskError>> {
         loop {
             match std::mem::replace(&mut self.state, State::Done) {
@@ -258,7 +271,7 @@ impl<A: Actor, Q: Request<A>> Ask<'_, A, Q> {
                     reply,
                 } => match Pin::new(&mut sending).poll(cx) {
                     Poll::Ready(Ok(())) => self.state = State::Waiting { local, reply },
-                    Poll::Ready(Err(_)) => return Poll::Ready(Err(AskError::Dead(local.death()))),
+                    Poll::Ready(Err(error)) => return Poll::Ready(Err(not_sent(local, &error).into())),
                     Poll::Pending => {
                         self.state = State::Sending {
                             local,
@@ -270,32 +283,12 @@ impl<A: Actor, Q: Request<A>> Ask<'_, A, Q> {
                 },
                 State::Waiting { local, mut reply } => match Pin::new(&mut reply).poll(cx) {
                     Poll::Ready(Ok(answer)) => return Poll::Ready(Ok(answer)),
-                    Poll::Ready(Err(Lost::Dropped)) => {
+                    Poll::Ready(Err(_)) => {
                         let error = local.life.reason().map_or(AskError::NoReply, AskError::Dead);
                         return Poll::Ready(Err(error));
                     }
-                    Poll::Ready(Err(Lost::Abandoned(Fallen))) => {
-                        let (port, dying) = reply_cell();
-                        let watched = local.life.monitor(Box::new(move |down| {
-                            let _ = port.send(down);
-                        }));
-                        if watched.is_err() {
-                            return Poll::Ready(Err(AskError::NoReply));
-                        }
-                        self.state = State::Dying(dying);
-                    }
                     Poll::Pending => {
                         self.state = State::Waiting { local, reply };
-                        return Poll::Pending;
-                    }
-                },
-                State::Dying(mut dying) => match Pin::new(&mut dying).poll(cx) {
-                    Poll::Ready(down) => {
-                        let reason = down.map_or(ExitReason::Normal, |down| down.reason);
-                        return Poll::Ready(Err(AskError::Dead(reason)));
-                    }
-                    Poll::Pending => {
-                        self.state = State::Dying(dying);
                         return Poll::Pending;
                     }
                 },
@@ -317,8 +310,13 @@ impl<A: Actor, Q: Request<A>> Future for Ask<'_, A, Q> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        if let ready @ Poll::Ready(_) = this.poll_answer(cx) {
-            return ready;
+        match this.poll_answer(cx) {
+            // An expired request is dropped unrun, perhaps before our own timer has come.
+            Poll::Ready(Err(AskError::NoReply)) if this.clock.now() >= this.at => {
+                return Poll::Ready(Err(this.timeout()));
+            }
+            ready @ Poll::Ready(_) => return ready,
+            Poll::Pending => {}
         }
         if matches!(this.state, State::Done) {
             return Poll::Pending;
@@ -330,9 +328,7 @@ impl<A: Actor, Q: Request<A>> Future for Ask<'_, A, Q> {
             return Poll::Pending;
         }
         this.state = State::Done;
-        Poll::Ready(Err(AskError::Timeout {
-            after: this.clock.now() - this.asked_at,
-        }))
+        Poll::Ready(Err(this.timeout()))
     }
 }
 
@@ -350,16 +346,5 @@ impl<A: Actor, Q: Request<A>> fmt::Debug for Ask<'_, A, Q> {
         f.debug_struct("Ask")
             .field("deadline", &self.at)
             .finish_non_exhaustive()
-    }
-}
-
-/// Who sends, when code of no actor sends: nobody in particular.
-impl From<u64> for Sender {
-    fn from(number: u64) -> Self {
-        if number == 0 {
-            Self::Outside
-        } else {
-            Self::Actor(number)
-        }
     }
 }

@@ -6,7 +6,7 @@ use odeon_core::{ExitReason, Instant};
 
 use crate::actor::{Actor, Failure};
 use crate::handle::{Control, Handle, Target};
-use crate::life::{MonitorId, TooManyMonitors};
+use crate::life::{MonitorId, Room, TooManyMonitors};
 use crate::sender::Sender;
 use crate::system::System;
 
@@ -52,15 +52,16 @@ impl<A: Actor> Cx<A> {
     /// Has [`Actor::down`] called once when `other` ends; at once if it has.
     ///
     /// # Errors
-    /// When `other` has too many monitors.
+    /// When `other` has too many monitors, or this actor monitors too many others.
     pub fn monitor<B: Actor>(&self, other: &Handle<B>) -> Result<MonitorId, TooManyMonitors> {
         let Target::Here(local) = &self.me.0 else {
             unreachable!("a running actor is local to its system");
         };
+        let room = Room::watch(&local.life).ok_or(TooManyMonitors)?;
         let mailbox = local.mailbox.clone();
         other.monitor(Box::new(move |down| {
             // The watcher may have ended first.
-            let _ = mailbox.control(Control::Down(down));
+            let _ = mailbox.control(Control::Down(down, room));
         }))
     }
 

@@ -6,15 +6,15 @@ use std::sync::Arc;
 
 use odeon_core::seam::{BoxFuture, Clock};
 use odeon_core::{ActorId, Encoding, ExitReason, Instant, Reference, Refusal, RefusalCode};
-use odeon_mailbox::{Refused, ReplyFuture, reply_cell};
+use odeon_mailbox::{ReplyFuture, reply_cell};
 
 use crate::actor::Actor;
 use crate::call::{Call, Request};
 use crate::error::{AskError, TellError};
 use crate::inbox::Inbox;
-use crate::life::{Down, Life, MonitorId, TooManyMonitors};
+use crate::life::{Down, Life, MonitorId, PINGS_MAX, Room, TooManyMonitors};
 use crate::sender::Sender;
-use crate::system::System;
+use crate::system::{DeadLetter, System};
 
 /// A live way to send to one actor. Cheap to clone; it neither keeps the actor alive nor travels between servers.
 pub struct Handle<A: Actor>(pub(crate) Target<A>);
@@ -43,11 +43,12 @@ pub(crate) struct Envelope<M> {
     pub(crate) expires_at: Option<Instant>,
 }
 
-/// What travels in the control lane: never behind data, never refused for lack of room.
+/// What travels in the control lane: never behind data, and never refused for lack of room, because there is one
+/// stop at most and the others have taken their room before.
 pub(crate) enum Control {
     Stop,
-    Ping(odeon_mailbox::ReplyPort<(), ()>),
-    Down(Down),
+    Ping(odeon_mailbox::ReplyPort<(), ()>, Room),
+    Down(Down, Room),
 }
 
 /// The way to actors of other servers; implemented by whoever knows the network.
@@ -164,7 +165,8 @@ impl<A: Actor> Handle<A> {
     /// the actor's life: a handler that never returns never answers.
     ///
     /// # Errors
-    /// [`AskError::Dead`] when the actor has ended or ends meanwhile; for another server, as for an ask.
+    /// [`AskError::Dead`] when the actor has ended or ends meanwhile, [`AskError::Refused`] when 1,024 pings wait
+    /// for it already; for another server, as for an ask.
     ///
     /// # Cancel safety
     /// Dropping the future forgets the ping.
@@ -186,7 +188,15 @@ impl<A: Actor> Handle<A> {
             let _ = port.send(down);
         }));
         match watched {
-            Ok(_) => future.await.map_or(ExitReason::Normal, |down| down.reason),
+            Ok(monitor) => {
+                let mut watch = Watch {
+                    handle: self,
+                    monitor: Some(monitor),
+                };
+                let down = future.await;
+                watch.monitor = None;
+                down.map_or(ExitReason::Normal, |down| down.reason)
+            }
             Err(error) => ExitReason::LinkLost(error.to_string()),
         }
     }
@@ -225,41 +235,31 @@ impl<A: Actor> Handle<A> {
 
 impl<A: Actor> Local<A> {
     pub(crate) fn control_stop(&self) {
-        // A dead actor has stopped already; a full control lane holds a stop among 65,536 others.
-        let _ = self.mailbox.control(Control::Stop);
-    }
-
-    /// Puts a ping into the control lane; `None` when the actor is dead.
-    pub(crate) fn control_ping(&self) -> Option<ReplyFuture<(), ()>> {
-        let (port, future) = reply_cell();
-        self.mailbox.control(Control::Ping(port)).ok().map(|()| future)
-    }
-
-    /// Puts a message from another server into the mailbox without waiting.
-    pub(crate) fn accept(
-        &self,
-        message: A::Message,
-        sender: Sender,
-        expires_at: Option<Instant>,
-    ) -> Result<(), Refusal> {
-        let envelope = Envelope {
-            message,
-            sender,
-            expires_at,
-        };
-        match self.mailbox.try_send_with(|| envelope) {
-            Err(Refused::Full) => {
-                let detail = format!(
-                    "the actor's mailbox is full ({} messages); try again later",
-                    self.mailbox.capacity()
-                );
-                Err(Refusal::new(RefusalCode::Full, detail))
-            }
-            // Dead: the reply port has fallen with the envelope and said so.
-            Ok(()) | Err(_) => Ok(()),
+        if self.life.is_first_stop() {
+            // A dead actor has stopped already.
+            let _ = self.mailbox.control(Control::Stop);
         }
     }
 
+    /// Puts a ping into the control lane. The future fails when the actor ends, or is dead.
+    pub(crate) fn control_ping(&self) -> Result<ReplyFuture<(), ()>, Refusal> {
+        let room = Room::ping(&self.life).ok_or_else(|| {
+            let detail = format!("{PINGS_MAX} pings wait for the actor already: it is stuck or busy");
+            Refusal::new(RefusalCode::LimitReached, detail)
+        })?;
+        let (port, future) = reply_cell();
+        // Refused by a dead actor, the port falls and says so.
+        let _ = self.mailbox.control(Control::Ping(port, room));
+        Ok(future)
+    }
+
+    /// Counts a message from another server that came too late.
+    pub(crate) fn undelivered(&self, sender: Sender) {
+        let letter = DeadLetter::new(&self.life, sender, self.death());
+        self.system.dead_letter(&letter);
+    }
+
+    /// Why the actor takes nothing: it ended, is ending, or drains.
     pub(crate) fn death(&self) -> ExitReason {
         self.life.reason().unwrap_or(ExitReason::Drained)
     }
@@ -286,6 +286,20 @@ impl<A: Actor> fmt::Debug for Handle<A> {
 impl<A: Actor> fmt::Debug for Local<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.life.fmt(f)
+    }
+}
+
+/// Forgets a monitor whose notice nobody waits for any longer.
+struct Watch<'a, A: Actor> {
+    handle: &'a Handle<A>,
+    monitor: Option<MonitorId>,
+}
+
+impl<A: Actor> Drop for Watch<'_, A> {
+    fn drop(&mut self) {
+        if let Some(monitor) = self.monitor {
+            self.handle.demonitor(monitor);
+        }
     }
 }
 

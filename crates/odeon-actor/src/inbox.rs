@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use odeon_core::seam::BoxFuture;
 use odeon_core::{Encoding, ExitReason, Instant, Protocol, Refusal, RefusalCode, decode};
+use odeon_mailbox::TrySendError;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::actor::Actor;
 use crate::error::AskError;
-use crate::handle::Local;
+use crate::handle::{Envelope, Local};
 use crate::life::{Down, Life, MonitorId, TooManyMonitors};
 use crate::reply::Reply;
 use crate::sender::Sender;
@@ -57,7 +58,7 @@ struct RemoteAsk {
 impl RemoteReply {
     /// The port, its type known.
     #[must_use]
-    pub fn typed<R: Serialize>(self) -> Reply<R> {
+    pub fn typed<R: Serialize + Send + 'static>(self) -> Reply<R> {
         match self.0 {
             Some(RemoteAsk {
                 sink,
@@ -181,6 +182,15 @@ impl<A: Actor> Inbox for Local<A> {
             .iter()
             .position(|other| std::ptr::eq(other, method))
             .unwrap_or_default();
+        if self.mailbox.is_closed() {
+            // A draining actor has no exit reason yet that a fallen port could tell.
+            if let Some((sink, ask)) = reply {
+                sink.answer(ask, Err(AskError::Dead(self.death())));
+            }
+            self.undelivered(sender);
+            return Ok(());
+        }
+        let answers = reply.clone();
         let reply = RemoteReply(reply.map(|(sink, ask)| {
             let target = Arc::clone(&self.life);
             RemoteAsk {
@@ -194,7 +204,21 @@ impl<A: Actor> Inbox for Local<A> {
             refuse_unknown_fields(method, payload.bytes)?;
         }
         let message = A::decode(index, payload, reply).map_err(|refusal| at(method.mark, refusal))?;
-        self.accept(message, sender, expires_at)
+        let Err(TrySendError::Full(envelope)) = self.mailbox.try_send(Envelope { message, sender, expires_at }) else {
+            // A dead actor is no refusal: the reply port fell with the envelope and said so.
+            return Ok(());
+        };
+        let capacity = self.mailbox.capacity();
+        let refusal = Refusal::new(
+            RefusalCode::Full,
+            format!("the actor's mailbox is full ({capacity} messages); try again later"),
+        );
+        // Before the envelope goes, since its reply port would say something less true.
+        if let Some((sink, ask)) = answers {
+            sink.answer(ask, Err(AskError::Refused(refusal.clone())));
+        }
+        drop(envelope);
+        Err(refusal)
     }
 
     fn ping(&self) -> BoxFuture<'static, Result<(), AskError>> {
@@ -259,10 +283,10 @@ impl<A: Actor> Local<A> {
         let life = Arc::clone(&self.life);
         async move {
             match waiting {
-                Some(reply) => reply
+                Ok(reply) => reply
                     .await
                     .map_err(|_| AskError::Dead(life.reason().unwrap_or(ExitReason::Normal))),
-                None => Err(AskError::Dead(life.reason().unwrap_or(ExitReason::Normal))),
+                Err(refusal) => Err(AskError::Refused(refusal)),
             }
         }
     }

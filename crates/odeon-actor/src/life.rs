@@ -4,14 +4,25 @@
 //! anything of the actor is dropped, so that whoever sees a reply port fall can ask for the reason.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
 use odeon_core::{ActorId, ExitReason, ServerId};
 
+use crate::panic::contained;
+
 /// Most monitors on one actor: at this number a program watches in a loop without ever letting go.
 pub(crate) const MONITORS_MAX: usize = 65_536;
+
+/// Most monitors that one actor holds on others. All their notices, with all pings and a stop, fit into its
+/// control lane at once, so none of them is ever refused there.
+pub(crate) const WATCHES_MAX: usize = 32_768;
+
+/// Most pings waiting at one actor: more than that many observers have not lost patience with it.
+pub(crate) const PINGS_MAX: usize = 1_024;
+
+const _: () = assert!(WATCHES_MAX + PINGS_MAX < odeon_mailbox::CONTROL_MAX);
 
 /// Names one monitor, so that its notice can be told from others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -39,9 +50,9 @@ pub struct Down {
     pub reason: ExitReason,
 }
 
-/// The actor has as many monitors as it may have.
+/// The actor has as many monitors, or itself monitors as many others, as it may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the actor has {MONITORS_MAX} monitors already")]
+#[error("an actor has at most {MONITORS_MAX} monitors, and itself monitors at most {WATCHES_MAX} others")]
 pub struct TooManyMonitors;
 
 type Notify = Box<dyn FnOnce(Down) + Send>;
@@ -52,7 +63,43 @@ pub(crate) struct Life {
     /// The actor's Rust type, for people.
     pub(crate) kind: &'static str,
     killed: AtomicBool,
+    is_stop_asked: AtomicBool,
+    pings: AtomicUsize,
+    watches: AtomicUsize,
     state: Mutex<State>,
+}
+
+/// A place in an actor's control lane, taken before what will fill it exists; dropping it gives it back.
+pub(crate) struct Room {
+    life: Arc<Life>,
+    taken: fn(&Life) -> &AtomicUsize,
+}
+
+impl Room {
+    /// Room for a ping, if there is.
+    pub(crate) fn ping(life: &Arc<Life>) -> Option<Self> {
+        Self::take(life, |life| &life.pings, PINGS_MAX)
+    }
+
+    /// Room for the notice of one monitor, if there is.
+    pub(crate) fn watch(life: &Arc<Life>) -> Option<Self> {
+        Self::take(life, |life| &life.watches, WATCHES_MAX)
+    }
+
+    fn take(life: &Arc<Life>, taken: fn(&Life) -> &AtomicUsize, max: usize) -> Option<Self> {
+        let more = |n| (n < max).then_some(n + 1);
+        taken(life)
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more)
+            .ok()?;
+        let life = Arc::clone(life);
+        Some(Self { life, taken })
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        (self.taken)(&self.life).fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 #[derive(Default)]
@@ -72,6 +119,9 @@ impl Life {
             number,
             kind,
             killed: AtomicBool::new(false),
+            is_stop_asked: AtomicBool::new(false),
+            pings: AtomicUsize::new(0),
+            watches: AtomicUsize::new(0),
             state: Mutex::default(),
         }
     }
@@ -140,8 +190,15 @@ impl Life {
         let monitors = std::mem::take(&mut state.monitors);
         drop(state);
         for (monitor, notify) in monitors {
-            notify(self.down(monitor, reason.clone()));
+            let down = self.down(monitor, reason.clone());
+            // Whoever panics on hearing of it does not keep the others from hearing.
+            contained("a monitor", || notify(down));
         }
+    }
+
+    /// Whether this is the first wish that the actor stop; the control lane holds one.
+    pub(crate) fn is_first_stop(&self) -> bool {
+        !self.is_stop_asked.swap(true, Ordering::Relaxed)
     }
 
     /// Asks the runner to drop the actor where it stands.

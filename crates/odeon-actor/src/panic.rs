@@ -1,4 +1,7 @@
 //! Panics in handlers become exit reasons, with the place they came from.
+//!
+//! A reply port that falls while a handler unwinds cannot say yet why: it is kept until the exit reason stands.
+//! What is kept belongs to the innermost poll on this thread and is given back by it.
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -12,6 +15,35 @@ use odeon_core::PanicReport;
 
 thread_local! {
     static LOCATION: RefCell<Option<String>> = const { RefCell::new(None) };
+    /// What fell during the poll under way; `None` outside of one.
+    static FALLEN: RefCell<Option<Fallen>> = const { RefCell::new(None) };
+}
+
+/// Reply ports that fell while a handler unwound. Dropped once the exit reason stands, they tell it.
+pub(crate) type Fallen = Vec<Box<dyn Any + Send>>;
+
+/// Keeps `port`, which is falling, if a handler of this thread is unwinding; else it falls now.
+pub(crate) fn keep_while_unwinding(port: impl Any + Send) {
+    if !std::thread::panicking() {
+        return;
+    }
+    let mut port = Some(port);
+    // It must not fall under the borrow: whoever is told may drop another. At the thread's end it just falls.
+    let _ = FALLEN.try_with(|fallen| {
+        if let Some(fallen) = &mut *fallen.borrow_mut()
+            && let Some(port) = port.take()
+        {
+            fallen.push(Box::new(port));
+        }
+    });
+}
+
+/// Runs what belongs to others, such as a notice; a panic in it harms nobody else.
+pub(crate) fn contained(what: &'static str, f: impl FnOnce()) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(f)) {
+        let panic = report(&*payload);
+        tracing::error!(what, message = panic.message, location = panic.location, "panicked");
+    }
 }
 
 /// Remembers where panics happen, beside whatever hook the program has.
@@ -27,16 +59,19 @@ fn install() {
     });
 }
 
-/// Polls `future`; a panic in it is a value.
+/// Polls `future`; a panic in it is a value, with what fell meanwhile.
 pub(crate) fn poll_caught<F: Future>(
     future: Pin<&mut F>,
     cx: &mut Context<'_>,
-) -> Poll<Result<F::Output, PanicReport>> {
+) -> Poll<Result<F::Output, (PanicReport, Fallen)>> {
     install();
-    match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
-        Ok(Poll::Ready(value)) => Poll::Ready(Ok(value)),
-        Ok(Poll::Pending) => Poll::Pending,
-        Err(payload) => Poll::Ready(Err(report(&*payload))),
+    let outer = FALLEN.replace(Some(Fallen::new()));
+    let outcome = catch_unwind(AssertUnwindSafe(|| future.poll(cx)));
+    // If the handler caught its own panic, what fell falls here: the actor lives.
+    let fallen = FALLEN.replace(outer).unwrap_or_default();
+    match outcome {
+        Ok(poll) => poll.map(Ok),
+        Err(payload) => Poll::Ready(Err((report(&*payload), fallen))),
     }
 }
 

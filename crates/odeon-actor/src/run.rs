@@ -1,23 +1,24 @@
 //! The loop that runs one actor, from its start to the last notice of its end.
 //!
-//! The order of an end: the reason is set; the mailbox is closed; what was queued goes to dead letters; names
-//! are free again; monitors are told. A restart of anything that waits for the notice finds all of that done.
+//! The order of an end: the reason is set; the actor is dropped; the mailbox is closed; what was queued goes to
+//! dead letters; names are free again; monitors are told. Whoever waits for the notice finds all of that done.
+//! The end takes place even if the task is dropped, as by a runtime that shuts down.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 
-use odeon_core::{ExitReason, PanicReport};
+use odeon_core::ExitReason;
 use odeon_mailbox::{Received, Receiver};
 
 use crate::actor::Actor;
 use crate::cx::Cx;
 use crate::handle::{Control, Envelope};
 use crate::life::Life;
-use crate::panic::poll_caught;
+use crate::panic::{contained, poll_caught};
 use crate::sender::Sender;
-use crate::system::DeadLetter;
+use crate::system::{DeadLetter, System};
 
 /// Messages handled before the task lets others run: our queue does not count against tokio's own budget.
 const HANDLED_PER_TURN_MAX: u32 = 128;
@@ -25,47 +26,60 @@ const HANDLED_PER_TURN_MAX: u32 = 128;
 type Inbox<A> = Receiver<Envelope<<A as Actor>::Message>, Control>;
 
 /// Runs `actor` to its end.
-pub(crate) async fn run<A: Actor>(actor: A, mut inbox: Inbox<A>, mut cx: Cx<A>, life: Arc<Life>) {
-    let ended = {
-        let body = current::scope(life.number, live(actor, &mut inbox, &mut cx, &life));
-        let mut body = pin!(body);
-        poll_fn(|task| {
-            if life.is_killed(task.waker()) {
-                return Poll::Ready(Ended::Killed);
+pub(crate) async fn run<A: Actor>(actor: A, mut end: End<A>, mut cx: Cx<A>) {
+    let life = Arc::clone(&end.life);
+    let body = current::scope(life.number, live(actor, &mut end.inbox, &mut cx, &life));
+    let mut body = pin!(Some(body));
+    // Goes before the body does, however this future ends: reply ports in there then know the reason.
+    let _settled = Settled(&life);
+    poll_fn(|task| {
+        if life.is_killed(task.waker()) {
+            life.begin_end(ExitReason::Killed);
+            return Poll::Ready(());
+        }
+        let Some(body) = body.as_mut().as_pin_mut() else {
+            return Poll::Ready(());
+        };
+        poll_caught(body, task).map(|outcome| {
+            if let Err((panic, fallen)) = outcome {
+                life.begin_end(ExitReason::Panicked(panic));
+                drop(fallen);
             }
-            poll_caught(body.as_mut(), task).map(|outcome| match outcome {
-                Ok(()) => Ended::Orderly,
-                Err(panic) => Ended::Panicked(panic),
-            })
         })
-        .await
-        // The reason must stand before the handler, with the reply ports it holds, is dropped.
-        .settle(&life)
-    };
-    let leftover = inbox.close();
-    let reason = life.begin_end(ended);
-    for envelope in leftover.data {
-        cx.system
-            .dead_letter(DeadLetter::of::<A>(&life, envelope, &reason));
+    })
+    .await;
+    contained("the drop of an actor", || body.set(None));
+}
+
+/// What the end of an actor needs; dropping it is the end.
+pub(crate) struct End<A: Actor> {
+    pub(crate) inbox: Inbox<A>,
+    pub(crate) life: Arc<Life>,
+    pub(crate) system: System,
+}
+
+impl<A: Actor> Drop for End<A> {
+    fn drop(&mut self) {
+        let reason = self.life.begin_end(ExitReason::Killed);
+        let leftover = self.inbox.close();
+        for envelope in leftover.data {
+            let letter = DeadLetter::new(&self.life, envelope.sender, reason.clone());
+            let message = envelope.message;
+            contained("the drop of a message", || drop(message));
+            contained("a hook of dead letters", || self.system.dead_letter(&letter));
+        }
+        drop(leftover.control);
+        self.system.forget(self.life.number);
+        self.life.complete_end();
     }
-    drop(leftover.control);
-    cx.system.forget(life.number);
-    life.complete_end();
 }
 
-enum Ended {
-    Orderly,
-    Killed,
-    Panicked(PanicReport),
-}
+/// Sets the exit reason of an actor whose task is dropped.
+struct Settled<'a>(&'a Life);
 
-impl Ended {
-    fn settle(self, life: &Life) -> ExitReason {
-        life.begin_end(match self {
-            Self::Orderly => ExitReason::Normal,
-            Self::Killed => ExitReason::Killed,
-            Self::Panicked(panic) => ExitReason::Panicked(panic),
-        })
+impl Drop for Settled<'_> {
+    fn drop(&mut self) {
+        self.0.begin_end(ExitReason::Killed);
     }
 }
 
@@ -87,11 +101,15 @@ async fn messages<A: Actor>(actor: &mut A, inbox: &mut Inbox<A>, cx: &mut Cx<A>)
         }
         match inbox.recv().await {
             Received::Data(envelope) => handle(actor, envelope, cx).await,
-            Received::Control(Control::Ping(port)) => {
+            Received::Control(Control::Ping(port, room)) => {
+                drop(room);
                 // Whoever asked may have given up.
                 let _ = port.send(());
             }
-            Received::Control(Control::Down(down)) => actor.down(down, cx).await,
+            Received::Control(Control::Down(down, room)) => {
+                drop(room);
+                actor.down(down, cx).await;
+            }
             Received::Control(Control::Stop) => return ExitReason::Stopped,
             Received::Drained => return ExitReason::Drained,
         }
@@ -172,6 +190,9 @@ pub(crate) mod current {
     }
 
     pub(crate) fn sender() -> Sender {
-        number().into()
+        match number() {
+            0 => Sender::Outside,
+            number => Sender::Actor(number),
+        }
     }
 }

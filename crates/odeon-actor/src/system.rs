@@ -14,10 +14,10 @@ use odeon_mailbox::{CAPACITY_DEFAULT, mailbox};
 use crate::actor::Actor;
 use crate::cx::Cx;
 use crate::error::NameTaken;
-use crate::handle::{Envelope, Handle, Local, Target, until};
+use crate::handle::{Handle, Local, Target, until};
 use crate::inbox::Inbox;
 use crate::life::Life;
-use crate::run::run;
+use crate::run::{End, run};
 use crate::runtime::{TokioClock, TokioSpawn};
 use crate::sender::Sender;
 
@@ -107,12 +107,12 @@ pub struct DeadLetter {
 }
 
 impl DeadLetter {
-    pub(crate) fn of<A: Actor>(life: &Life, envelope: Envelope<A::Message>, reason: &ExitReason) -> Self {
+    pub(crate) const fn new(life: &Life, sender: Sender, reason: ExitReason) -> Self {
         Self {
             actor: life.number,
             kind: life.kind,
-            sender: envelope.sender,
-            reason: reason.clone(),
+            sender,
+            reason,
         }
     }
 }
@@ -179,8 +179,15 @@ impl System {
             expires_at: None,
             ending: None,
         };
-        let future = Box::pin(run(actor, inbox, cx, Arc::clone(&life)));
-        self.0.spawn.spawn(TaskKind::Actor, life.kind, future);
+        let kind = life.kind;
+        let end = End {
+            inbox,
+            life,
+            system: self.clone(),
+        };
+        self.0
+            .spawn
+            .spawn(TaskKind::Actor, kind, Box::pin(run(actor, end, cx)));
         Ok(me)
     }
 
@@ -299,7 +306,7 @@ impl System {
         drop(forgotten);
     }
 
-    pub(crate) fn dead_letter(&self, letter: DeadLetter) {
+    pub(crate) fn dead_letter(&self, letter: &DeadLetter) {
         self.0.dead_letters.fetch_add(1, Ordering::Relaxed);
         tracing::debug!(actor = letter.actor, kind = letter.kind, reason = %letter.reason, "dead letter");
         let hook = self
@@ -309,7 +316,7 @@ impl System {
             .unwrap_or_else(PoisonError::into_inner)
             .clone();
         if let Some(hook) = hook {
-            hook(&letter);
+            hook(letter);
         }
     }
 }

@@ -111,6 +111,9 @@ fn local(args: &LocalArgs) -> Result<(), BenchError> {
             "odeon-bench: built without optimisation, the figures mean nothing; use `cargo run --release`"
         );
     }
+    for path in args.json.iter().chain(&args.svg) {
+        look_for_directory(path)?;
+    }
     let machine = Machine::read();
     let figures = session::measure(&plan(args))?;
     print(&report::table::render(&figures, &machine))?;
@@ -167,6 +170,19 @@ fn peer_names() -> PossibleValuesParser {
 
 fn named(name: &str) -> &'static Row {
     peers::find(name).expect("the argument's parser takes registered names only")
+}
+
+/// Refuses a report that has nowhere to go before the measurements, not half an hour later.
+fn look_for_directory(path: &Path) -> Result<(), BenchError> {
+    let named = path
+        .parent()
+        .filter(|directory| !directory.as_os_str().is_empty());
+    fs::read_dir(named.unwrap_or_else(|| Path::new(".")))
+        .map(drop)
+        .map_err(|source| BenchError::Write {
+            path: path.to_owned(),
+            source,
+        })
 }
 
 fn write(path: &Path, text: &str) -> Result<(), BenchError> {

@@ -110,24 +110,29 @@ pub(super) fn ids(drafts: &Drafts, report: &mut Report<'_>) {
 /// No address with a fixed port is wanted twice. Only equal texts are found; the system finds the rest.
 pub(super) fn addresses(registry: &[Spanned<Address>], drafts: &Drafts, report: &mut Report<'_>) {
     let mut taken: BTreeMap<&Address, String> = BTreeMap::new();
-    let mut take = |address: &'_ _, owner: String, report: &mut Report<'_>| {
-        claim(&mut taken, address, owner, report);
-    };
     for address in registry {
-        take(address, "the registry".to_owned(), report);
+        claim(&mut taken, address, "the registry".to_owned(), report);
     }
     for (role, (_, draft)) in drafts {
         for address in &draft.listen {
-            take(address, format!("role `{role}`"), report);
+            claim(&mut taken, address, format!("role `{role}`"), report);
         }
         for address in &draft.address {
             let servers = draft.config.servers.len();
             if servers > 1 && !any_port(address.get_ref()) {
-                let message = format!("{servers} servers of role `{role}` cannot share `{}`", address.get_ref());
+                let message = format!(
+                    "{servers} servers of role `{role}` cannot share `{}`",
+                    address.get_ref()
+                );
                 let help = "use port 0, or `listen` for a socket that is shared".to_owned();
                 report.add(ErrorCode::DuplicateAddress, address.span(), message, help);
             }
-            take(address, format!("the servers of role `{role}`"), report);
+            claim(
+                &mut taken,
+                address,
+                format!("the servers of role `{role}`"),
+                report,
+            );
         }
     }
 }

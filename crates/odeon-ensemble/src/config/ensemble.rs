@@ -145,7 +145,12 @@ impl Ensemble {
         if text.len() > CONFIG_BYTES_MAX {
             let message = format!("the file is larger than {CONFIG_BYTES_MAX} bytes");
             let help = "keep data out of it: `settings` can name a file";
-            return Err(ConfigErrors::of_file(file_name, ErrorCode::FileTooLarge, message, help));
+            return Err(ConfigErrors::of_file(
+                file_name,
+                ErrorCode::FileTooLarge,
+                message,
+                help,
+            ));
         }
         let source = Arc::new(Source {
             file: file_name.to_owned(),
@@ -270,7 +275,10 @@ fn read(table: &DeTable<'_>, source: &Arc<Source>, report: &mut Report<'_>) -> E
     check_format(&top, report);
     let domain = read_domain(&top, report);
     let registry_listen = read_registry(&top, report);
-    let directory = Path::new(&source.file).parent().map(PathBuf::from).unwrap_or_default();
+    let directory = Path::new(&source.file)
+        .parent()
+        .map(PathBuf::from)
+        .unwrap_or_default();
 
     let mut drafts: BTreeMap<Role, (Range<usize>, RoleDraft)> = BTreeMap::new();
     let roles = top.table("roles", report);
@@ -288,26 +296,38 @@ fn read(table: &DeTable<'_>, source: &Arc<Source>, report: &mut Report<'_>) -> E
             drafts.insert(role.get_ref().clone(), (key.span(), draft));
         }
     }
-    let names: Vec<&str> = roles.into_iter().flat_map(DeTable::keys).map(|key| key.get_ref().as_ref()).collect();
+    let names: Vec<&str> = roles
+        .into_iter()
+        .flat_map(DeTable::keys)
+        .map(|key| key.get_ref().as_ref())
+        .collect();
     check_count(&top, names.len(), report);
     check::needs(&drafts, &names, report);
     check::ids(&drafts, report);
     check::addresses(&registry_listen, &drafts, report);
 
-    let role_spans = drafts.iter().map(|(role, (span, _))| (role.clone(), span.clone()));
+    let role_spans = drafts
+        .iter()
+        .map(|(role, (span, _))| (role.clone(), span.clone()));
     Ensemble {
         domain,
         registry: RegistryConfig {
             listen: registry_listen.into_iter().map(Spanned::into_inner).collect(),
         },
         role_spans: role_spans.collect(),
-        roles: drafts.into_iter().map(|(role, (_, draft))| (role, draft.config)).collect(),
+        roles: drafts
+            .into_iter()
+            .map(|(role, (_, draft))| (role, draft.config))
+            .collect(),
         source: Arc::clone(source),
     }
 }
 
 fn check_format(top: &Section<'_>, report: &mut Report<'_>) {
-    if let Some(format) = top.text("config", report).filter(|format| *format.get_ref() != FORMAT) {
+    if let Some(format) = top
+        .text("config", report)
+        .filter(|format| *format.get_ref() != FORMAT)
+    {
         let message = format!("the format `{}` is unknown", reader::clipped(format.get_ref()));
         let help = format!("this program reads `{FORMAT}`");
         report.add(ErrorCode::UnknownFormat, format.span(), message, help);
@@ -318,11 +338,13 @@ fn read_domain(top: &Section<'_>, report: &mut Report<'_>) -> Domain {
     let Some(text) = top.text("domain", report) else {
         return Domain::root();
     };
-    text.get_ref().parse().unwrap_or_else(|error: odeon_core::NameError| {
-        let help = "expected an absolute domain such as `/` or `/shop/eu1`".to_owned();
-        report.add(ErrorCode::BadName, text.span(), error.to_string(), help);
-        Domain::root()
-    })
+    text.get_ref()
+        .parse()
+        .unwrap_or_else(|error: odeon_core::NameError| {
+            let help = "expected an absolute domain such as `/` or `/shop/eu1`".to_owned();
+            report.add(ErrorCode::BadName, text.span(), error.to_string(), help);
+            Domain::root()
+        })
 }
 
 fn read_registry(top: &Section<'_>, report: &mut Report<'_>) -> Vec<Spanned<Address>> {
@@ -334,11 +356,17 @@ fn read_registry(top: &Section<'_>, report: &mut Report<'_>) -> Vec<Spanned<Addr
 
 fn check_count(top: &Section<'_>, roles: usize, report: &mut Report<'_>) {
     let span = top.span("roles").unwrap_or_default();
-    if roles == 0 {
+    let is_table = top.get("roles").is_none_or(|value| value.get_ref().is_table());
+    if roles == 0 && is_table {
         let help = "add a table `[roles.NAME]` for each kind of server".to_owned();
         report.add(ErrorCode::Missing, span, "the file describes no role", help);
     } else if roles > ROLES_MAX {
         let message = format!("the file describes {roles} roles");
-        report.add(ErrorCode::TooMany, span, message, format!("expected {ROLES_MAX} at most"));
+        report.add(
+            ErrorCode::TooMany,
+            span,
+            message,
+            format!("expected {ROLES_MAX} at most"),
+        );
     }
 }

@@ -33,8 +33,18 @@ pub const WORKERS_MAX: usize = 1024;
 /// Most servers of one file, over all roles: each costs a shim, a process and descriptors of the supervisor.
 pub const ENSEMBLE_SERVERS_MAX: usize = 4096;
 
-/// Most items of one list (`args`, `env`, `listen`, `address`, `needs`): what a command line may hold.
+/// Most items of one list (`args`, `env`, `needs`): more than a command line may hold.
 pub const LIST_ITEMS_MAX: usize = 1024;
+
+/// Most listening sockets of one role: the descriptors of one start travel to the shim in one message.
+pub const LISTEN_MAX: usize = 64;
+
+/// Most bytes of a role's `args`, `env` and `settings` together: the kernel takes 128 KiB in one argument or
+/// variable, and the settings are one.
+pub const COMMAND_BYTES_MAX: usize = 120 * 1024;
+
+/// Longest `stop-grace`: whoever wants to wait longer than an hour wants no kill at all.
+pub const STOP_GRACE_MAX: std::time::Duration = std::time::Duration::from_secs(60 * 60);
 
 /// Longest duration that can be written: a week; a longer one is a slip of the unit.
 pub const DURATION_MAX: std::time::Duration = std::time::Duration::from_secs(7 * 24 * 60 * 60);

@@ -9,7 +9,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::report::{ErrorCode, Report};
-use super::{LIST_ITEMS_MAX, units};
+use super::{LIST_ITEMS_MAX, LISTEN_MAX, units};
 
 /// A value with its place in the text.
 pub(super) type Value<'a> = Spanned<DeValue<'a>>;
@@ -85,24 +85,40 @@ impl<'a> Section<'a> {
             .filter(|n| range.contains(n));
         if found.is_none() {
             let message = format!("`{key}` is {integer}");
-            let help = format!("expected a whole number from {} to {}", range.start(), range.end());
+            let help = format!(
+                "expected a whole number from {} to {}",
+                range.start(),
+                range.end()
+            );
             report.add(ErrorCode::OutOfRange, value.span(), message, help);
         }
         found
     }
 
-    /// A duration of at least `min`.
-    pub(super) fn duration(&self, key: &str, min: Duration, report: &mut Report<'_>) -> Option<Duration> {
+    /// A duration within a range.
+    pub(super) fn duration(
+        &self,
+        key: &str,
+        range: RangeInclusive<Duration>,
+        report: &mut Report<'_>,
+    ) -> Option<Duration> {
         let text = self.text(key, report)?;
         let Some(duration) = units::duration(text.get_ref()) else {
-            let message = format!("`{key}` is not a duration up to 168h: `{}`", clipped(text.get_ref()));
+            let message = format!(
+                "`{key}` is not a duration up to 168h: `{}`",
+                clipped(text.get_ref())
+            );
             let help = format!("expected {}", units::DURATION_EXPECTED);
             report.add(ErrorCode::BadValue, text.span(), message, help);
             return None;
         };
-        if duration < min {
-            let message = format!("`{key}` is shorter than {min:?}");
-            let help = format!("expected a duration of {min:?} or more");
+        if !range.contains(&duration) {
+            let message = format!("`{key}` is `{}`", text.get_ref());
+            let help = format!(
+                "expected a duration from {:?} to {:?}",
+                range.start(),
+                range.end()
+            );
             report.add(ErrorCode::OutOfRange, text.span(), message, help);
             return None;
         }
@@ -113,7 +129,10 @@ impl<'a> Section<'a> {
     pub(super) fn size(&self, key: &str, min: u64, report: &mut Report<'_>) -> Option<u64> {
         let text = self.text(key, report)?;
         let Some(bytes) = units::size(text.get_ref()) else {
-            let message = format!("`{key}` is not a size up to 1024GiB: `{}`", clipped(text.get_ref()));
+            let message = format!(
+                "`{key}` is not a size up to 1024GiB: `{}`",
+                clipped(text.get_ref())
+            );
             let help = format!("expected {}", units::SIZE_EXPECTED);
             report.add(ErrorCode::BadValue, text.span(), message, help);
             return None;
@@ -130,6 +149,16 @@ impl<'a> Section<'a> {
     /// Addresses to listen on: `tcp:` only, since TLS is not there yet and every server has its unix socket.
     pub(super) fn listen_addresses(&self, key: &str, report: &mut Report<'_>) -> Vec<Spanned<Address>> {
         let texts = self.texts(key, report).unwrap_or_default();
+        if texts.len() > LISTEN_MAX {
+            let message = format!("`{key}` has {} addresses", texts.len());
+            let span = self.span(key).unwrap_or_default();
+            report.add(
+                ErrorCode::TooMany,
+                span,
+                message,
+                format!("expected {LISTEN_MAX} at most"),
+            );
+        }
         let mut addresses = Vec::with_capacity(texts.len());
         for text in texts {
             let help = "expected `tcp:HOST:PORT`; port 0 lets the system choose".to_owned();
@@ -191,7 +220,12 @@ fn bad_type(key: &str, expected: &str, value: &Value<'_>, report: &mut Report<'_
         DeValue::Table(_) => "a table",
     };
     let message = format!("`{key}` is {found}");
-    report.add(ErrorCode::BadType, value.span(), message, format!("expected {expected}"));
+    report.add(
+        ErrorCode::BadType,
+        value.span(),
+        message,
+        format!("expected {expected}"),
+    );
 }
 
 /// `` `a`, `b` and `c` `` for messages.

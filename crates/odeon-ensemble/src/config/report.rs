@@ -236,7 +236,10 @@ impl Source {
             line: before.matches('\n').count() + 1,
             column: column + 1,
         };
-        (position, Excerpt::new(line, column..column + marked.chars().count()))
+        (
+            position,
+            Excerpt::new(line, column..column + marked.chars().count()),
+        )
     }
 }
 
@@ -256,7 +259,13 @@ impl Excerpt {
             .chars()
             .skip(cut)
             .take(EXCERPT_CHARS_MAX)
-            .map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c })
+            .map(|c| {
+                if c.is_control() && c != '\t' {
+                    '\u{fffd}'
+                } else {
+                    c
+                }
+            })
             .collect();
         let end = carets.end.min(cut + EXCERPT_CHARS_MAX).max(carets.start);
         Self {
@@ -350,7 +359,13 @@ mod tests {
 
     #[test]
     fn places_outside_the_text_and_inside_a_character_do_not_panic() {
-        for (text, span) in [("", 0..0), ("é", 1..1), ("ab", 2..9), ("ab\n", 3..3), ("é\r\nx", 1..5)] {
+        for (text, span) in [
+            ("", 0..0),
+            ("é", 1..1),
+            ("ab", 2..9),
+            ("ab\n", 3..3),
+            ("é\r\nx", 1..5),
+        ] {
             assert!(rendered(text, span).contains('^'));
         }
     }
@@ -359,7 +374,10 @@ mod tests {
     fn a_long_line_is_cut_around_the_place_and_escapes_are_harmless() {
         let text = format!("{}X\u{1b}[31m{}", "a".repeat(500), "b".repeat(500));
         let shown = rendered(&text, 500..501);
-        let line = shown.lines().find(|line| line.starts_with("1 |")).expect("the line");
+        let line = shown
+            .lines()
+            .find(|line| line.starts_with("1 |"))
+            .expect("the line");
         assert_eq!(line.chars().count(), EXCERPT_CHARS_MAX + 4);
         let caret = shown.lines().find(|line| line.ends_with('^')).expect("the caret");
         assert_eq!(line.chars().nth(caret.chars().count() - 1), Some('X'));

@@ -15,7 +15,9 @@ use toml::de::{DeTable, DeValue};
 use super::reader::{self, Section};
 use super::report::{ErrorCode, Report};
 use super::units::serialize_duration;
-use super::{LOG_BYTES_MIN, LOG_FILES_MAX, RESTARTS_MAX, WORKERS_MAX};
+use super::{
+    COMMAND_BYTES_MAX, DURATION_MAX, LOG_BYTES_MIN, LOG_FILES_MAX, RESTARTS_MAX, STOP_GRACE_MAX, WORKERS_MAX,
+};
 
 /// Everything about the servers of one role, resolved. In JSON the keys are those of the file.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -147,9 +149,11 @@ const LOG_BYTES_MAX_DEFAULT: u64 = 10_000_000;
 /// How many log files are kept unless the file says otherwise.
 const LOG_FILES_MAX_DEFAULT: u32 = 5;
 
-/// Shortest restart window and ready timeout, and shortest back-off: zero would be a loop without rest.
-const SECONDS_MIN: Duration = Duration::from_secs(1);
-const BACKOFF_MIN: Duration = Duration::from_millis(10);
+/// Shortest restart window: within less, nothing can be counted.
+const RESTART_WINDOW_MIN: Duration = Duration::from_secs(1);
+
+/// Shortest back-off and ready timeout: with none, a server that dies at once would be a loop without rest.
+const WAIT_MIN: Duration = Duration::from_millis(10);
 
 /// The keys of a role's table.
 pub(super) const KEYS: [&str; 18] = [
@@ -217,12 +221,32 @@ pub(super) fn read(
             .unwrap_or(LOG_FILES_MAX_DEFAULT),
         settings: read_settings(&section, report),
     };
+    check_command(role, &config, report);
     RoleDraft {
         config,
         server_spans: named.iter().map(Spanned::span).collect(),
         needs,
         listen,
         address,
+    }
+}
+
+/// What is handed to a process must fit, or it could not be started.
+fn check_command(role: &Spanned<Role>, config: &RoleConfig, report: &mut Report<'_>) {
+    let args = config.args.iter().map(|arg| arg.len() + 1);
+    let env = config
+        .env
+        .iter()
+        .map(|(name, value)| name.len() + value.len() + 2);
+    let settings = serde_json::to_vec(&config.settings).map_or(0, |json| json.len());
+    let bytes = args.chain(env).sum::<usize>() + settings;
+    if bytes > COMMAND_BYTES_MAX {
+        let message = format!(
+            "`args`, `env` and `settings` of role `{}` take {bytes} bytes",
+            role.get_ref()
+        );
+        let help = format!("expected {COMMAND_BYTES_MAX} at most: put the data into a file and name it");
+        report.add(ErrorCode::TooMany, role.span(), message, help);
     }
 }
 
@@ -274,7 +298,12 @@ fn read_names(
         report.add(ErrorCode::OutOfRange, span, "`servers` is empty", help);
     } else if names.len() > WORKERS_MAX {
         let message = format!("`servers` has {} names", names.len());
-        report.add(ErrorCode::TooMany, span, message, format!("expected {WORKERS_MAX} at most"));
+        report.add(
+            ErrorCode::TooMany,
+            span,
+            message,
+            format!("expected {WORKERS_MAX} at most"),
+        );
     }
     let mut ids = Vec::new();
     for name in names {
@@ -342,19 +371,26 @@ fn read_env(section: &Section<'_>, report: &mut Report<'_>) -> BTreeMap<String, 
 
 fn read_policy(section: &Section<'_>, report: &mut Report<'_>) -> Policy {
     let defaults = Policy::default();
-    let duration = |key, min, default, report: &mut Report<'_>| {
-        section.duration(key, min, report).unwrap_or(default)
+    let duration = |key, range, default, report: &mut Report<'_>| {
+        section.duration(key, range, report).unwrap_or(default)
     };
+    let wait = WAIT_MIN..=DURATION_MAX;
+    let window = RESTART_WINDOW_MIN..=DURATION_MAX;
     let policy = Policy {
         restart: read_restart(section, report).unwrap_or(defaults.restart),
-        restart_window: duration("restart-window", SECONDS_MIN, defaults.restart_window, report),
+        restart_window: duration("restart-window", window, defaults.restart_window, report),
         restart_max: section
             .integer("restart-max", 0..=RESTARTS_MAX, report)
             .unwrap_or(defaults.restart_max),
-        backoff_min: duration("backoff-min", BACKOFF_MIN, defaults.backoff_min, report),
-        backoff_max: duration("backoff-max", BACKOFF_MIN, defaults.backoff_max, report),
-        ready_timeout: duration("ready-timeout", BACKOFF_MIN, defaults.ready_timeout, report),
-        stop_grace: duration("stop-grace", Duration::ZERO, defaults.stop_grace, report),
+        backoff_min: duration("backoff-min", wait.clone(), defaults.backoff_min, report),
+        backoff_max: duration("backoff-max", wait.clone(), defaults.backoff_max, report),
+        ready_timeout: duration("ready-timeout", wait, defaults.ready_timeout, report),
+        stop_grace: duration(
+            "stop-grace",
+            Duration::ZERO..=STOP_GRACE_MAX,
+            defaults.stop_grace,
+            report,
+        ),
     };
     if policy.backoff_min > policy.backoff_max {
         let (min, max) = (policy.backoff_min, policy.backoff_max);
@@ -419,7 +455,12 @@ fn json(value: &reader::Value<'_>, report: &mut Report<'_>) -> serde_json::Value
     number.map_or_else(
         || {
             let help = "expected a finite number of 64 bits".to_owned();
-            report.add(ErrorCode::OutOfRange, value.span(), "JSON has no such number", help);
+            report.add(
+                ErrorCode::OutOfRange,
+                value.span(),
+                "JSON has no such number",
+                help,
+            );
             serde_json::Value::Null
         },
         Into::into,

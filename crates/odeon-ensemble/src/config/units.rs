@@ -39,16 +39,17 @@ pub(super) fn size(text: &str) -> Option<u64> {
 }
 
 fn scaled(text: &str, units: &[(&str, u64)]) -> Option<u64> {
-    let end = text
-        .find(|c: char| !c.is_ascii_digit())
-        .filter(|end| *end > 0)?;
+    let end = text.find(|c: char| !c.is_ascii_digit()).filter(|end| *end > 0)?;
     let (number, unit) = text.split_at(end);
     let (_, factor) = units.iter().find(|(name, _)| *name == unit)?;
     number.parse::<u64>().ok()?.checked_mul(*factor)
 }
 
 /// Writes a duration the way it is read, in the largest unit that keeps it whole.
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's `serialize_with` passes references")]
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde's `serialize_with` passes references"
+)]
 pub(super) fn serialize_duration<S: Serializer>(
     duration: &Duration,
     serializer: S,

@@ -52,11 +52,23 @@ pub(crate) enum Request {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "answer", rename_all = "snake_case")]
 pub(crate) enum Response {
-    Status { child_pid: i32, child_start: u64, state: ChildState, exit: Option<ExitRecord>, dropped_bytes: u64 },
-    Exited { exit: ExitRecord },
-    Sockets { names: Vec<String> },
+    Status {
+        child_pid: i32,
+        child_start: u64,
+        state: ChildState,
+        exit: Option<ExitRecord>,
+        dropped_bytes: u64,
+    },
+    Exited {
+        exit: ExitRecord,
+    },
+    Sockets {
+        names: Vec<String>,
+    },
     Done,
-    Error { reason: String },
+    Error {
+        reason: String,
+    },
 }
 
 /// Where a child is between start and end.
@@ -96,9 +108,18 @@ mod tests {
     #[test]
     fn requests_read_as_documented() {
         check(r#"{"op":"status"}"#, Some(Request::Status));
-        check(r#"{"op":"signal","signo":15}"#, Some(Request::Signal { signo: 15, group: false }));
+        check(
+            r#"{"op":"signal","signo":15}"#,
+            Some(Request::Signal {
+                signo: 15,
+                group: false,
+            }),
+        );
         check(r#"{"op":"stop"}"#, Some(Request::Stop { grace_ms: None }));
-        check(r#"{"op":"stop","grace_ms":5}"#, Some(Request::Stop { grace_ms: Some(5) }));
+        check(
+            r#"{"op":"stop","grace_ms":5}"#,
+            Some(Request::Stop { grace_ms: Some(5) }),
+        );
         check(r#"{"op":"explode"}"#, None);
         check("[]", None);
     }

@@ -89,7 +89,9 @@ pub enum AdoptError {
         source: io::Error,
     },
     /// The shim lives and does not answer.
-    #[error("the shim of server {id} (process {pid}) does not answer; it may be stopped or its socket removed; kill it to replace the server")]
+    #[error(
+        "the shim of server {id} (process {pid}) does not answer; it may be stopped or its socket removed; kill it to replace the server"
+    )]
     Unreachable {
         /// The server.
         id: String,

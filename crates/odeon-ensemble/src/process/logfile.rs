@@ -17,7 +17,11 @@ const LOG_FILE: &str = "server.log";
 
 /// The path of the `index`-th log file, 0 being the one that is written.
 pub(crate) fn path(dir: &Path, index: u32) -> PathBuf {
-    if index == 0 { dir.join(LOG_FILE) } else { dir.join(format!("{LOG_FILE}.{index}")) }
+    if index == 0 {
+        dir.join(LOG_FILE)
+    } else {
+        dir.join(format!("{LOG_FILE}.{index}"))
+    }
 }
 
 /// What to do with the next bytes.
@@ -52,9 +56,15 @@ impl Position {
         if self.size > 0 && (self.line == 0 || self.line >= LINE_BYTES_MAX) {
             return Step::Rotate;
         }
-        let cap = usize::try_from(LINE_BYTES_MAX.saturating_sub(self.line)).unwrap_or(usize::MAX).max(1);
+        let cap = usize::try_from(LINE_BYTES_MAX.saturating_sub(self.line))
+            .unwrap_or(usize::MAX)
+            .max(1);
         let line = &bytes[..bytes.len().min(cap)];
-        Step::Write(line.iter().position(|byte| *byte == b'\n').map_or(line.len(), |end| end + 1))
+        Step::Write(
+            line.iter()
+                .position(|byte| *byte == b'\n')
+                .map_or(line.len(), |end| end + 1),
+        )
     }
 
     fn advance(&mut self, written: &[u8]) {
@@ -76,7 +86,7 @@ pub(crate) struct LogWriter {
     file: Option<File>,
     at: Position,
     dropped: u64,
-    dropped_all: u64,
+    dropped_total: u64,
 }
 
 impl LogWriter {
@@ -89,13 +99,13 @@ impl LogWriter {
             file: None,
             at: Position::default(),
             dropped: 0,
-            dropped_all: 0,
+            dropped_total: 0,
         }
     }
 
     /// Bytes that the disk did not take, since the start.
-    pub(crate) fn dropped(&self) -> u64 {
-        self.dropped_all
+    pub(crate) fn dropped_total(&self) -> u64 {
+        self.dropped_total
     }
 
     /// Writes `bytes`, or drops and counts what the disk does not take.
@@ -103,7 +113,7 @@ impl LogWriter {
         let mut rest = bytes;
         if self.note_dropped().and_then(|()| self.write(&mut rest)).is_err() {
             self.dropped += rest.len() as u64;
-            self.dropped_all += rest.len() as u64;
+            self.dropped_total += rest.len() as u64;
             // Opened anew for the next bytes: the file may have been replaced or moved meanwhile.
             self.file = None;
         }
@@ -123,7 +133,10 @@ impl LogWriter {
         }
         self.open()?;
         let begin = if self.at.line > 0 { "\n" } else { "" };
-        let note = format!("{begin}[odeon: {} bytes of output lost, the log could not be written]\n", self.dropped);
+        let note = format!(
+            "{begin}[odeon: {} bytes of output lost, the log could not be written]\n",
+            self.dropped
+        );
         self.write(&mut note.as_bytes())?;
         self.dropped = 0;
         Ok(())
@@ -136,7 +149,9 @@ impl LogWriter {
             match self.at.step(rest, self.bytes_max) {
                 Step::Rotate => self.rotate()?,
                 Step::Write(count) => {
-                    let Some(file) = &mut self.file else { return Err(io::ErrorKind::NotFound.into()) };
+                    let Some(file) = &mut self.file else {
+                        return Err(io::ErrorKind::NotFound.into());
+                    };
                     match file.write(&rest[..count]) {
                         Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                         Ok(written) => {
@@ -154,7 +169,10 @@ impl LogWriter {
 
     fn open(&mut self) -> io::Result<()> {
         if self.file.is_none() {
-            let file = OpenOptions::new().create(true).append(true).open(path(&self.dir, 0))?;
+            let file = OpenOptions::new()
+                .create(true)
+                .append(true)
+                .open(path(&self.dir, 0))?;
             self.at.size = file.metadata()?.len();
             self.file = Some(file);
         }
@@ -205,7 +223,10 @@ mod tests {
     fn a_line_without_end_is_cut_at_the_limit() {
         let long = vec![b'x'; 2 * 64 * 1024];
         assert_eq!(step(0, 0, &long, 10), Step::Write(64 * 1024));
-        assert_eq!(step(LINE_BYTES_MAX - 1, LINE_BYTES_MAX - 1, &long, 10), Step::Write(1));
+        assert_eq!(
+            step(LINE_BYTES_MAX - 1, LINE_BYTES_MAX - 1, &long, 10),
+            Step::Write(1)
+        );
         assert_eq!(step(LINE_BYTES_MAX, LINE_BYTES_MAX, &long, 10), Step::Rotate);
     }
 
@@ -225,7 +246,10 @@ mod tests {
         }
         let lines: Vec<&str> = all.lines().collect();
         assert_eq!(lines.last(), Some(&"line 099"));
-        assert_eq!(lines.first().copied(), Some(format!("line {:03}", 100 - lines.len()).as_str()));
+        assert_eq!(
+            lines.first().copied(),
+            Some(format!("line {:03}", 100 - lines.len()).as_str())
+        );
     }
 
     #[test]
@@ -235,14 +259,21 @@ mod tests {
         let mut log = LogWriter::new(dir.path(), 1000, 2);
         log.append(b"lost\n");
         log.append(b"lost too\n");
-        assert_eq!(log.dropped(), 14);
+        assert_eq!(log.dropped_total(), 14);
         fs::remove_file(path(dir.path(), 0)).expect("unlinks");
         log.append(b"kept\n");
         let text = fs::read_to_string(path(dir.path(), 0)).expect("reads");
-        assert_eq!(text, "[odeon: 14 bytes of output lost, the log could not be written]\nkept\n");
+        assert_eq!(
+            text,
+            "[odeon: 14 bytes of output lost, the log could not be written]\nkept\n"
+        );
         log.append(b"and on\n");
-        assert_eq!(log.dropped(), 14);
-        assert!(fs::read_to_string(path(dir.path(), 0)).expect("reads").ends_with("kept\nand on\n"));
+        assert_eq!(log.dropped_total(), 14);
+        assert!(
+            fs::read_to_string(path(dir.path(), 0))
+                .expect("reads")
+                .ends_with("kept\nand on\n")
+        );
     }
 
     #[test]
@@ -255,7 +286,7 @@ mod tests {
             log.append(b"12345678\n");
         }
         assert_eq!(fs::metadata(path(dir.path(), 0)).expect("is there").len(), 9);
-        assert_eq!(log.dropped(), 99 * 9);
+        assert_eq!(log.dropped_total(), 99 * 9);
     }
 
     #[test]
@@ -265,6 +296,9 @@ mod tests {
         log.append(b"no end");
         log.finish();
         log.finish();
-        assert_eq!(fs::read_to_string(path(dir.path(), 0)).expect("reads"), "no end\n");
+        assert_eq!(
+            fs::read_to_string(path(dir.path(), 0)).expect("reads"),
+            "no end\n"
+        );
     }
 }

@@ -2,7 +2,10 @@
 //!
 //! Written by the shim alone, each whole: beside, synced, renamed. Read by supervisors.
 
-#![expect(clippy::disallowed_methods, reason = "this module owns shim.json and exit.json, and their time stamps")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "this module owns shim.json and exit.json, and their time stamps"
+)]
 
 use std::collections::VecDeque;
 use std::fs::{self, File};
@@ -57,13 +60,21 @@ impl ShimState {
     /// The shim's identity.
     #[must_use]
     pub fn shim(&self) -> ProcessId {
-        ProcessId { pid: self.shim_pid, start: self.shim_start, boot: self.boot.clone() }
+        ProcessId {
+            pid: self.shim_pid,
+            start: self.shim_start,
+            boot: self.boot.clone(),
+        }
     }
 
     /// The child's identity.
     #[must_use]
     pub fn child(&self) -> ProcessId {
-        ProcessId { pid: self.child_pid, start: self.child_start, boot: self.boot.clone() }
+        ProcessId {
+            pid: self.child_pid,
+            start: self.child_start,
+            boot: self.boot.clone(),
+        }
     }
 
     /// What the child's environment carries as [`super::identity::MARKER`].
@@ -197,7 +208,10 @@ impl LastLines {
     pub(crate) fn lines(&self) -> Vec<String> {
         let all: Vec<&Vec<u8>> = self.lines.iter().chain(&self.open).collect();
         let skip = all.len().saturating_sub(LAST_LINES_MAX);
-        all.into_iter().skip(skip).map(|line| String::from_utf8_lossy(line).into_owned()).collect()
+        all.into_iter()
+            .skip(skip)
+            .map(|line| String::from_utf8_lossy(line).into_owned())
+            .collect()
     }
 
     fn close(&mut self) {
@@ -222,9 +236,15 @@ mod tests {
             last_lines: vec!["x".to_owned()],
         };
         let text = serde_json::to_string(&record).expect("serialises");
-        assert_eq!(text, r#"{"pid":7,"generation":2,"signal":9,"at_ms":5,"last_lines":["x"]}"#);
+        assert_eq!(
+            text,
+            r#"{"pid":7,"generation":2,"signal":9,"at_ms":5,"last_lines":["x"]}"#
+        );
         for ended_by in [EndedBy::Code(3), EndedBy::Signal(9), EndedBy::ShimLost(())] {
-            let record = ExitRecord { ended_by, ..record.clone() };
+            let record = ExitRecord {
+                ended_by,
+                ..record.clone()
+            };
             let text = serde_json::to_string(&record).expect("serialises");
             assert_eq!(serde_json::from_str::<ExitRecord>(&text).expect("parses"), record);
         }
@@ -234,10 +254,22 @@ mod tests {
     fn records_are_replaced_whole_and_may_be_absent() {
         let dir = tempfile::tempdir().expect("temporary directory");
         assert_eq!(read_exit(dir.path()).expect("no file is no error"), None);
-        let record =
-            ExitRecord { pid: 1, generation: 0, ended_by: EndedBy::Code(0), at_ms: 1, last_lines: Vec::new() };
+        let record = ExitRecord {
+            pid: 1,
+            generation: 0,
+            ended_by: EndedBy::Code(0),
+            at_ms: 1,
+            last_lines: Vec::new(),
+        };
         write_exit(dir.path(), &record).expect("writes");
-        write_exit(dir.path(), &ExitRecord { pid: 2, ..record.clone() }).expect("replaces");
+        write_exit(
+            dir.path(),
+            &ExitRecord {
+                pid: 2,
+                ..record.clone()
+            },
+        )
+        .expect("replaces");
         let read_back = read_exit(dir.path()).expect("reads").map(|record| record.pid);
         assert_eq!(read_back, Some(2));
         assert_eq!(fs::read_dir(dir.path()).expect("lists").count(), 1);

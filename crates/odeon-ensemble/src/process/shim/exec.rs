@@ -38,7 +38,9 @@ pub(super) fn main(args: &[OsString]) -> ExitCode {
 
 /// Returns only if it could not.
 fn become_program(args: &[OsString]) -> io::Error {
-    let Some((exe, args)) = args.split_first() else { return io::ErrorKind::InvalidInput.into() };
+    let Some((exe, args)) = args.split_first() else {
+        return io::ErrorKind::InvalidInput.into();
+    };
     // A child without its shim has no supervision: it is not to live.
     if let Err(error) = set_parent_process_death_signal(Some(Signal::KILL)) {
         return error.into();

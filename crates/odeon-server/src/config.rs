@@ -1,0 +1,143 @@
+//! What a server is started with.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use odeon_actor::{TokioClock, TokioSpawn};
+use odeon_auth::Cookie;
+use odeon_core::limits::{ADDRESS_CACHE_TTL, FRAME_BYTES_MAX, HANDSHAKE_TIMEOUT};
+use odeon_core::seam::{BoxFuture, Clock, Disk, Net, Rng, Spawn};
+use odeon_core::{Address, Epoch, HostId, ServerId};
+
+use crate::authority::Authority;
+use crate::os::{OsDisk, OsNet, OsRng};
+
+/// The seams a server stands on.
+#[derive(Debug, Clone)]
+pub struct World {
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Tasks.
+    pub spawn: Arc<dyn Spawn>,
+    /// Randomness.
+    pub rng: Arc<dyn Rng>,
+    /// Network.
+    pub net: Arc<dyn Net>,
+    /// Files.
+    pub disk: Arc<dyn Disk>,
+}
+
+impl World {
+    /// The real one: tokio and the operating system of the host with this id.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    #[must_use]
+    pub fn real(host: HostId) -> Self {
+        Self {
+            clock: Arc::new(TokioClock::new()),
+            spawn: Arc::new(TokioSpawn::current()),
+            rng: Arc::new(OsRng),
+            net: Arc::new(OsNet::new(host)),
+            disk: Arc::new(OsDisk),
+        }
+    }
+}
+
+/// Where servers are, when the server itself does not know: a registry, for instance.
+pub trait Locate: fmt::Debug + Send + Sync + 'static {
+    /// The addresses of `server`, or a sentence that says why there are none.
+    fn locate<'a>(&'a self, server: &'a ServerId) -> BoxFuture<'a, Result<Vec<Address>, String>>;
+}
+
+/// The limits of one server. The defaults suit a host with thousands of peers.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Largest frame on a link, in bytes.
+    pub frame_bytes_max: usize,
+    /// Time for a handshake.
+    pub handshake_timeout: Duration,
+    /// Most connections that have not proven themselves. When one more comes, the oldest of them goes: a
+    /// handshake takes milliseconds, so whoever has waited longest is the least likely to be honest.
+    pub handshakes_max: usize,
+    /// Most links.
+    pub links_max: usize,
+    /// Most links with one peer: each side may have connected, and the old may not have noticed its end.
+    pub links_per_peer_max: usize,
+    /// How long a looked-up address is believed.
+    pub address_cache_ttl: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            frame_bytes_max: FRAME_BYTES_MAX,
+            handshake_timeout: HANDSHAKE_TIMEOUT,
+            handshakes_max: 256,
+            links_max: 4_096,
+            links_per_peer_max: 4,
+            address_cache_ttl: ADDRESS_CACHE_TTL,
+        }
+    }
+}
+
+/// What a server is started with.
+#[derive(Debug)]
+pub struct ServerConfig {
+    /// Who it is.
+    pub id: ServerId,
+    /// Which incarnation; 0 for a transient server with a random id.
+    pub epoch: Epoch,
+    /// The ensemble's secret.
+    pub cookie: Cookie,
+    /// Where it listens; nowhere, for a transient server.
+    pub listen: Vec<Address>,
+    /// Servers whose addresses are known beforehand.
+    pub known: BTreeMap<ServerId, Vec<Address>>,
+    /// Who may do what.
+    pub authority: Authority,
+    /// The limits.
+    pub limits: Limits,
+    /// The seams.
+    pub world: World,
+}
+
+impl ServerConfig {
+    /// A transient server in `world`, that listens nowhere.
+    #[must_use]
+    pub fn new(id: ServerId, cookie: Cookie, world: World) -> Self {
+        Self {
+            id,
+            epoch: Epoch(0),
+            cookie,
+            listen: Vec::new(),
+            known: BTreeMap::new(),
+            authority: Authority::default(),
+            limits: Limits::default(),
+            world,
+        }
+    }
+
+    /// In this incarnation.
+    #[must_use]
+    pub const fn epoch(mut self, epoch: Epoch) -> Self {
+        self.epoch = epoch;
+        self
+    }
+
+    /// Listening at `address` too.
+    #[must_use]
+    pub fn listen(mut self, address: Address) -> Self {
+        self.listen.push(address);
+        self
+    }
+
+    /// Knowing that `server` is at `addresses`.
+    #[must_use]
+    pub fn known(mut self, server: ServerId, addresses: Vec<Address>) -> Self {
+        self.known.insert(server, addresses);
+        self
+    }
+}

@@ -1,0 +1,65 @@
+//! Accepting connections: each gets a link of its own, and strangers cost little.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use odeon_core::seam::{Connection, Listener};
+use odeon_wire::Session;
+use tokio::sync::watch;
+
+use crate::control::Direction;
+use crate::link::Link;
+use crate::server::Server;
+
+/// Pause after a failed accept: the usual reason is that file descriptors have run out, and it passes.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// The connections that have not proven themselves, oldest first.
+#[derive(Debug, Default)]
+pub(crate) struct Strangers(Mutex<VecDeque<Weak<Link>>>);
+
+impl Strangers {
+    /// Takes one more; returns the oldest if there are too many.
+    fn add(&self, link: &Arc<Link>, max: usize) -> Option<Arc<Link>> {
+        let mut strangers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        strangers.retain(|link| link.upgrade().is_some_and(|link| link.peer().is_none()));
+        strangers.push_back(Arc::downgrade(link));
+        if strangers.len() > max {
+            strangers.pop_front()?.upgrade()
+        } else {
+            None
+        }
+    }
+}
+
+/// Accepts until the server stops.
+pub(crate) async fn accept(
+    server: Server,
+    mut listener: Box<dyn Listener>,
+    mut stopping: watch::Receiver<bool>,
+) {
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            _ = stopping.wait_for(|stopping| *stopping) => return,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok(connection) => welcome(&server, connection),
+            Err(error) => {
+                tracing::warn!(address = %listener.address(), %error, "cannot accept; trying again");
+                let clock = server.clock();
+                clock.sleep_until(clock.now() + ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+fn welcome(server: &Server, connection: Connection) {
+    let session = Session::listen(server.wire_config(), server.nonce(), server.clock().now());
+    let (link, _) = Link::start(server, Direction::Incoming, session, connection);
+    if let Some(oldest) = server.strangers().add(&link, server.limits().handshakes_max) {
+        oldest.close("too many connections wait for their handshake");
+    }
+}

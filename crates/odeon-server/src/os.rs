@@ -1,0 +1,252 @@
+//! The seams of network, disk and randomness, standing on the operating system.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+
+use odeon_core::seam::{BoxFuture, Connection, Disk, Listener, Net, PeerCredentials, Rng};
+use odeon_core::{Address, HostId};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+
+/// The operating system's randomness, fit for secrets.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct OsRng;
+
+impl Rng for OsRng {
+    fn fill(&self, bytes: &mut [u8]) {
+        getrandom::fill(bytes).expect("the kernel's generator is always there on Linux");
+    }
+}
+
+/// The file system.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct OsDisk;
+
+impl Disk for OsDisk {
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        std::fs::read(path)
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "this is the disk seam")]
+    fn replace(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        let directory = path.parent().unwrap_or_else(|| Path::new("."));
+        DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+        let fresh = path.with_extension("new");
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&fresh)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        std::fs::rename(&fresh, path)?;
+        // The rename itself is durable once the directory is.
+        File::open(directory)?.sync_all()
+    }
+}
+
+/// The sockets of this host.
+#[derive(Debug, Clone)]
+pub struct OsNet {
+    host: HostId,
+}
+
+impl OsNet {
+    /// Sockets of the host with this id: unix addresses of others are refused.
+    #[must_use]
+    pub const fn new(host: HostId) -> Self {
+        Self { host }
+    }
+
+    fn check_host(&self, host: &str) -> io::Result<()> {
+        if host == self.host {
+            Ok(())
+        } else {
+            Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "the socket is on another host",
+            ))
+        }
+    }
+}
+
+fn no_tls() -> io::Error {
+    io::Error::new(io::ErrorKind::Unsupported, "tls: is not supported yet")
+}
+
+impl Net for OsNet {
+    fn connect<'a>(&'a self, address: &'a Address) -> BoxFuture<'a, io::Result<Connection>> {
+        Box::pin(async move {
+            match address {
+                Address::Unix { host, path } => {
+                    self.check_host(host)?;
+                    unix_connection(UnixStream::connect(path).await?, path.clone())
+                }
+                Address::Tcp(host_port) => tcp_connection(TcpStream::connect(host_port).await?),
+                Address::Tls(_) => Err(no_tls()),
+            }
+        })
+    }
+
+    fn listen<'a>(&'a self, address: &'a Address) -> BoxFuture<'a, io::Result<Box<dyn Listener>>> {
+        Box::pin(async move {
+            Ok(match address {
+                Address::Unix { host, path } => {
+                    self.check_host(host)?;
+                    Box::new(UnixSocket::bind(host, path)?) as Box<dyn Listener>
+                }
+                Address::Tcp(host_port) => Box::new(TcpSocket(TcpListener::bind(host_port).await?)),
+                Address::Tls(_) => return Err(no_tls()),
+            })
+        })
+    }
+}
+
+fn unix_connection(stream: UnixStream, remote: String) -> io::Result<Connection> {
+    let credentials = PeerCredentials {
+        uid: Some(stream.peer_cred()?.uid()),
+    };
+    Ok(Connection {
+        stream: Box::new(stream),
+        credentials,
+        remote,
+    })
+}
+
+fn tcp_connection(stream: TcpStream) -> io::Result<Connection> {
+    // Frames are gathered before they are written; Nagle would only add his delay.
+    stream.set_nodelay(true)?;
+    let remote = stream.peer_addr()?.to_string();
+    Ok(Connection {
+        stream: Box::new(stream),
+        credentials: PeerCredentials::default(),
+        remote,
+    })
+}
+
+/// A bound unix socket, removed when it goes.
+#[derive(Debug)]
+struct UnixSocket {
+    listener: UnixListener,
+    host: HostId,
+    path: String,
+}
+
+impl UnixSocket {
+    /// Binds `path`. A socket file nobody listens at any longer is replaced; a live one is not.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a socket's file belongs to the network seam"
+    )]
+    fn bind(host: &str, path: &str) -> io::Result<Self> {
+        let listener = match UnixListener::bind(path) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                if std::os::unix::net::UnixStream::connect(path).is_ok() {
+                    return Err(error);
+                }
+                std::fs::remove_file(path)?;
+                UnixListener::bind(path)?
+            }
+            other => other?,
+        };
+        Ok(Self {
+            listener,
+            host: host.to_owned(),
+            path: path.to_owned(),
+        })
+    }
+}
+
+impl Drop for UnixSocket {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a socket's file belongs to the network seam"
+    )]
+    fn drop(&mut self) {
+        // If it is gone already, so much the better.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+impl Listener for UnixSocket {
+    fn address(&self) -> Address {
+        Address::Unix {
+            host: self.host.clone(),
+            path: self.path.clone(),
+        }
+    }
+
+    fn accept(&mut self) -> BoxFuture<'_, io::Result<Connection>> {
+        Box::pin(async {
+            let (stream, _) = self.listener.accept().await?;
+            unix_connection(stream, self.path.clone())
+        })
+    }
+}
+
+#[derive(Debug)]
+struct TcpSocket(TcpListener);
+
+impl Listener for TcpSocket {
+    fn address(&self) -> Address {
+        Address::Tcp(
+            self.0
+                .local_addr()
+                .map_or_else(|e| e.to_string(), |address| address.to_string()),
+        )
+    }
+
+    fn accept(&mut self) -> BoxFuture<'_, io::Result<Connection>> {
+        Box::pin(async { tcp_connection(self.0.accept().await?.0) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_stale_socket_is_replaced_and_a_live_one_is_not() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("s.sock").to_string_lossy().into_owned();
+        drop(std::os::unix::net::UnixListener::bind(&path).expect("bound"));
+        assert!(Path::new(&path).exists(), "the standard listener leaves its file");
+        let net = OsNet::new("here".into());
+        let address = Address::Unix {
+            host: "here".into(),
+            path: path.clone(),
+        };
+        let first = net.listen(&address).await.expect("replaced");
+        let second = net.listen(&address).await.expect_err("in use");
+        assert_eq!(second.kind(), io::ErrorKind::AddrInUse);
+        drop(first);
+        assert!(!Path::new(&path).exists(), "nothing is left behind");
+    }
+
+    #[tokio::test]
+    async fn a_unix_address_of_another_host_is_never_tried() {
+        let net = OsNet::new("here".into());
+        let address = Address::Unix {
+            host: "there".into(),
+            path: "/nowhere.sock".into(),
+        };
+        let error = net.connect(&address).await.expect_err("refused");
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+    }
+
+    #[test]
+    fn a_replaced_file_holds_the_new_content_and_is_private() {
+        use std::os::unix::fs::PermissionsExt;
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("deep/er/state.json");
+        OsDisk.replace(&path, b"one").expect("written");
+        OsDisk.replace(&path, b"two").expect("replaced");
+        assert_eq!(OsDisk.read(&path).expect("read"), b"two");
+        assert_eq!(
+            path.metadata().expect("there").permissions().mode() & 0o777,
+            0o600
+        );
+    }
+}

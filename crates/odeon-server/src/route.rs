@@ -1,0 +1,226 @@
+//! The way handles take to actors of other servers, and of this one by reference.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use odeon_actor::{
+    AskError, Delivery, Down, MonitorId, Payload, RemoteCall, ReplySink, Route, Sender, TellError,
+};
+use odeon_core::seam::{BoxFuture, Clock};
+use odeon_core::{ActorId, Encoding, ExitReason, Reference, Refusal, decode, encode};
+use tokio::sync::oneshot;
+
+use crate::connect::ConnectError;
+use crate::control::{ControlPingActor, ControlStopActor};
+use crate::link::down;
+use crate::server::Server;
+
+/// Routes calls over the server's links.
+#[derive(Debug)]
+pub(crate) struct ServerRoute(pub(crate) Server);
+
+impl From<ConnectError> for AskErrorOf {
+    fn from(error: ConnectError) -> Self {
+        let server = match &error {
+            ConnectError::Itself(server)
+            | ConnectError::NoAddresses { server, .. }
+            | ConnectError::AllFailed { server, .. } => server.to_string(),
+            ConnectError::Stopping => "the peer".to_owned(),
+        };
+        Self {
+            server,
+            why: error.to_string(),
+        }
+    }
+}
+
+/// The parts that `AskError::Unreachable` and `TellError::Unreachable` share.
+pub(crate) struct AskErrorOf {
+    server: String,
+    why: String,
+}
+
+impl Server {
+    /// Sends an encoded message to an actor anywhere, without waiting for an answer.
+    ///
+    /// # Errors
+    /// When the message is refused here, or the server cannot be reached.
+    pub async fn tell_encoded(&self, call: RemoteCall) -> Result<(), TellError> {
+        if call.to.server == *self.id() {
+            return Ok(self.deliver_here(&call, None)?);
+        }
+        match self.link_to(&call.to.server).await {
+            Ok(link) => link.tell(call).await,
+            Err(error) => {
+                let AskErrorOf { server, why } = error.into();
+                Err(TellError::Unreachable { server, why })
+            }
+        }
+    }
+
+    /// Sends an encoded message to an actor anywhere and waits for the encoded answer, until `call.expires_at`.
+    ///
+    /// # Errors
+    /// As for any ask.
+    ///
+    /// # Cancel safety
+    /// Dropped, the other server is told that nobody waits; the request may still be run.
+    pub async fn ask_encoded(&self, call: RemoteCall) -> Result<(Encoding, Vec<u8>), AskError> {
+        let Some(at) = call.expires_at else {
+            return self.ask_unbounded(call).await;
+        };
+        let asked_at = self.clock().now();
+        tokio::select! {
+            biased;
+            outcome = self.ask_unbounded(call) => outcome,
+            () = self.clock().sleep_until(at) => Err(AskError::Timeout { after: self.clock().now() - asked_at }),
+        }
+    }
+
+    async fn ask_unbounded(&self, call: RemoteCall) -> Result<(Encoding, Vec<u8>), AskError> {
+        if call.to.server == *self.id() {
+            let (port, answer) = oneshot::channel();
+            let sink = Arc::new(HereSink(Mutex::new(Some(port))));
+            self.deliver_here(&call, Some(sink))?;
+            return answer
+                .await
+                .unwrap_or(Err(AskError::NoReply))
+                .map(|bytes| (call.encoding, bytes));
+        }
+        match self.link_to(&call.to.server).await {
+            Ok(link) => link.ask(call).await,
+            Err(error) => {
+                let AskErrorOf { server, why } = error.into();
+                Err(AskError::Unreachable { server, why })
+            }
+        }
+    }
+
+    fn deliver_here(&self, call: &RemoteCall, sink: Option<Arc<HereSink>>) -> Result<(), Refusal> {
+        self.local_inbox(&call.to.actor)?.deliver(Delivery {
+            mark: &call.mark,
+            payload: Payload {
+                encoding: call.encoding,
+                bytes: &call.payload,
+            },
+            sender: if call.from == 0 {
+                Sender::Outside
+            } else {
+                Sender::Actor(call.from)
+            },
+            expires_at: call.expires_at,
+            reply: sink.map(|sink| (sink as Arc<dyn ReplySink>, 0)),
+        })
+    }
+}
+
+/// Takes the answer to an ask that did not leave the process.
+struct HereSink(Mutex<Option<Port>>);
+
+type Port = oneshot::Sender<Result<Vec<u8>, AskError>>;
+
+impl ReplySink for HereSink {
+    fn answer(&self, _: u64, answer: Result<Vec<u8>, AskError>) {
+        let port = self
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(port) = port {
+            // The asker may have given up.
+            let _ = port.send(answer);
+        }
+    }
+
+    fn is_wanted(&self, _: u64) -> bool {
+        let port = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        port.as_ref().is_some_and(|port| !port.is_closed())
+    }
+}
+
+impl Route for ServerRoute {
+    fn clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(self.0.clock())
+    }
+
+    fn tell(self: Arc<Self>, call: RemoteCall) -> BoxFuture<'static, Result<(), TellError>> {
+        Box::pin(async move { self.0.tell_encoded(call).await })
+    }
+
+    fn ask(self: Arc<Self>, call: RemoteCall) -> BoxFuture<'static, Result<(Encoding, Vec<u8>), AskError>> {
+        Box::pin(async move { self.0.ask_unbounded(call).await })
+    }
+
+    fn ping(self: Arc<Self>, to: Reference) -> BoxFuture<'static, Result<(), AskError>> {
+        Box::pin(async move {
+            let call = control_call(
+                &to,
+                "server/1#ping-actor",
+                &ControlPingActor {
+                    actor: to.actor.clone(),
+                },
+            )?;
+            let (encoding, bytes) = self.0.ask_unbounded(call).await?;
+            decode::<Result<(), Refusal>>(encoding, &bytes)?.map_err(AskError::Refused)
+        })
+    }
+
+    fn stop(&self, to: &Reference) {
+        let call = control_call(
+            to,
+            "server/1#stop-actor",
+            &ControlStopActor {
+                actor: to.actor.clone(),
+            },
+        );
+        let server = self.0.clone();
+        self.0.spawn_service("stop-actor", async move |_| {
+            // Nobody waits; a monitor tells those who want to know.
+            if let Ok(call) = call
+                && let Err(error) = server.tell_encoded(call).await
+            {
+                tracing::warn!(%error, "cannot stop a remote actor");
+            }
+        });
+    }
+
+    fn monitor(&self, to: &Reference, monitor: MonitorId, notify: Box<dyn FnOnce(Down) + Send>) {
+        let (server, to) = (self.0.clone(), to.clone());
+        self.0.spawn_service("monitor", async move |_| {
+            if to.server == *server.id() {
+                match server.local_inbox(&to.actor).map(|inbox| inbox.monitor(notify)) {
+                    Ok(_) => {}
+                    Err(refusal) => tracing::debug!(%refusal, "monitor of an actor that is not there"),
+                }
+                return;
+            }
+            match server.link_to(&to.server).await {
+                Ok(link) => link.monitor(&to, monitor, notify),
+                Err(error) => notify(down(monitor, &to, ExitReason::LinkLost(error.to_string()))),
+            }
+        });
+    }
+
+    fn demonitor(&self, monitor: MonitorId) {
+        let links = self.0.peers().all();
+        let _ = links.iter().any(|link| link.demonitor(monitor));
+    }
+}
+
+/// A message for actor 0 of the server that `to` is on.
+fn control_call<T: serde::Serialize>(
+    to: &Reference,
+    mark: &str,
+    arguments: &T,
+) -> Result<RemoteCall, odeon_core::CodecError> {
+    let mut payload = Vec::new();
+    encode(arguments, Encoding::Cbor, &mut payload)?;
+    let to = Reference::new(to.server.clone(), ActorId::SERVER);
+    Ok(RemoteCall {
+        to,
+        from: 0,
+        mark: mark.to_owned(),
+        encoding: Encoding::Cbor,
+        payload,
+        expires_at: None,
+    })
+}

@@ -1,0 +1,485 @@
+//! The server: one process' place in an ensemble.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use odeon_actor::{Actor, Handle, Inbox, NameTaken, SpawnOptions, System};
+use odeon_auth::{Cookie, Side as ProofSide};
+use odeon_core::seam::{Clock, Net, TaskKind};
+use odeon_core::{ActorId, ActorName, Address, Epoch, Instant, Reference, Refusal, RefusalCode, ServerId};
+use tokio::sync::watch;
+
+use crate::authority::Authority;
+use crate::config::{Limits, Locate, ServerConfig, World};
+use crate::connect::ConnectError;
+use crate::control::{ConnectionEntry, Control, ControlCalls, ServerStatus};
+use crate::link::Link;
+use crate::listener::{Strangers, accept};
+use crate::peers::Peers;
+use crate::route::ServerRoute;
+
+/// Most looked-up servers whose addresses are remembered at once.
+const ADDRESS_CACHE_MAX: usize = 65_536;
+
+/// How long the links may take to say good-bye.
+const LINKS_GRACE: Duration = Duration::from_secs(2);
+
+/// One process' place in an ensemble. Cheap to clone: all clones are one server.
+#[derive(Clone)]
+pub struct Server(Arc<Inner>);
+
+struct Inner {
+    id: ServerId,
+    epoch: Epoch,
+    cookie: Cookie,
+    authority: Authority,
+    limits: Limits,
+    world: World,
+    system: System,
+    started_at: Instant,
+    peers: Mutex<Peers>,
+    strangers: Strangers,
+    known: Mutex<BTreeMap<ServerId, Vec<Address>>>,
+    cache: Mutex<BTreeMap<ServerId, (Instant, Vec<Address>)>>,
+    locator: OnceLock<Arc<dyn Locate>>,
+    addresses: OnceLock<Vec<Address>>,
+    control: OnceLock<(Handle<Control>, Arc<dyn Inbox>)>,
+    ready: AtomicBool,
+    /// Somebody asked for the end.
+    shutdown: watch::Sender<bool>,
+    /// The end has begun: listeners close.
+    stopping: watch::Sender<bool>,
+    /// How many links run.
+    links: watch::Sender<usize>,
+}
+
+/// Why a server did not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// An address could not be bound.
+    #[error("cannot listen at {address}")]
+    Listen {
+        /// The address.
+        address: Address,
+        /// What the operating system said.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+impl Server {
+    /// Starts a server: binds every address first, or none.
+    ///
+    /// # Errors
+    /// When an address cannot be bound; those bound before are free again.
+    pub async fn start(config: ServerConfig) -> Result<Self, StartError> {
+        let ServerConfig {
+            id,
+            epoch,
+            cookie,
+            listen,
+            known,
+            authority,
+            limits,
+            world,
+        } = config;
+        let mut listeners = Vec::new();
+        for address in listen {
+            match world.net.listen(&address).await {
+                Ok(listener) => listeners.push(listener),
+                Err(source) => return Err(StartError::Listen { address, source }),
+            }
+        }
+        let system = System::with(Arc::clone(&world.clock), Arc::clone(&world.spawn));
+        let server = Self(Arc::new(Inner {
+            id,
+            epoch,
+            cookie,
+            authority,
+            limits,
+            system,
+            started_at: world.clock.now(),
+            world,
+            peers: Mutex::default(),
+            strangers: Strangers::default(),
+            known: Mutex::new(known),
+            cache: Mutex::default(),
+            locator: OnceLock::new(),
+            addresses: OnceLock::new(),
+            control: OnceLock::new(),
+            ready: AtomicBool::new(false),
+            shutdown: watch::Sender::new(false),
+            stopping: watch::Sender::new(false),
+            links: watch::Sender::new(0),
+        }));
+        server.start_control();
+        let _ = server
+            .0
+            .addresses
+            .set(listeners.iter().map(|listener| listener.address()).collect());
+        for listener in listeners {
+            let accepting = accept(server.clone(), listener, server.0.stopping.subscribe());
+            server
+                .system()
+                .tasks()
+                .spawn(TaskKind::Listener, "listener", Box::pin(accepting));
+        }
+        Ok(server)
+    }
+
+    fn start_control(&self) {
+        let handle = self.system().spawn(Control::new(self.clone()));
+        let ActorId::Number(number) = handle.id() else {
+            return;
+        };
+        if let Some(inbox) = self.system().inbox_by_number(number) {
+            let _ = self.0.control.set((handle, inbox));
+        }
+    }
+
+    /// Who the server is.
+    #[must_use]
+    pub fn id(&self) -> &ServerId {
+        &self.0.id
+    }
+
+    /// Which incarnation of it.
+    #[must_use]
+    pub fn epoch(&self) -> Epoch {
+        self.0.epoch
+    }
+
+    /// Where it listens; ports are resolved.
+    #[must_use]
+    pub fn addresses(&self) -> &[Address] {
+        self.0.addresses.get().map_or(&[], Vec::as_slice)
+    }
+
+    /// Its actors.
+    #[must_use]
+    pub fn system(&self) -> &System {
+        &self.0.system
+    }
+
+    /// Starts an actor that is reached by number only.
+    pub fn spawn<A: Actor>(&self, actor: A) -> Handle<A> {
+        self.system().spawn(actor)
+    }
+
+    /// Starts an actor under a name.
+    ///
+    /// # Errors
+    /// When another actor has the name.
+    pub fn spawn_named<A: Actor>(&self, name: ActorName, actor: A) -> Result<Handle<A>, NameTaken> {
+        self.system().spawn_with(SpawnOptions::named(name), actor)
+    }
+
+    /// A handle to the actor meant by `reference`, here or on another server. Nothing is sent: naming a server
+    /// is enough to reach it, and whether the actor exists shows at the first call.
+    #[must_use]
+    pub fn actor<A: Actor>(&self, reference: Reference) -> Handle<A> {
+        if reference.server == self.0.id
+            && let ActorId::Name(name) = &reference.actor
+            && let Some(handle) = self.system().lookup(name)
+        {
+            return handle;
+        }
+        Handle::remote(reference, Arc::new(ServerRoute(self.clone())))
+    }
+
+    /// Makes sure that there is a link to `peer`, remembering `addresses` for it if any are given.
+    ///
+    /// # Errors
+    /// When the peer cannot be reached; the error names every address tried.
+    pub async fn connect(&self, peer: &ServerId, addresses: &[Address]) -> Result<String, ConnectError> {
+        if !addresses.is_empty() {
+            self.know(peer.clone(), addresses.to_vec());
+        }
+        Ok(self.link_to(peer).await?.remote.clone())
+    }
+
+    /// Remembers where a server is.
+    pub fn know(&self, server: ServerId, addresses: Vec<Address>) {
+        lock(&self.0.known).insert(server, addresses);
+    }
+
+    /// Says where servers are that this one does not know. Once; a second locator is ignored.
+    pub fn set_locator(&self, locator: Arc<dyn Locate>) {
+        let _ = self.0.locator.set(locator);
+    }
+
+    /// Says that the server is ready to work: whoever waits for it is told.
+    pub async fn set_ready(&self) {
+        self.0.ready.store(true, Ordering::Release);
+        if let Some((control, _)) = self.0.control.get() {
+            // Only a server that is over has no control plane, and then nobody waits.
+            let _ = control.now_ready().tell().await;
+        }
+    }
+
+    /// Whether the server has said that it is ready.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.0.ready.load(Ordering::Acquire)
+    }
+
+    /// Asks for the server's end, from anywhere. Whoever runs the server sees it by
+    /// [`shutdown_requested`](Self::shutdown_requested) and calls [`shutdown`](Self::shutdown).
+    pub fn request_shutdown(&self) {
+        self.0.shutdown.send_replace(true);
+    }
+
+    /// Ready once somebody has asked for the server's end.
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses nothing.
+    pub async fn shutdown_requested(&self) {
+        // The sender lives in `self`.
+        let _ = self.0.shutdown.subscribe().wait_for(|asked| *asked).await;
+    }
+
+    /// Ends the server: listeners close, actors stop (those that do not within `grace` are killed), links say
+    /// good-bye.
+    ///
+    /// # Cancel safety
+    /// Dropped half way, what has ended stays ended; call it again.
+    pub async fn shutdown(&self, grace: Duration) {
+        self.request_shutdown();
+        self.0.stopping.send_replace(true);
+        self.system().shutdown(grace).await;
+        for link in self.peers().all() {
+            link.close("the server is stopping");
+        }
+        let mut links = self.0.links.subscribe();
+        let clock = self.clock();
+        tokio::select! {
+            biased;
+            _ = links.wait_for(|links| *links == 0) => {}
+            () = clock.sleep_until(clock.now() + LINKS_GRACE) => {}
+        }
+    }
+
+    /// The links, by server.
+    #[must_use]
+    pub fn connections(&self) -> Vec<ConnectionEntry> {
+        let links = self.peers().all();
+        links
+            .iter()
+            .filter(|link| link.is_open())
+            .filter_map(|link| link.entry())
+            .collect()
+    }
+
+    /// What the server says of itself.
+    #[must_use]
+    pub fn status(&self) -> ServerStatus {
+        let uptime = self.clock().now() - self.0.started_at;
+        ServerStatus {
+            server: self.id().clone(),
+            epoch: self.epoch(),
+            pid: std::process::id(),
+            ready: self.is_ready(),
+            uptime_ms: u64::try_from(uptime.as_millis()).unwrap_or(u64::MAX),
+            addresses: self.addresses().to_vec(),
+            actors: self.system().live() as u64,
+            links: self.peers().count() as u64,
+            dead_letters: self.system().dead_letters(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        }
+    }
+
+    /// An actor of this server, its type erased; 0 is the server itself.
+    ///
+    /// # Errors
+    /// [`RefusalCode::UnknownActor`], naming a near miss.
+    pub fn local_inbox(&self, actor: &ActorId) -> Result<Arc<dyn Inbox>, Refusal> {
+        let found = match actor {
+            ActorId::Number(0) => self.0.control.get().map(|(_, inbox)| Arc::clone(inbox)),
+            ActorId::Number(number) => self.system().inbox_by_number(*number),
+            ActorId::Name(name) => self.system().inbox(name),
+        };
+        found.ok_or_else(|| {
+            let registered = self.system().registered();
+            let names = registered.iter().map(|actor| actor.name.as_str());
+            let hint = odeon_core::suggest(&actor.to_string(), names)
+                .map_or_else(String::new, |near| format!("; {near}"));
+            Refusal::new(
+                RefusalCode::UnknownActor,
+                format!("{} has no actor `{actor}`{hint}", self.id()),
+            )
+        })
+    }
+
+    /// The clock.
+    #[must_use]
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.0.world.clock
+    }
+
+    /// The seams the server stands on.
+    #[must_use]
+    pub fn world(&self) -> &World {
+        &self.0.world
+    }
+
+    pub(crate) fn net(&self) -> &Arc<dyn Net> {
+        &self.0.world.net
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.0.limits
+    }
+
+    pub(crate) fn authority(&self) -> &Authority {
+        &self.0.authority
+    }
+
+    pub(crate) fn strangers(&self) -> &Strangers {
+        &self.0.strangers
+    }
+
+    pub(crate) fn peers(&self) -> MutexGuard<'_, Peers> {
+        lock(&self.0.peers)
+    }
+
+    pub(crate) fn nonce(&self) -> [u8; 32] {
+        let mut nonce = [0; 32];
+        self.0.world.rng.fill(&mut nonce);
+        nonce
+    }
+
+    pub(crate) fn wire_config(&self) -> odeon_wire::Config {
+        let mut config = odeon_wire::Config::new(self.id().clone(), self.epoch());
+        config.frame_bytes_max = self.0.limits.frame_bytes_max;
+        config.handshake_timeout = self.0.limits.handshake_timeout;
+        config
+    }
+
+    pub(crate) fn prove(&self, side: odeon_wire::Side, transcript: &odeon_wire::Transcript) -> [u8; 32] {
+        odeon_auth::prove(&self.0.cookie, proof_side(side), &digest(transcript)).0
+    }
+
+    pub(crate) fn verify(
+        &self,
+        side: odeon_wire::Side,
+        transcript: &odeon_wire::Transcript,
+        mac: [u8; 32],
+    ) -> bool {
+        odeon_auth::verify(
+            &self.0.cookie,
+            proof_side(side),
+            &digest(transcript),
+            &odeon_auth::Proof(mac),
+        )
+    }
+
+    pub(crate) fn check_epoch(&self, peer: &ServerId, epoch: Epoch) -> Result<(), String> {
+        self.peers().check_epoch(peer, epoch)
+    }
+
+    /// Takes a link whose peer has proven itself; links of its older incarnations are closed.
+    pub(crate) fn admit(&self, link: &Arc<Link>) -> Result<(), String> {
+        if *self.0.stopping.borrow() {
+            return Err("the server is stopping".to_owned());
+        }
+        let older = self
+            .peers()
+            .admit(link, self.0.limits.links_max, self.0.limits.links_per_peer_max)?;
+        for link in older {
+            link.close("a newer incarnation has connected");
+        }
+        Ok(())
+    }
+
+    pub(crate) fn link_over(&self, link: &Arc<Link>) {
+        self.peers().remove(link);
+        self.0.links.send_modify(|links| *links -= 1);
+    }
+
+    pub(crate) fn spawn_link(&self, link: impl Future<Output = ()> + Send + 'static) {
+        self.0.links.send_modify(|links| *links += 1);
+        self.system()
+            .tasks()
+            .spawn(TaskKind::Link, "link", Box::pin(link));
+    }
+
+    /// Runs something for the server beside its actors.
+    pub(crate) fn spawn_service<F, T>(&self, name: &'static str, service: F)
+    where
+        F: FnOnce(Arc<dyn Clock>) -> T,
+        T: Future<Output = ()> + Send + 'static,
+    {
+        let service = service(Arc::clone(self.clock()));
+        self.system()
+            .tasks()
+            .spawn(TaskKind::Service, name, Box::pin(service));
+    }
+
+    /// Where `peer` is: known, remembered, or looked up.
+    pub(crate) async fn addresses_of(&self, peer: &ServerId) -> Result<Vec<Address>, ConnectError> {
+        if let Some(known) = lock(&self.0.known).get(peer) {
+            return Ok(known.clone());
+        }
+        let now = self.clock().now();
+        if let Some((until, addresses)) = lock(&self.0.cache).get(peer)
+            && now < *until
+        {
+            return Ok(addresses.clone());
+        }
+        let no_addresses = |why| ConnectError::NoAddresses {
+            server: peer.clone(),
+            why,
+        };
+        let Some(locator) = self.0.locator.get() else {
+            return Err(no_addresses(
+                "it is not among the known servers, and there is no registry to ask".to_owned(),
+            ));
+        };
+        let addresses = locator.locate(peer).await.map_err(no_addresses)?;
+        let mut cache = lock(&self.0.cache);
+        if cache.len() >= ADDRESS_CACHE_MAX {
+            cache.retain(|_, (until, _)| now < *until);
+            if cache.len() >= ADDRESS_CACHE_MAX {
+                cache.pop_first();
+            }
+        }
+        cache.insert(
+            peer.clone(),
+            (now + self.0.limits.address_cache_ttl, addresses.clone()),
+        );
+        Ok(addresses)
+    }
+
+    pub(crate) fn forget_address(&self, peer: &ServerId) {
+        lock(&self.0.cache).remove(peer);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+const fn proof_side(side: odeon_wire::Side) -> ProofSide {
+    match side {
+        odeon_wire::Side::Dialler => ProofSide::Dialler,
+        odeon_wire::Side::Listener => ProofSide::Listener,
+    }
+}
+
+fn digest(transcript: &odeon_wire::Transcript) -> [u8; 32] {
+    odeon_auth::transcript(&transcript.dialler_hello, &transcript.listener_hello)
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server")
+            .field("id", self.id())
+            .field("epoch", &self.epoch())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,190 @@
+//! Two servers over real sockets: what one can ask of the other.
+
+extern crate odeon_actor as odeon;
+
+use std::time::Duration;
+
+use odeon_actor::{AskError, Cx, Reply, actor};
+use odeon_auth::Cookie;
+use odeon_core::{Address, Epoch, ExitReason, Reference, RefusalCode, ServerId};
+use odeon_server::{Control, ControlCalls, Home, Server, ServerConfig, World};
+
+#[derive(Debug, Default)]
+struct Echo {
+    held: Vec<Reply<String>>,
+}
+
+/// Says it back.
+#[actor(mark = "echo/1")]
+impl Echo {
+    /// Says it back.
+    #[handle]
+    fn say(&self, text: String) -> String {
+        text
+    }
+
+    /// Never answers.
+    #[handle]
+    fn hold(&mut self, reply: Reply<String>) {
+        self.held.push(reply);
+    }
+
+    /// Panics.
+    #[handle]
+    fn boom(&self) {
+        panic!("as asked");
+    }
+
+    /// Who asks?
+    #[handle]
+    fn whoami(&self, cx: &mut Cx<Self>) -> String {
+        cx.sender().server().map_or_else(String::new, ToString::to_string)
+    }
+
+    /// For those who may.
+    #[handle(needs = "secrets")]
+    fn secret(&self) -> u32 {
+        42
+    }
+}
+
+fn id(text: &str) -> ServerId {
+    text.parse().expect("a server id")
+}
+
+fn at(server: &Server, actor: &str) -> Reference {
+    Reference::new(server.id().clone(), actor.parse().expect("an actor"))
+}
+
+struct Pair {
+    _directory: tempfile::TempDir,
+    a: Server,
+    b: Server,
+}
+
+/// `b` listens and has an echo; `a` knows where it is.
+async fn pair(listen: impl Fn(&Home) -> Address, cookies: [u8; 2]) -> Pair {
+    let directory = tempfile::tempdir().expect("a directory");
+    let home = Home::open(directory.path()).expect("a home");
+    let world = || World::real(home.host().clone());
+    let cookie = |byte| Cookie::from_bytes([byte; 32]);
+    let config = ServerConfig::new(id("b@/"), cookie(cookies[1]), world()).epoch(Epoch(1)).listen(listen(&home));
+    let b = Server::start(config).await.expect("b starts");
+    b.spawn_named("echo".parse().expect("a name"), Echo::default()).expect("registered");
+    let config = ServerConfig::new(id("a@/"), cookie(cookies[0]), world()).known(id("b@/"), b.addresses().to_vec());
+    let a = Server::start(config).await.expect("a starts");
+    Pair { _directory: directory, a, b }
+}
+
+async fn unix_pair() -> Pair {
+    pair(|home| home.address(&id("b@/")), [7, 7]).await
+}
+
+fn tcp(_: &Home) -> Address {
+    "tcp:127.0.0.1:0".parse().expect("an address")
+}
+
+async fn until(what: &str, condition: impl Fn() -> bool) {
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(5);
+    while !condition() {
+        assert!(tokio::time::Instant::now() < deadline, "not within 5 s: {what}");
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn naming_a_server_is_enough_to_ask_over_unix_and_tcp() {
+    for pair in [unix_pair().await, pair(tcp, [7, 7]).await] {
+        let echo = pair.a.actor::<Echo>(at(&pair.b, "echo"));
+        assert_eq!(echo.say("hi".into()).await.expect("answered"), "hi");
+        assert_eq!(echo.whoami().await.expect("answered"), "a@/");
+        echo.say("into the void".into()).tell().await.expect("taken");
+        assert_eq!(echo.ping().await, Ok(()));
+        assert_eq!(pair.a.connections().len(), 1);
+        let control = pair.a.actor::<Control>(at(&pair.b, "0"));
+        let actors = control.list_actors().await.expect("a list");
+        assert_eq!(actors.iter().map(|actor| actor.name.as_str()).collect::<Vec<_>>(), ["echo"]);
+        assert_eq!(control.list_connections().await.expect("a list")[0].server, id("a@/"));
+    }
+}
+
+#[tokio::test]
+async fn over_tcp_the_cookie_alone_gives_no_capability() {
+    let Pair { a, b, _directory } = pair(tcp, [7, 7]).await;
+    let refused = a.actor::<Echo>(at(&b, "echo")).secret().await;
+    assert!(matches!(refused, Err(AskError::Refused(refusal)) if refusal.code == RefusalCode::NotAuthorised));
+    let Pair { a, b, _directory } = unix_pair().await;
+    assert_eq!(a.actor::<Echo>(at(&b, "echo")).secret().await, Ok(42), "our own user is admin");
+}
+
+#[tokio::test]
+async fn another_cookie_is_refused_and_says_so() {
+    let Pair { a, b, _directory } = pair(tcp, [7, 8]).await;
+    let error = a.actor::<Echo>(at(&b, "echo")).say("hi".into()).await.expect_err("refused");
+    assert!(error.to_string().contains("cookie"), "{error}");
+    assert!(b.connections().is_empty());
+}
+
+#[tokio::test]
+async fn unknown_servers_and_actors_are_told_apart() {
+    let Pair { a, b, _directory } = unix_pair().await;
+    let nowhere = a.actor::<Echo>("c@/:echo".parse().expect("a reference")).say("hi".into()).await;
+    assert!(matches!(nowhere, Err(AskError::Unreachable { .. })), "{nowhere:?}");
+    let nobody = a.actor::<Echo>(at(&b, "ecko")).say("hi".into()).await.expect_err("refused");
+    assert!(nobody.to_string().contains("did you mean `echo`?"), "{nobody}");
+}
+
+#[tokio::test]
+async fn death_is_told_to_askers_and_monitors() {
+    let Pair { a, b, _directory } = unix_pair().await;
+    let echo = a.actor::<Echo>(at(&b, "echo"));
+    let (tell, ended) = tokio::sync::oneshot::channel();
+    echo.monitor(Box::new(move |down| drop(tell.send(down)))).expect("watching");
+    // The ping comes after the monitor on the same link, so the monitor is in place.
+    echo.ping().await.expect("alive");
+    let boom = echo.boom().await.expect_err("dead");
+    assert!(matches!(&boom, AskError::Dead(ExitReason::Panicked(panic)) if panic.message == "as asked"), "{boom:?}");
+    let down = ended.await.expect("told");
+    assert!(matches!(down.reason, ExitReason::Panicked(_)));
+}
+
+#[tokio::test]
+async fn the_end_of_a_link_is_told_to_askers_and_monitors() {
+    let Pair { a, b, _directory } = unix_pair().await;
+    let echo = a.actor::<Echo>(at(&b, "echo"));
+    echo.ping().await.expect("alive");
+    let (tell, ended) = tokio::sync::oneshot::channel();
+    echo.monitor(Box::new(move |down| drop(tell.send(down)))).expect("watching");
+    let asking = tokio::spawn(async move { echo.hold().within(Duration::from_secs(60)).await });
+    until("the ask is on the link", || a.connections()[0].open_asks == 1).await;
+    b.shutdown(Duration::from_millis(100)).await;
+    let answer = asking.await.expect("no panic").expect_err("no answer");
+    assert!(matches!(answer, AskError::Dead(_)), "{answer:?}");
+    assert!(ended.await.is_ok());
+}
+
+#[tokio::test]
+async fn a_server_that_stops_leaves_no_socket_and_a_new_incarnation_is_found() {
+    let Pair { a, b, _directory } = unix_pair().await;
+    let echo = a.actor::<Echo>(at(&b, "echo"));
+    echo.ping().await.expect("alive");
+    let address = b.addresses()[0].clone();
+    let Address::Unix { path, host } = &address else { panic!("a unix address") };
+    b.shutdown(Duration::from_secs(1)).await;
+    assert!(!std::path::Path::new(path).exists());
+    until("the end of the link is noticed", || a.connections().is_empty()).await;
+    let config = ServerConfig::new(id("b@/"), Cookie::from_bytes([7; 32]), World::real(host.clone()))
+        .epoch(Epoch(2))
+        .listen(address.clone());
+    let again = Server::start(config).await.expect("starts again");
+    again.spawn_named("echo".parse().expect("a name"), Echo::default()).expect("registered");
+    assert_eq!(echo.say("back".into()).await.expect("answered"), "back");
+    again.shutdown(Duration::from_secs(1)).await;
+    until("the end of the link is noticed", || a.connections().is_empty()).await;
+    let config = ServerConfig::new(id("b@/"), Cookie::from_bytes([7; 32]), World::real(host.clone()))
+        .epoch(Epoch(1))
+        .listen(address.clone());
+    let _stale = Server::start(config).await.expect("starts");
+    let error = echo.say("old".into()).await.expect_err("a stale incarnation");
+    assert!(error.to_string().contains("incarnation"), "{error}");
+}

@@ -1,0 +1,115 @@
+//! How a link ends: refused, closed, broken off, lost.
+//!
+//! Each way tells the peer, where the peer may still listen, and then closes the books on this side.
+
+use odeon_core::ExitReason;
+use odeon_core::limits::HANDSHAKE_FRAME_BYTES_MAX;
+
+use crate::event::{AskFailure, CloseReason, Event};
+use crate::frame::{Frame, RefuseCode};
+use crate::framing::FrameReader;
+use crate::handshake::Rejection;
+use crate::limits::CONTROL_RESERVE_BYTES;
+use crate::session::{Phase, Session};
+use crate::text::{printable, shorten};
+use crate::types::{TypesIn, TypesOut};
+
+impl Session {
+    /// Refuses the link, at any time; the peer is told `code` and `detail`.
+    pub fn refuse(&mut self, code: RefuseCode, detail: impl Into<String>) {
+        if !self.is_closed() {
+            self.reject(Rejection::new(code, detail));
+        }
+    }
+
+    /// Closes the link. The peer gets what is queued, then `reason`.
+    pub fn close(&mut self, reason: impl Into<String>) {
+        if !self.is_closed() {
+            let reason = reason.into();
+            self.send_last(&Frame::Bye {
+                reason: shorten(reason.clone()),
+            });
+            self.finish(CloseReason::Local(reason));
+        }
+    }
+
+    /// Takes note that the transport has failed or come to its end.
+    pub fn handle_lost(&mut self, why: impl Into<String>) {
+        self.outbox.clear();
+        self.finish(CloseReason::Lost(why.into()));
+    }
+
+    pub(crate) fn reject(&mut self, rejection: Rejection) {
+        let Rejection { code, detail } = rejection;
+        self.send_last(&Frame::Refuse {
+            code,
+            detail: shorten(detail.clone()),
+        });
+        self.finish(match code {
+            RefuseCode::Protocol => CloseReason::Protocol(detail),
+            RefuseCode::Authentication => CloseReason::AuthenticationFailed,
+            code => CloseReason::Rejected { code, detail },
+        });
+    }
+
+    /// Ends the link over a fault of the peer's.
+    pub(crate) fn break_off(&mut self, fault: &str) {
+        // It may quote the peer.
+        let fault = printable(fault);
+        if self.is_established() {
+            self.send_last(&Frame::Bye {
+                reason: shorten(format!("protocol broken: {fault}")),
+            });
+            self.finish(CloseReason::Protocol(fault));
+        } else {
+            self.reject(Rejection::new(RefuseCode::Protocol, fault));
+        }
+    }
+
+    /// Queues a frame that must not be lost. A peer for whom there is no more room, because it does not read,
+    /// loses the link.
+    pub(crate) fn send_control(&mut self, frame: &Frame<'_>) {
+        let room = self
+            .config
+            .outbound_bytes_max
+            .saturating_add(CONTROL_RESERVE_BYTES);
+        if self.outbox.push(frame, self.send_frame_bytes_max, room).is_err() {
+            let queued = self.outbox.bytes();
+            self.outbox.clear();
+            self.finish(CloseReason::Local(format!(
+                "the peer does not read: {queued} bytes wait for it"
+            )));
+        }
+    }
+
+    /// Queues the last frame, whatever waits before it: there will be no more.
+    pub(crate) fn send_last(&mut self, frame: &Frame<'_>) {
+        self.outbox
+            .push(frame, HANDSHAKE_FRAME_BYTES_MAX, usize::MAX)
+            .expect("its text has been shortened, so it fits");
+    }
+
+    /// Closes the books and tells everybody on this side.
+    pub(crate) fn finish(&mut self, reason: CloseReason) {
+        if self.is_closed() {
+            return;
+        }
+        self.phase = Phase::Closed;
+        self.held = Vec::new();
+        self.reader = FrameReader::default();
+        self.types_in = TypesIn::default();
+        self.types_out = TypesOut::default();
+        let (asks, monitors) = self.ledger.close();
+        let why = reason.to_string();
+        self.events.extend(asks.into_iter().map(|ask_id| Event::Reply {
+            ask_id,
+            outcome: Err(AskFailure::LinkLost(why.clone())),
+        }));
+        self.events
+            .extend(monitors.into_iter().map(|monitor_id| Event::Down {
+                monitor_id,
+                reason: ExitReason::LinkLost(why.clone()),
+            }));
+        self.events.push_back(Event::Closed(reason));
+    }
+}

@@ -1,0 +1,248 @@
+//! What a session tells its driver, and what it is given to send.
+
+use odeon_core::{ActorId, Encoding, Epoch, ExitReason, Instant, Mark, Refusal, ServerId};
+
+use crate::frame::RefuseCode;
+
+/// Which end of a link a server is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// The one that connected.
+    Dialler,
+    /// The one that was connected to.
+    Listener,
+}
+
+impl Side {
+    /// The other end.
+    #[must_use]
+    pub const fn peer(self) -> Self {
+        match self {
+            Self::Dialler => Self::Listener,
+            Self::Listener => Self::Dialler,
+        }
+    }
+}
+
+/// The two hello frames as they were sent, without their length prefixes: what a proof is made over.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Transcript {
+    /// The dialler's.
+    pub dialler_hello: Vec<u8>,
+    /// The listener's.
+    pub listener_hello: Vec<u8>,
+}
+
+/// A message on its way, as a tell or as an ask.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parcel {
+    /// The receiving actor, at the receiving server.
+    pub to: ActorId,
+    /// The number of the sending actor at its server; 0 is the server itself.
+    pub from: u64,
+    /// What the payload is.
+    pub mark: Mark,
+    /// How the payload is encoded.
+    pub encoding: Encoding,
+    /// When the message is no longer worth running; on the receiver's clock when received. It travels as the
+    /// time left, in milliseconds, rounded up; the time on the way is not counted.
+    pub expires_at: Option<Instant>,
+    /// The encoded message.
+    pub payload: Vec<u8>,
+}
+
+/// Why an ask has no reply.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AskFailure {
+    /// The receiver did not take it.
+    #[error("{0}")]
+    Refused(Refusal),
+    /// The actor is dead, or died before it answered.
+    #[error("the actor {0}")]
+    Dead(ExitReason),
+    /// The actor let go of the ask without an answer.
+    #[error("the actor gave no reply")]
+    NoReply,
+    /// The link ended first: whether the message was run is unknown.
+    #[error("the link was lost: {0}")]
+    LinkLost(String),
+}
+
+/// Why a link ended.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CloseReason {
+    /// The peer refused the link.
+    #[error("the peer refused the link ({code}): {detail}")]
+    Refused {
+        /// What kind of refusal.
+        code: RefuseCode,
+        /// The peer's sentence for people.
+        detail: String,
+    },
+    /// The peer broke the protocol.
+    #[error("the peer broke the protocol: {0}")]
+    Protocol(String),
+    /// This side refused the link.
+    #[error("the peer was refused ({code}): {detail}")]
+    Rejected {
+        /// What kind of refusal.
+        code: RefuseCode,
+        /// The sentence that the peer was told.
+        detail: String,
+    },
+    /// The handshake took too long.
+    #[error("the handshake was not finished in time")]
+    HandshakeTimeout,
+    /// The peer has been silent for too long.
+    #[error("the peer is silent")]
+    Dead,
+    /// The peer said good-bye.
+    #[error("the peer closed the link: {0}")]
+    Bye(String),
+    /// This side closed it.
+    #[error("this side closed the link: {0}")]
+    Local(String),
+    /// The transport failed or ended.
+    #[error("the connection was lost: {0}")]
+    Lost(String),
+    /// The peer's proof is wrong.
+    #[error("the peer does not hold this ensemble's cookie")]
+    AuthenticationFailed,
+}
+
+/// Why something was not sent. The link lives on, unless it is [`SendError::Closed`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SendError {
+    /// The peer has not been accepted yet.
+    #[error("the link is not established yet")]
+    NotEstablished,
+    /// The link is over.
+    #[error("the link is closed")]
+    Closed,
+    /// The message does not fit in a frame that the peer takes.
+    #[error("the message takes {bytes} bytes, and the link carries at most {max} at once")]
+    TooLarge {
+        /// Size of the frame that it would take.
+        bytes: usize,
+        /// Largest frame.
+        max: usize,
+    },
+    /// Too much is queued: try again when something has been transmitted.
+    #[error("{queued} bytes wait to be sent on the link already")]
+    Backlogged {
+        /// Bytes that are queued.
+        queued: usize,
+    },
+    /// Too many asks are unanswered.
+    #[error("{max} asks are open on the link already")]
+    TooManyAsks {
+        /// The limit.
+        max: usize,
+    },
+    /// Too many monitors are set.
+    #[error("{max} monitors are set over the link already")]
+    TooManyMonitors {
+        /// The limit.
+        max: usize,
+    },
+    /// Too many message types have been sent.
+    #[error("the link has carried {max} message types already")]
+    TooManyTypes {
+        /// The limit.
+        max: usize,
+    },
+}
+
+/// What happened on a link.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// The peer says who it is. **Not proven yet**: good for refusing early, for nothing else.
+    PeerHello {
+        /// The server it claims to be.
+        server: ServerId,
+        /// The incarnation it claims to be.
+        epoch: Epoch,
+    },
+    /// Make this side's proof and give it to [`Session::provide_proof`](crate::Session::provide_proof).
+    NeedProof {
+        /// The side that proves: this one.
+        side: Side,
+        /// What the proof is over.
+        transcript: Transcript,
+    },
+    /// Check the peer's proof and tell [`Session::verified`](crate::Session::verified). If it is right and the
+    /// peer is unwelcome for another reason, such as a stale epoch, call
+    /// [`Session::refuse`](crate::Session::refuse) instead: here the peer's claims are proven.
+    Verify {
+        /// The side whose proof it is: the other one.
+        side: Side,
+        /// What the proof is over.
+        transcript: Transcript,
+        /// The proof.
+        mac: [u8; 32],
+    },
+    /// Both sides have proven themselves: the link carries messages.
+    Accepted {
+        /// The peer.
+        peer: ServerId,
+        /// The peer's incarnation.
+        epoch: Epoch,
+        /// The protocol version of this link.
+        version: u16,
+        /// The features that both sides have.
+        features: Vec<String>,
+    },
+    /// A message.
+    Tell(Parcel),
+    /// A message that is to be answered, exactly once, by [`Session::reply`](crate::Session::reply) or one of
+    /// its siblings.
+    Ask {
+        /// Names the ask in the answer.
+        ask_id: u64,
+        /// The message.
+        parcel: Parcel,
+    },
+    /// The answer to an ask of ours. Each ask has one, unless it was cancelled.
+    Reply {
+        /// What [`Session::ask`](crate::Session::ask) returned.
+        ask_id: u64,
+        /// The encoded reply, or why there is none.
+        outcome: Result<(Encoding, Vec<u8>), AskFailure>,
+    },
+    /// The asker gave up; the answer will not be sent.
+    Cancelled {
+        /// The ask, as in [`Event::Ask`].
+        ask_id: u64,
+    },
+    /// The peer wants to be told, by [`Session::down`](crate::Session::down), when an actor of ours ends.
+    Monitor {
+        /// Names the monitor.
+        monitor_id: u64,
+        /// The actor.
+        actor: ActorId,
+    },
+    /// The peer no longer wants to be told.
+    Demonitor {
+        /// The monitor, as in [`Event::Monitor`].
+        monitor_id: u64,
+    },
+    /// An actor that we monitored has ended, or the link to it.
+    Down {
+        /// What [`Session::monitor`](crate::Session::monitor) returned.
+        monitor_id: u64,
+        /// Why it ended.
+        reason: ExitReason,
+    },
+    /// A tell of ours was refused; for dead letters and the log.
+    Refused {
+        /// Why.
+        refusal: Refusal,
+    },
+    /// The link is over; the last event. Before it, every ask and every monitor of ours has been told, so only
+    /// the peer's asks and monitors are left for the driver to drop.
+    Closed(CloseReason),
+}

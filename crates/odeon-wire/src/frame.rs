@@ -1,0 +1,306 @@
+//! Frames: what travels on a link.
+//!
+//! On the wire a frame is its length (4 bytes, big-endian, of what follows), then one CBOR array: the number of
+//! the frame, then its fields in the order of their numbers. Absent options at the end are left out, unknown
+//! fields at the end are skipped. Numbers are frozen: a number that fell out of use is never given away again.
+//!
+//! | # | frame | fields | sent |
+//! | --- | --- | --- | --- |
+//! | 0 | `Hello` | `[magic, version_min, version_max, server, epoch, wanted, features, nonce, frame_bytes_max]` | first, by both |
+//! | 1 | `Proof` | mac | after the hellos |
+//! | 2 | `Accept` | – | by the listener, after its proof |
+//! | 3 | `Refuse` | code, detail | instead of anything; ends the link |
+//! | 4 | `Define` | type id, mark | before a type's first use |
+//! | 5 | `Tell` | `[to, from, type_id, encoding, expires_in_ms, payload]` | |
+//! | 6 | `Ask` | ask id, as `Tell` | |
+//! | 7 | `Reply` | ask id, encoding, payload | to an ask |
+//! | 8 | `Refused` | ask id or null, refusal | to an ask, or for a tell |
+//! | 9 | `Dead` | ask id, exit reason | to an ask |
+//! | 10 | `NoReply` | ask id | to an ask, or to a cancel |
+//! | 11 | `Cancel` | ask id | by an asker that gave up |
+//! | 12 | `Monitor` | monitor id, actor | |
+//! | 13 | `Demonitor` | monitor id | |
+//! | 14 | `Down` | monitor id, exit reason | to a monitor |
+//! | 15 | `Ping` | n | after silence |
+//! | 16 | `Pong` | n | to a ping |
+//! | 17 | `Bye` | reason | ends the link |
+//!
+//! The golden bytes of each stand in `tests/golden.rs`.
+
+use std::fmt;
+
+use minicbor::{Decode, Decoder, Encode};
+use odeon_core::{ActorId, Encoding, Epoch, ExitReason, Mark, Refusal, ServerId};
+
+/// Why bytes are not a frame.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a frame cannot be read: {0}")]
+pub struct FrameError(String);
+
+/// What a side says of itself, first of all. Until a version is agreed nothing else is known of the peer, so
+/// these fields keep their numbers and meaning in every version.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Hello {
+    /// [`MAGIC`](crate::MAGIC).
+    #[n(0)]
+    pub magic: String,
+    /// Oldest protocol version it speaks.
+    #[n(1)]
+    pub version_min: u16,
+    /// Newest protocol version it speaks.
+    #[n(2)]
+    pub version_max: u16,
+    /// Who it is.
+    #[n(3)]
+    pub server: ServerId,
+    /// Which incarnation.
+    #[n(4)]
+    pub epoch: Epoch,
+    /// Whom the dialler expects to reach; the listener leaves it out.
+    #[n(5)]
+    pub wanted: Option<ServerId>,
+    /// What it can do beyond the version; unknown ones are ignored.
+    #[n(6)]
+    pub features: Vec<String>,
+    /// Fresh random bytes, so that a proof is good for one link.
+    #[cbor(n(7), with = "minicbor::bytes")]
+    pub nonce: [u8; 32],
+    /// Largest frame it takes, in bytes without the prefix.
+    #[n(8)]
+    pub frame_bytes_max: u32,
+}
+
+/// Why a side does not want the link. Numbers and texts are frozen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(index_only)]
+#[non_exhaustive]
+pub enum RefuseCode {
+    /// There is no protocol version that both speak.
+    #[n(0)]
+    Version,
+    /// The dialler wanted another server.
+    #[n(1)]
+    WrongServer,
+    /// The proof is wrong.
+    #[n(2)]
+    Authentication,
+    /// A later incarnation of the peer is known.
+    #[n(3)]
+    StaleEpoch,
+    /// The server reached itself.
+    #[n(4)]
+    SelfConnect,
+    /// Too many links, or shutting down: later may do.
+    #[n(5)]
+    Busy,
+    /// The peer broke the protocol, or was too slow.
+    #[n(6)]
+    Protocol,
+}
+
+impl RefuseCode {
+    /// The code as it is printed and matched by scripts, such as `wrong-server`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Version => "version",
+            Self::WrongServer => "wrong-server",
+            Self::Authentication => "authentication",
+            Self::StaleEpoch => "stale-epoch",
+            Self::SelfConnect => "self-connect",
+            Self::Busy => "busy",
+            Self::Protocol => "protocol",
+        }
+    }
+}
+
+impl fmt::Display for RefuseCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// The common part of a tell and an ask.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Body<'b> {
+    /// The receiving actor.
+    #[n(0)]
+    pub to: ActorId,
+    /// The number of the sending actor at its server.
+    #[n(1)]
+    pub from: u64,
+    /// The number of the message type, defined before.
+    #[n(2)]
+    pub type_id: u32,
+    /// How the payload is encoded.
+    #[n(3)]
+    pub encoding: Encoding,
+    /// Time left, in milliseconds, until the message is no longer worth running.
+    #[n(4)]
+    pub expires_in_ms: Option<u64>,
+    /// The encoded message.
+    #[cbor(b(5), with = "minicbor::bytes")]
+    pub payload: &'b [u8],
+}
+
+/// One frame; the module's table says what each is for.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(flat)]
+#[expect(missing_docs, reason = "the table of the protocol page has them all")]
+pub enum Frame<'b> {
+    #[n(0)]
+    Hello(#[n(0)] Hello),
+    #[n(1)]
+    Proof {
+        #[cbor(n(0), with = "minicbor::bytes")]
+        mac: [u8; 32],
+    },
+    #[n(2)]
+    Accept,
+    #[n(3)]
+    Refuse {
+        #[n(0)]
+        code: RefuseCode,
+        #[n(1)]
+        detail: String,
+    },
+    #[n(4)]
+    Define {
+        #[n(0)]
+        type_id: u32,
+        #[n(1)]
+        mark: Mark,
+    },
+    #[n(5)]
+    Tell(#[b(0)] Body<'b>),
+    #[n(6)]
+    Ask {
+        #[n(0)]
+        ask_id: u64,
+        #[b(1)]
+        body: Body<'b>,
+    },
+    #[n(7)]
+    Reply {
+        #[n(0)]
+        ask_id: u64,
+        #[n(1)]
+        encoding: Encoding,
+        #[cbor(b(2), with = "minicbor::bytes")]
+        payload: &'b [u8],
+    },
+    #[n(8)]
+    Refused {
+        #[n(0)]
+        ask_id: Option<u64>,
+        #[n(1)]
+        refusal: Refusal,
+    },
+    #[n(9)]
+    Dead {
+        #[n(0)]
+        ask_id: u64,
+        #[n(1)]
+        reason: ExitReason,
+    },
+    #[n(10)]
+    NoReply {
+        #[n(0)]
+        ask_id: u64,
+    },
+    #[n(11)]
+    Cancel {
+        #[n(0)]
+        ask_id: u64,
+    },
+    #[n(12)]
+    Monitor {
+        #[n(0)]
+        monitor_id: u64,
+        #[n(1)]
+        actor: ActorId,
+    },
+    #[n(13)]
+    Demonitor {
+        #[n(0)]
+        monitor_id: u64,
+    },
+    #[n(14)]
+    Down {
+        #[n(0)]
+        monitor_id: u64,
+        #[n(1)]
+        reason: ExitReason,
+    },
+    #[n(15)]
+    Ping {
+        #[n(0)]
+        n: u64,
+    },
+    #[n(16)]
+    Pong {
+        #[n(0)]
+        n: u64,
+    },
+    #[n(17)]
+    Bye {
+        #[n(0)]
+        reason: String,
+    },
+}
+
+impl<'b> Frame<'b> {
+    /// Reads the frame that takes up all of `bytes`, its length prefix excluded. Allocates no more than the
+    /// texts in it, whatever lengths the bytes claim.
+    ///
+    /// # Errors
+    /// When the bytes are anything else.
+    pub fn decode(bytes: &'b [u8]) -> Result<Self, FrameError> {
+        let mut decoder = Decoder::new(bytes);
+        let frame = decoder.decode().map_err(|error| FrameError(error.to_string()))?;
+        if decoder.position() == bytes.len() {
+            Ok(frame)
+        } else {
+            Err(FrameError("bytes follow it".to_owned()))
+        }
+    }
+
+    /// Appends the frame to `out`, without a length prefix.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        minicbor::encode(self, out).expect("a vector takes all bytes, and every field has an encoding");
+    }
+
+    /// About how many bytes it takes: exact enough to reserve room for a payload.
+    pub(crate) const fn size_hint(&self) -> usize {
+        const REST: usize = 64;
+        match self {
+            Self::Tell(body) | Self::Ask { body, .. } => REST + body.payload.len(),
+            Self::Reply { payload, .. } => REST + payload.len(),
+            _ => REST,
+        }
+    }
+
+    /// The name, for the text of an error.
+    pub(crate) const fn name(&self) -> &'static str {
+        match self {
+            Self::Hello(_) => "Hello",
+            Self::Proof { .. } => "Proof",
+            Self::Accept => "Accept",
+            Self::Refuse { .. } => "Refuse",
+            Self::Define { .. } => "Define",
+            Self::Tell(_) => "Tell",
+            Self::Ask { .. } => "Ask",
+            Self::Reply { .. } => "Reply",
+            Self::Refused { .. } => "Refused",
+            Self::Dead { .. } => "Dead",
+            Self::NoReply { .. } => "NoReply",
+            Self::Cancel { .. } => "Cancel",
+            Self::Monitor { .. } => "Monitor",
+            Self::Demonitor { .. } => "Demonitor",
+            Self::Down { .. } => "Down",
+            Self::Ping { .. } => "Ping",
+            Self::Pong { .. } => "Pong",
+            Self::Bye { .. } => "Bye",
+        }
+    }
+}

@@ -1,0 +1,385 @@
+//! Messages over an established link.
+
+use std::time::Duration;
+
+use odeon_core::{ActorId, Encoding, ExitReason, Refusal, RefusalCode};
+use odeon_wire::{AskFailure, CloseReason, Event, Frame, SendError};
+
+use crate::pair::{Pair, framed, parcel};
+
+fn greeter() -> ActorId {
+    "greeter".parse().expect("an actor id")
+}
+
+#[test]
+fn tells_arrive_in_order_whatever_the_pieces() {
+    for piece in [1, 5, 100, 4_096, 1_000_000] {
+        let mut pair = Pair::established();
+        pair.piece = piece;
+        let sent: Vec<_> = (0..200u8)
+            .map(|n| parcel(&format!("type-{}/1", n % 7), &vec![n; usize::from(n) * 3]))
+            .collect();
+        for parcel in &sent {
+            pair.dialler.session.tell(parcel, pair.now).expect("sent");
+            pair.listener.session.tell(parcel, pair.now).expect("sent");
+        }
+        pair.drive();
+        let expected: Vec<_> = sent.into_iter().map(Event::Tell).collect();
+        assert_eq!(pair.listener.news(), expected);
+        assert_eq!(pair.dialler.news(), expected);
+    }
+}
+
+#[test]
+fn many_frames_leave_in_one_piece() {
+    let mut pair = Pair::established();
+    for _ in 0..100 {
+        pair.dialler
+            .session
+            .tell(&parcel("x/1", b"hi"), pair.now)
+            .expect("sent");
+    }
+    let mut out = Vec::new();
+    assert!(pair.dialler.session.poll_transmit(&mut out, 64 * 1024));
+    assert_eq!(pair.dialler.session.queued_bytes(), 0);
+    assert!(!pair.dialler.session.poll_transmit(&mut out, 64 * 1024));
+    pair.listener.session.handle_bytes(&out, pair.now);
+    pair.listener.drain();
+    assert_eq!(pair.listener.news().len(), 100);
+}
+
+#[test]
+fn the_time_left_travels() {
+    let mut pair = Pair::established();
+    let mut message = parcel("x/1", b"");
+    message.expires_at = Some(pair.now + Duration::from_micros(2_500));
+    pair.dialler.session.tell(&message, pair.now).expect("sent");
+    message.expires_at = Some(pair.now); // no time left, or less
+    pair.dialler
+        .session
+        .tell(&message, pair.now + Duration::from_secs(1))
+        .expect("sent");
+    pair.drive();
+    let left: Vec<_> = pair
+        .listener
+        .news()
+        .into_iter()
+        .map(|event| match event {
+            Event::Tell(parcel) => parcel.expires_at.expect("kept") - pair.now,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(left, [Duration::from_millis(3), Duration::ZERO]);
+}
+
+/// Asks from the dialler and gives the listener's answer back; what the dialler is told.
+fn outcome(answer: impl FnOnce(&mut odeon_wire::Session, u64)) -> Result<(Encoding, Vec<u8>), AskFailure> {
+    let mut pair = Pair::established();
+    let question = parcel("x/1", b"?");
+    let asked = pair.dialler.session.ask(&question, pair.now).expect("asked");
+    assert_eq!(pair.dialler.session.open_asks(), 1);
+    pair.drive();
+    let news = pair.listener.news();
+    let [Event::Ask { ask_id, parcel }] = &news[..] else {
+        panic!("{news:?}");
+    };
+    assert_eq!(*parcel, question);
+    answer(&mut pair.listener.session, *ask_id);
+    // Whatever comes after the one answer is not sent.
+    pair.listener.session.no_reply(*ask_id);
+    pair.listener
+        .session
+        .reply(*ask_id, Encoding::Cbor, b"again")
+        .expect("ignored");
+    pair.drive();
+    assert_eq!(pair.dialler.session.open_asks(), 0);
+    let mut news = pair.dialler.news();
+    assert_eq!(news.len(), 1, "{news:?}");
+    match news.remove(0) {
+        Event::Reply { ask_id, outcome } if ask_id == asked => outcome,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn an_ask_has_one_answer_of_any_kind() {
+    assert_eq!(
+        outcome(|session, ask_id| session.reply(ask_id, Encoding::Json, b"42").expect("sent")),
+        Ok((Encoding::Json, b"42".to_vec()))
+    );
+    let refusal = Refusal::new(RefusalCode::UnknownActor, "no greeter here");
+    assert_eq!(
+        outcome(|session, ask_id| session.refuse_ask(ask_id, refusal.clone())),
+        Err(AskFailure::Refused(refusal.clone()))
+    );
+    assert_eq!(
+        outcome(|session, ask_id| session.dead(ask_id, ExitReason::Killed)),
+        Err(AskFailure::Dead(ExitReason::Killed))
+    );
+    assert_eq!(outcome(odeon_wire::Session::no_reply), Err(AskFailure::NoReply));
+}
+
+#[test]
+fn a_cancelled_ask_is_told_and_its_late_answer_dropped() {
+    let mut pair = Pair::established();
+    let ask_id = pair
+        .dialler
+        .session
+        .ask(&parcel("x/1", b"?"), pair.now)
+        .expect("asked");
+    pair.drive();
+    pair.listener.news();
+    // The answer and the cancel cross.
+    pair.dialler.session.cancel(ask_id);
+    pair.listener
+        .session
+        .reply(ask_id, Encoding::Cbor, b"late")
+        .expect("sent");
+    assert_eq!(pair.dialler.session.open_asks(), 0);
+    pair.drive();
+    assert_eq!(pair.listener.news(), []);
+    assert_eq!(pair.dialler.news(), []);
+    assert_eq!(pair.dialler.session.late_answers(), 1);
+
+    // The cancel comes first: nothing is sent back but its acknowledgement.
+    let ask_id = pair
+        .dialler
+        .session
+        .ask(&parcel("x/1", b"?"), pair.now)
+        .expect("asked");
+    pair.dialler.session.cancel(ask_id);
+    pair.dialler.session.cancel(ask_id);
+    pair.drive();
+    assert!(matches!(
+        pair.listener.news()[..],
+        [Event::Ask { ask_id: a, .. }, Event::Cancelled { ask_id: b }] if a == ask_id && b == ask_id
+    ));
+    pair.listener
+        .session
+        .reply(ask_id, Encoding::Cbor, b"late")
+        .expect("ignored");
+    pair.drive();
+    assert_eq!(pair.dialler.news(), []);
+    assert_eq!(pair.dialler.session.late_answers(), 2);
+    assert!(pair.dialler.session.is_established());
+}
+
+#[test]
+fn a_refused_tell_is_a_note() {
+    let mut pair = Pair::established();
+    let refusal = Refusal::new(RefusalCode::Full, "full");
+    pair.listener.session.refuse_tell(refusal.clone());
+    pair.drive();
+    assert_eq!(pair.dialler.news(), [Event::Refused { refusal }]);
+}
+
+#[test]
+fn a_monitor_is_told_once() {
+    let mut pair = Pair::established();
+    let monitor_id = pair.dialler.session.monitor(greeter()).expect("set");
+    assert_eq!(pair.dialler.session.open_monitors(), 1);
+    pair.drive();
+    assert_eq!(
+        pair.listener.news(),
+        [Event::Monitor {
+            monitor_id,
+            actor: greeter()
+        }]
+    );
+    for _ in 0..2 {
+        pair.listener.session.down(monitor_id, ExitReason::Killed);
+    }
+    pair.drive();
+    let reason = ExitReason::Killed;
+    assert_eq!(pair.dialler.news(), [Event::Down { monitor_id, reason }]);
+    assert_eq!(pair.dialler.session.open_monitors(), 0);
+}
+
+#[test]
+fn a_monitor_taken_away_is_not_told() {
+    let mut pair = Pair::established();
+    let monitor_id = pair.dialler.session.monitor(greeter()).expect("set");
+    pair.drive();
+    pair.listener.news();
+    // They cross.
+    pair.dialler.session.demonitor(monitor_id);
+    pair.listener.session.down(monitor_id, ExitReason::Normal);
+    pair.drive();
+    assert_eq!((pair.dialler.news(), pair.listener.news()), (vec![], vec![]));
+
+    let monitor_id = pair.dialler.session.monitor(greeter()).expect("set");
+    pair.dialler.session.demonitor(monitor_id);
+    pair.drive();
+    assert_eq!(
+        pair.listener.news().last(),
+        Some(&Event::Demonitor { monitor_id })
+    );
+    pair.listener.session.down(monitor_id, ExitReason::Normal);
+    pair.drive();
+    assert_eq!(pair.dialler.news(), []);
+    assert!(pair.dialler.session.is_established() && pair.listener.session.is_established());
+}
+
+#[test]
+fn the_end_of_the_link_is_told_to_all_who_wait() {
+    let ends: [(fn(&mut Pair), CloseReason); 2] = [
+        (
+            |pair| pair.dialler.session.handle_lost("reset"),
+            CloseReason::Lost("reset".into()),
+        ),
+        (
+            |pair| pair.listener.session.close("shutting down"),
+            CloseReason::Bye("shutting down".into()),
+        ),
+    ];
+    for (end, reason) in ends {
+        let mut pair = Pair::established();
+        let answered = pair
+            .dialler
+            .session
+            .ask(&parcel("x/1", b"?"), pair.now)
+            .expect("asked");
+        let waiting = pair
+            .dialler
+            .session
+            .ask(&parcel("x/1", b"?"), pair.now)
+            .expect("asked");
+        let monitor_id = pair.dialler.session.monitor(greeter()).expect("set");
+        pair.drive();
+        pair.listener.session.no_reply(answered);
+        pair.drive();
+        pair.dialler.news();
+        end(&mut pair);
+        pair.drive();
+        let why = reason.to_string();
+        assert_eq!(
+            pair.dialler.news(),
+            [
+                Event::Reply {
+                    ask_id: waiting,
+                    outcome: Err(AskFailure::LinkLost(why.clone()))
+                },
+                Event::Down {
+                    monitor_id,
+                    reason: ExitReason::LinkLost(why)
+                },
+                Event::Closed(reason),
+            ]
+        );
+        let session = &mut pair.dialler.session;
+        assert_eq!(
+            session.tell(&parcel("x/1", b""), pair.now),
+            Err(SendError::Closed)
+        );
+        session.handle_bytes(&framed(&Frame::Ping { n: 1 }), pair.now);
+        session.handle_lost("again");
+        assert_eq!(session.poll_event(), None, "nothing comes after the end");
+    }
+}
+
+#[test]
+fn bye_follows_what_was_queued() {
+    let mut pair = Pair::established();
+    let last = parcel("x/1", b"last words");
+    pair.dialler.session.tell(&last, pair.now).expect("sent");
+    pair.dialler.session.close("done");
+    pair.drive();
+    assert_eq!(
+        pair.listener.news(),
+        [Event::Tell(last), Event::Closed(CloseReason::Bye("done".into()))]
+    );
+    assert_eq!(
+        pair.dialler.news(),
+        [Event::Closed(CloseReason::Local("done".into()))]
+    );
+}
+
+/// The listener's fault, as it sees it, when the dialler sends these frames.
+fn fault(frames: &[Frame<'_>]) -> String {
+    let mut pair = Pair::established();
+    // One open ask each way, each with id 1.
+    for end in [&mut pair.dialler, &mut pair.listener] {
+        end.session.ask(&parcel("x/1", b"?"), pair.now).expect("asked");
+    }
+    pair.drive();
+    for frame in frames {
+        pair.listener.session.handle_bytes(&framed(frame), pair.now);
+    }
+    pair.drive();
+    let told = pair.dialler.closed().expect("told").to_string();
+    let Some(CloseReason::Protocol(fault)) = pair.listener.closed() else {
+        panic!("{:?}", pair.listener.events);
+    };
+    assert!(told.contains(fault), "{told}");
+    fault.clone()
+}
+
+#[test]
+fn a_broken_protocol_ends_the_link_and_says_how() {
+    let mark = || "y/1".parse().expect("a mark");
+    let body = |type_id| odeon_wire::Body {
+        to: greeter(),
+        from: 0,
+        type_id,
+        encoding: Encoding::Cbor,
+        expires_in_ms: None,
+        payload: b"",
+    };
+    let ask = |ask_id| Frame::Ask {
+        ask_id,
+        body: body(0),
+    };
+    let define = |type_id| Frame::Define {
+        type_id,
+        mark: mark(),
+    };
+    let no_reply = |ask_id| Frame::NoReply { ask_id };
+    let monitor = |monitor_id| Frame::Monitor {
+        monitor_id,
+        actor: greeter(),
+    };
+    let down = Frame::Down {
+        monitor_id: 1,
+        reason: ExitReason::Normal,
+    };
+    for (frames, said) in [
+        (vec![no_reply(1), no_reply(1)], "answered ask 1 twice"),
+        (vec![no_reply(2)], "never asked"),
+        (vec![ask(1)], "second ask"),
+        (vec![Frame::Cancel { ask_id: 9 }], "never asked"),
+        (vec![define(0)], "defined message type 0 where 1 is the next"),
+        (vec![define(2)], "defined message type 2 where 1 is the next"),
+        (vec![define(1), define(2)], "type y/1 twice"),
+        (vec![Frame::Tell(body(7))], "type 7 before defining it"),
+        (vec![monitor(1), monitor(1)], "second monitor"),
+        (vec![Frame::Demonitor { monitor_id: 1 }], "never set"),
+        (vec![down], "never set"),
+    ] {
+        let fault = fault(&frames);
+        assert!(fault.contains(said), "{frames:?}: {fault}");
+    }
+}
+
+#[test]
+fn a_type_is_defined_once_in_each_direction() {
+    let mut pair = Pair::established();
+    let defined = |bytes: &[u8]| {
+        let (mut rest, mut count) = (bytes, 0);
+        while let Some((length, after)) = rest.split_first_chunk::<4>() {
+            let length = usize::try_from(u32::from_be_bytes(*length)).expect("small");
+            count += usize::from(matches!(
+                Frame::decode(&after[..length]),
+                Ok(Frame::Define { .. })
+            ));
+            rest = &after[length..];
+        }
+        count
+    };
+    for (mark, expected) in [("x/1", 1), ("x/1", 0), ("x/2", 1), ("x/1", 0)] {
+        for end in [&mut pair.dialler, &mut pair.listener] {
+            end.session.tell(&parcel(mark, b""), pair.now).expect("sent");
+            end.session.ask(&parcel(mark, b""), pair.now).expect("sent");
+            assert_eq!(defined(&end.transmits()), expected, "{mark}");
+        }
+    }
+}
