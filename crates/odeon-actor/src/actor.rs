@@ -51,10 +51,7 @@ pub trait Actor: Sized + Send + 'static {
     /// A refusal that names what does not fit.
     fn decode(method: usize, payload: Payload<'_>, reply: RemoteReply) -> Result<Self::Message, Refusal> {
         let _ = (method, payload, reply);
-        Err(Refusal::new(
-            RefusalCode::UnknownMark,
-            "this actor cannot be reached from other servers",
-        ))
+        Err(Refusal::new(RefusalCode::UnknownMark, "this actor cannot be reached from other servers"))
     }
 }
 

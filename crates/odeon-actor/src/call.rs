@@ -34,9 +34,7 @@ pub trait Request<A: Actor>: Send + Sized + 'static {
     /// When the request cannot travel, or its value cannot be expressed.
     fn encode(&self, out: &mut Vec<u8>) -> Result<(), CodecError> {
         let _ = out;
-        Err(CodecError::Encode(
-            "the actor is private: write #[actor(mark = \"name/1\")]".to_owned(),
-        ))
+        Err(CodecError::Encode("the actor is private: write #[actor(mark = \"name/1\")]".to_owned()))
     }
 
     /// Reads an encoded answer.
@@ -59,11 +57,7 @@ pub struct Call<'a, A: Actor, Q: Request<A>> {
 
 impl<'a, A: Actor, Q: Request<A>> Call<'a, A, Q> {
     pub(crate) const fn new(handle: &'a Handle<A>, request: Q) -> Self {
-        Self {
-            handle,
-            request,
-            deadline: None,
-        }
+        Self { handle, request, deadline: None }
     }
 
     /// Sets the deadline: a time from now, or a point. For an ask the default is 5 s; for a tell, none. Past
@@ -82,25 +76,13 @@ impl<'a, A: Actor, Q: Request<A>> Call<'a, A, Q> {
     /// Dropped before it is ready, the message is either sent whole or not at all; an actor of this process
     /// does not get it.
     pub async fn tell(self) -> Result<(), TellError> {
-        let Self {
-            handle,
-            request,
-            deadline,
-        } = self;
+        let Self { handle, request, deadline } = self;
         let expires_at = deadline.map(|deadline| deadline.at(handle.clock().now()));
         match &handle.0 {
             Target::Here(local) => {
                 let message = request.into_message(Reply::nobody());
-                let envelope = Envelope {
-                    message,
-                    sender: current::sender(),
-                    expires_at,
-                };
-                local
-                    .mailbox
-                    .send(envelope)
-                    .await
-                    .map_err(|error| not_sent(local, &error))
+                let envelope = Envelope { message, sender: current::sender(), expires_at };
+                local.mailbox.send(envelope).await.map_err(|error| not_sent(local, &error))
             }
             Target::There(there) => {
                 let call = remote_call(&request, there.reference.clone(), expires_at)?;
@@ -114,11 +96,7 @@ impl<'a, A: Actor, Q: Request<A>> Call<'a, A, Q> {
     /// # Errors
     /// The request comes back when the mailbox is full, the actor is dead, or the actor is on another server.
     pub fn try_tell(self) -> Result<(), TryTellError<Q>> {
-        let Self {
-            handle,
-            request,
-            deadline,
-        } = self;
+        let Self { handle, request, deadline } = self;
         let Target::Here(local) = &handle.0 else {
             return Err(TryTellError::Remote(request));
         };
@@ -127,11 +105,7 @@ impl<'a, A: Actor, Q: Request<A>> Call<'a, A, Q> {
         let mut request = Some(request);
         let sent = local.mailbox.try_send_with(|| {
             let request = request.take().expect("the mailbox makes the message once");
-            Envelope {
-                message: request.into_message(Reply::nobody()),
-                sender,
-                expires_at,
-            }
+            Envelope { message: request.into_message(Reply::nobody()), sender, expires_at }
         });
         match (sent, request) {
             (Err(Refused::Full), Some(request)) => Err(TryTellError::Full(request)),
@@ -149,14 +123,7 @@ fn remote_call<A: Actor, Q: Request<A>>(
     let mut payload = Vec::new();
     request.encode(&mut payload)?;
     let mark = Q::MARK.unwrap_or_default().to_owned();
-    Ok(RemoteCall {
-        to,
-        from: current::number(),
-        mark,
-        encoding: Encoding::Cbor,
-        payload,
-        expires_at,
-    })
+    Ok(RemoteCall { to, from: current::number(), mark, encoding: Encoding::Cbor, payload, expires_at })
 }
 
 /// Why the mailbox did not take a message that could wait.
@@ -175,16 +142,10 @@ impl<'a, A: Actor, Q: Request<A>> IntoFuture for Call<'a, A, Q> {
     type IntoFuture = Ask<'a, A, Q>;
 
     fn into_future(self) -> Self::IntoFuture {
-        let Self {
-            handle,
-            request,
-            deadline,
-        } = self;
+        let Self { handle, request, deadline } = self;
         let clock = handle.clock();
         let asked_at = clock.now();
-        let mut at = deadline
-            .unwrap_or(Deadline::Within(REPLY_TIMEOUT_DEFAULT))
-            .at(asked_at);
+        let mut at = deadline.unwrap_or(Deadline::Within(REPLY_TIMEOUT_DEFAULT)).at(asked_at);
         // A nested ask lives on what is left of the request being handled.
         if let Some(budget) = current::budget() {
             at = at.min(budget);
@@ -200,29 +161,15 @@ impl<'a, A: Actor, Q: Request<A>> IntoFuture for Call<'a, A, Q> {
                 }))
             }
         };
-        Ask {
-            state,
-            clock,
-            asked_at,
-            at,
-            timer: None,
-        }
+        Ask { state, clock, asked_at, at, timer: None }
     }
 }
 
 fn here<A: Actor, Q: Request<A>>(local: &Arc<Local<A>>, request: Q, at: Instant) -> State<'_, A, Q> {
     let (port, reply) = reply_cell();
     let message = request.into_message(Reply::here(port));
-    let envelope = Envelope {
-        message,
-        sender: current::sender(),
-        expires_at: Some(at),
-    };
-    State::Sending {
-        local,
-        sending: local.mailbox.send(envelope),
-        reply,
-    }
+    let envelope = Envelope { message, sender: current::sender(), expires_at: Some(at) };
+    State::Sending { local, sending: local.mailbox.send(envelope), reply }
 }
 
 /// An ask under way. Sent at the first poll.
@@ -257,27 +204,17 @@ impl<A: Actor, Q: Request<A>> Unpin for Ask<'_, A, Q> {}
 
 impl<A: Actor, Q: Request<A>> Ask<'_, A, Q> {
     fn timeout(&self) -> AskError {
-        AskError::Timeout {
-            after: self.clock.now() - self.asked_at,
-        }
+        AskError::Timeout { after: self.clock.now() - self.asked_at }
     }
 
     fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Result<Q::Reply, AskError>> {
         loop {
             match std::mem::replace(&mut self.state, State::Done) {
-                State::Sending {
-                    local,
-                    mut sending,
-                    reply,
-                } => match Pin::new(&mut sending).poll(cx) {
+                State::Sending { local, mut sending, reply } => match Pin::new(&mut sending).poll(cx) {
                     Poll::Ready(Ok(())) => self.state = State::Waiting { local, reply },
                     Poll::Ready(Err(error)) => return Poll::Ready(Err(not_sent(local, &error).into())),
                     Poll::Pending => {
-                        self.state = State::Sending {
-                            local,
-                            sending,
-                            reply,
-                        };
+                        self.state = State::Sending { local, sending, reply };
                         return Poll::Pending;
                     }
                 },
@@ -343,8 +280,6 @@ impl<A: Actor, Q: Request<A>> fmt::Debug for Call<'_, A, Q> {
 
 impl<A: Actor, Q: Request<A>> fmt::Debug for Ask<'_, A, Q> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Ask")
-            .field("deadline", &self.at)
-            .finish_non_exhaustive()
+        f.debug_struct("Ask").field("deadline", &self.at).finish_non_exhaustive()
     }
 }

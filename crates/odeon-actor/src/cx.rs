@@ -72,16 +72,12 @@ impl<A: Actor> Cx<A> {
 
     /// Ends the actor after this handler, as failed.
     pub fn fail(&mut self, failure: impl Into<Failure>) {
-        self.ending
-            .get_or_insert_with(|| ExitReason::Failed(failure.into().message().to_owned()));
+        self.ending.get_or_insert_with(|| ExitReason::Failed(failure.into().message().to_owned()));
     }
 }
 
 impl<A: Actor> fmt::Debug for Cx<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Cx")
-            .field("me", &self.me)
-            .field("sender", &self.sender)
-            .finish_non_exhaustive()
+        f.debug_struct("Cx").field("me", &self.me).field("sender", &self.sender).finish_non_exhaustive()
     }
 }

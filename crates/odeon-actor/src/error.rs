@@ -35,10 +35,7 @@ pub enum AskError {
 
 impl From<CodecError> for AskError {
     fn from(error: CodecError) -> Self {
-        Self::Refused(Refusal::new(
-            odeon_core::RefusalCode::BadPayload,
-            error.to_string(),
-        ))
+        Self::Refused(Refusal::new(odeon_core::RefusalCode::BadPayload, error.to_string()))
     }
 }
 
@@ -74,10 +71,7 @@ pub enum TellError {
 
 impl From<CodecError> for TellError {
     fn from(error: CodecError) -> Self {
-        Self::Refused(Refusal::new(
-            odeon_core::RefusalCode::BadPayload,
-            error.to_string(),
-        ))
+        Self::Refused(Refusal::new(odeon_core::RefusalCode::BadPayload, error.to_string()))
     }
 }
 

@@ -189,10 +189,7 @@ impl<A: Actor> Handle<A> {
         }));
         match watched {
             Ok(monitor) => {
-                let mut watch = Watch {
-                    handle: self,
-                    monitor: Some(monitor),
-                };
+                let mut watch = Watch { handle: self, monitor: Some(monitor) };
                 let down = future.await;
                 watch.monitor = None;
                 down.map_or(ExitReason::Normal, |down| down.reason)
@@ -312,11 +309,7 @@ pub(crate) async fn until<T>(clock: &dyn Clock, at: Instant, future: impl Future
             return std::task::Poll::Ready(Some(value));
         }
         // Most answers come without a timer ever being made.
-        timer
-            .get_or_insert_with(|| clock.sleep_until(at))
-            .as_mut()
-            .poll(cx)
-            .map(|()| None)
+        timer.get_or_insert_with(|| clock.sleep_until(at)).as_mut().poll(cx).map(|()| None)
     })
     .await
 }

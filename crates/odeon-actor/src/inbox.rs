@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use odeon_core::seam::BoxFuture;
 use odeon_core::{Encoding, ExitReason, Instant, Protocol, Refusal, RefusalCode, decode};
@@ -13,8 +14,8 @@ use serde::de::DeserializeOwned;
 use crate::actor::Actor;
 use crate::error::AskError;
 use crate::handle::{Envelope, Local};
-use crate::life::{Down, Life, MonitorId, TooManyMonitors};
-use crate::reply::Reply;
+use crate::life::{Down, MonitorId, TooManyMonitors};
+use crate::reply::{FarPort, Reply};
 use crate::sender::Sender;
 
 /// An encoded payload, not yet trusted.
@@ -46,36 +47,19 @@ pub trait ReplySink: Send + Sync + 'static {
 }
 
 /// The reply port of a message from another server, before its type is known.
-pub struct RemoteReply(Option<RemoteAsk>);
-
-struct RemoteAsk {
-    sink: Arc<dyn ReplySink>,
-    ask: u64,
-    encoding: Encoding,
-    target: Arc<Life>,
-}
+pub struct RemoteReply(Option<Arc<FarPort>>);
 
 impl RemoteReply {
     /// The port, its type known.
     #[must_use]
     pub fn typed<R: Serialize + Send + 'static>(self) -> Reply<R> {
-        match self.0 {
-            Some(RemoteAsk {
-                sink,
-                ask,
-                encoding,
-                target,
-            }) => Reply::there(sink, ask, encoding, target),
-            None => Reply::nobody(),
-        }
+        self.0.map_or_else(Reply::nobody, Reply::there)
     }
 }
 
 impl fmt::Debug for RemoteReply {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RemoteReply")
-            .field("ask", &self.0.as_ref().map(|ask| ask.ask))
-            .finish()
+        f.debug_struct("RemoteReply").field("ask", &self.0.as_ref().map(|ask| ask.ask)).finish()
     }
 }
 
@@ -112,7 +96,8 @@ pub trait Inbox: fmt::Debug + Send + Sync + 'static {
     fn depth(&self) -> usize;
     /// By what other servers may reach it.
     fn protocol(&self) -> Option<&'static Protocol>;
-    /// Checks, decodes and puts one message into the mailbox, without waiting.
+    /// Checks, decodes and puts one message into the mailbox, without waiting. The answer comes through the
+    /// delivery's reply port or as the refusal, never both.
     ///
     /// # Errors
     /// A refusal: no such message, not authorised, a payload that does not fit, a full mailbox. A dead
@@ -153,72 +138,46 @@ impl<A: Actor> Inbox for Local<A> {
     }
 
     fn deliver(&self, delivery: Delivery<'_>) -> Result<(), Refusal> {
-        let Delivery {
-            mark,
-            payload,
-            sender,
-            expires_at,
-            reply,
-        } = delivery;
+        let Delivery { mark, payload, sender, expires_at, reply } = delivery;
         let protocol = A::protocol().ok_or_else(|| {
-            Refusal::new(
-                RefusalCode::UnknownMark,
-                "this actor cannot be reached from other servers",
-            )
+            Refusal::new(RefusalCode::UnknownMark, "this actor cannot be reached from other servers")
         })?;
         let method = protocol.method(mark)?;
         if let Some(needs) = method.needs
             && !sender.can(needs)
         {
             let who = sender.server().map_or_else(String::new, ToString::to_string);
-            let detail = format!(
-                "{} needs the capability `{needs}`, which {who} does not hold here",
-                method.mark
-            );
+            let detail =
+                format!("{} needs the capability `{needs}`, which {who} does not hold here", method.mark);
             return Err(Refusal::new(RefusalCode::NotAuthorised, detail));
         }
-        let index = protocol
-            .methods
-            .iter()
-            .position(|other| std::ptr::eq(other, method))
-            .unwrap_or_default();
-        if self.mailbox.is_closed() {
-            // A draining actor has no exit reason yet that a fallen port could tell.
-            if let Some((sink, ask)) = reply {
-                sink.answer(ask, Err(AskError::Dead(self.death())));
-            }
-            self.undelivered(sender);
-            return Ok(());
-        }
-        let answers = reply.clone();
-        let reply = RemoteReply(reply.map(|(sink, ask)| {
-            let target = Arc::clone(&self.life);
-            RemoteAsk {
-                sink,
-                ask,
-                encoding: payload.encoding,
-                target,
-            }
-        }));
+        let index = protocol.methods.iter().position(|other| std::ptr::eq(other, method)).unwrap_or_default();
         if payload.encoding == Encoding::Json {
             refuse_unknown_fields(method, payload.bytes)?;
         }
-        let message = A::decode(index, payload, reply).map_err(|refusal| at(method.mark, refusal))?;
-        let Err(TrySendError::Full(envelope)) = self.mailbox.try_send(Envelope { message, sender, expires_at }) else {
-            // A dead actor is no refusal: the reply port fell with the envelope and said so.
-            return Ok(());
-        };
-        let capacity = self.mailbox.capacity();
-        let refusal = Refusal::new(
-            RefusalCode::Full,
-            format!("the actor's mailbox is full ({capacity} messages); try again later"),
-        );
-        // Before the envelope goes, since its reply port would say something less true.
-        if let Some((sink, ask)) = answers {
-            sink.answer(ask, Err(AskError::Refused(refusal.clone())));
+        let port = reply.map(|(sink, ask)| {
+            let (encoding, target) = (payload.encoding, Arc::clone(&self.life));
+            Arc::new(FarPort { sink, ask, encoding, target, is_answered: AtomicBool::new(false) })
+        });
+        let message = A::decode(index, payload, RemoteReply(port.clone()))
+            .map_err(|refusal| at(method.mark, refusal))?;
+        match self.mailbox.try_send(Envelope { message, sender, expires_at }) {
+            Ok(()) => Ok(()),
+            Err(TrySendError::Full(envelope)) => {
+                // The refusal is the answer; the port in the envelope would give another.
+                port.iter().for_each(|port| port.close());
+                drop(envelope);
+                let capacity = self.mailbox.capacity();
+                let detail = format!("the actor's mailbox is full ({capacity} messages); try again later");
+                Err(Refusal::new(RefusalCode::Full, detail))
+            }
+            Err(TrySendError::Closed(envelope)) => {
+                // Said here, because a draining actor has no exit reason yet that a falling port could tell.
+                port.iter().for_each(|port| port.answer(Err(AskError::Dead(self.death()))));
+                self.undelivered(envelope.sender);
+                Ok(())
+            }
         }
-        drop(envelope);
-        Err(refusal)
     }
 
     fn ping(&self) -> BoxFuture<'static, Result<(), AskError>> {
@@ -247,10 +206,7 @@ impl<A: Actor> Inbox for Local<A> {
 }
 
 fn at(mark: &str, refusal: Refusal) -> Refusal {
-    Refusal {
-        code: refusal.code,
-        detail: format!("{mark}: {}", refusal.detail),
-    }
+    Refusal { code: refusal.code, detail: format!("{mark}: {}", refusal.detail) }
 }
 
 /// JSON comes from people, who mistype; CBOR comes from servers, which may be newer than this one.
@@ -259,12 +215,8 @@ fn refuse_unknown_fields(method: &odeon_core::Method, bytes: &[u8]) -> Result<()
         return Ok(());
     };
     let schema = (method.arguments)().to_value();
-    let known: Vec<&str> = schema["properties"]
-        .as_object()
-        .into_iter()
-        .flatten()
-        .map(|(k, _)| k.as_str())
-        .collect();
+    let known: Vec<&str> =
+        schema["properties"].as_object().into_iter().flatten().map(|(k, _)| k.as_str()).collect();
     let Some(unknown) = given.keys().find(|key| !known.contains(&key.as_str())) else {
         return Ok(());
     };
@@ -283,9 +235,9 @@ impl<A: Actor> Local<A> {
         let life = Arc::clone(&self.life);
         async move {
             match waiting {
-                Ok(reply) => reply
-                    .await
-                    .map_err(|_| AskError::Dead(life.reason().unwrap_or(ExitReason::Normal))),
+                Ok(reply) => {
+                    reply.await.map_err(|_| AskError::Dead(life.reason().unwrap_or(ExitReason::Normal)))
+                }
                 Err(refusal) => Err(AskError::Refused(refusal)),
             }
         }

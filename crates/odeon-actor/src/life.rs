@@ -88,9 +88,7 @@ impl Room {
 
     fn take(life: &Arc<Life>, taken: fn(&Life) -> &AtomicUsize, max: usize) -> Option<Self> {
         let more = |n| (n < max).then_some(n + 1);
-        taken(life)
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more)
-            .ok()?;
+        taken(life).fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
         let life = Arc::clone(life);
         Some(Self { life, taken })
     }
@@ -168,12 +166,7 @@ impl Life {
 
     fn down(&self, monitor: MonitorId, reason: Option<ExitReason>) -> Down {
         let reason = reason.unwrap_or(ExitReason::Normal);
-        Down {
-            monitor,
-            server: None,
-            actor: ActorId::Number(self.number),
-            reason,
-        }
+        Down { monitor, server: None, actor: ActorId::Number(self.number), reason }
     }
 
     /// The end begins. The first reason stays.
@@ -224,9 +217,6 @@ impl Life {
 
 impl fmt::Debug for Life {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Life")
-            .field("number", &self.number)
-            .field("kind", &self.kind)
-            .finish_non_exhaustive()
+        f.debug_struct("Life").field("number", &self.number).field("kind", &self.kind).finish_non_exhaustive()
     }
 }

@@ -81,8 +81,6 @@ fn report(payload: &(dyn Any + Send)) -> PanicReport {
         (None, Some(text)) => text.clone(),
         (None, None) => "a panic without a text".to_owned(),
     };
-    let location = LOCATION
-        .with_borrow_mut(Option::take)
-        .unwrap_or_else(|| "unknown".to_owned());
+    let location = LOCATION.with_borrow_mut(Option::take).unwrap_or_else(|| "unknown".to_owned());
     PanicReport { message, location }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use odeon_core::{CodecError, Encoding};
 use odeon_mailbox::ReplyPort;
@@ -27,14 +28,30 @@ enum Inner<R> {
 
 type Encode<R> = fn(&R, Encoding, &mut Vec<u8>) -> Result<(), CodecError>;
 
-/// The far end of a reply to another server. Dropped unused, it says why no answer comes.
-struct Out {
-    sink: Arc<dyn ReplySink>,
-    ask: u64,
-    encoding: Encoding,
-    target: Arc<Life>,
-    is_used: bool,
+/// The port of a reply to another server. It answers once, whoever of those that share it comes first.
+pub(crate) struct FarPort {
+    pub(crate) sink: Arc<dyn ReplySink>,
+    pub(crate) ask: u64,
+    pub(crate) encoding: Encoding,
+    pub(crate) target: Arc<Life>,
+    pub(crate) is_answered: AtomicBool,
 }
+
+impl FarPort {
+    /// Has nothing more go out through it.
+    pub(crate) fn close(&self) {
+        self.is_answered.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn answer(&self, answer: Result<Vec<u8>, AskError>) {
+        if !self.is_answered.swap(true, Ordering::Relaxed) {
+            self.sink.answer(self.ask, answer);
+        }
+    }
+}
+
+/// The actor's share of a port. Dropped unused, it says why no answer comes.
+struct Out(Arc<FarPort>);
 
 impl<R: Send + 'static> Reply<R> {
     /// A port nobody listens at, as a tell has it.
@@ -47,21 +64,11 @@ impl<R: Send + 'static> Reply<R> {
         Self(Inner::Here(port))
     }
 
-    pub(crate) fn there(sink: Arc<dyn ReplySink>, ask: u64, encoding: Encoding, target: Arc<Life>) -> Self
+    pub(crate) fn there(port: Arc<FarPort>) -> Self
     where
         R: serde::Serialize,
     {
-        let out = Out {
-            sink,
-            ask,
-            encoding,
-            target,
-            is_used: false,
-        };
-        Self(Inner::There {
-            out,
-            encode: odeon_core::encode::<R>,
-        })
+        Self(Inner::There { out: Out(port), encode: odeon_core::encode::<R> })
     }
 
     /// Whether somebody still waits for the answer.
@@ -70,7 +77,7 @@ impl<R: Send + 'static> Reply<R> {
         match &self.0 {
             Inner::Nobody => false,
             Inner::Here(port) => port.is_wanted(),
-            Inner::There { out, .. } => out.sink.is_wanted(out.ask),
+            Inner::There { out, .. } => out.0.sink.is_wanted(out.0.ask),
         }
     }
 
@@ -83,7 +90,7 @@ impl<R: Send + 'static> Reply<R> {
                 // The asker may have given up; its loss.
                 let _ = port.send(answer);
             }
-            (Inner::There { out, .. }, Some(encoded)) => out.answer(encoded),
+            (Inner::There { out, .. }, Some(encoded)) => out.0.answer(encoded),
             (Inner::Nobody | Inner::There { .. }, _) => {}
         }
     }
@@ -94,7 +101,7 @@ impl<R: Send + 'static> Reply<R> {
             return None;
         };
         let mut bytes = Vec::new();
-        let outcome = encode(answer, out.encoding, &mut bytes);
+        let outcome = encode(answer, out.0.encoding, &mut bytes);
         Some(outcome.map(|()| bytes).map_err(AskError::from))
     }
 }
@@ -109,26 +116,16 @@ impl<R: Send + 'static> Drop for Reply<R> {
     }
 }
 
-impl Out {
-    fn answer(mut self, answer: Result<Vec<u8>, AskError>) {
-        self.is_used = true;
-        self.sink.answer(self.ask, answer);
-    }
-}
-
 impl Drop for Out {
     fn drop(&mut self) {
-        if !self.is_used {
-            let why = self.target.reason().map_or(AskError::NoReply, AskError::Dead);
-            self.sink.answer(self.ask, Err(why));
+        if !self.0.is_answered.load(Ordering::Relaxed) {
+            self.0.answer(Err(self.0.target.reason().map_or(AskError::NoReply, AskError::Dead)));
         }
     }
 }
 
 impl<R: Send + 'static> fmt::Debug for Reply<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Reply")
-            .field("wanted", &self.is_wanted())
-            .finish()
+        f.debug_struct("Reply").field("wanted", &self.is_wanted()).finish()
     }
 }

@@ -168,13 +168,7 @@ pub(crate) mod current {
     }
 
     pub(crate) fn scope<F: Future>(number: u64, future: F) -> impl Future<Output = F::Output> {
-        CURRENT.scope(
-            Current {
-                number,
-                budget: Cell::new(None),
-            },
-            future,
-        )
+        CURRENT.scope(Current { number, budget: Cell::new(None) }, future)
     }
 
     pub(crate) fn set_budget(budget: Option<Instant>) {

@@ -16,9 +16,7 @@ impl TokioClock {
     /// A clock that begins now.
     #[must_use]
     pub fn new() -> Self {
-        Self {
-            began: tokio::time::Instant::now(),
-        }
+        Self { began: tokio::time::Instant::now() }
     }
 }
 
@@ -57,9 +55,7 @@ impl TokioSpawn {
     /// Outside of a tokio runtime.
     #[must_use]
     pub fn current() -> Self {
-        Self {
-            runtime: Handle::current(),
-        }
+        Self { runtime: Handle::current() }
     }
 }
 

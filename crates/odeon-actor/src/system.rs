@@ -68,10 +68,7 @@ pub struct SpawnOptions {
 
 impl Default for SpawnOptions {
     fn default() -> Self {
-        Self {
-            capacity: CAPACITY_DEFAULT,
-            name: None,
-        }
+        Self { capacity: CAPACITY_DEFAULT, name: None }
     }
 }
 
@@ -79,10 +76,7 @@ impl SpawnOptions {
     /// With this name.
     #[must_use]
     pub fn named(name: ActorName) -> Self {
-        Self {
-            name: Some(name),
-            ..Self::default()
-        }
+        Self { name: Some(name), ..Self::default() }
     }
 
     /// With this many messages waiting at most.
@@ -108,12 +102,7 @@ pub struct DeadLetter {
 
 impl DeadLetter {
     pub(crate) const fn new(life: &Life, sender: Sender, reason: ExitReason) -> Self {
-        Self {
-            actor: life.number,
-            kind: life.kind,
-            sender,
-            reason,
-        }
+        Self { actor: life.number, kind: life.kind, sender, reason }
     }
 }
 
@@ -157,19 +146,13 @@ impl System {
         let number = self.0.next.fetch_add(1, Ordering::Relaxed);
         let (sender, inbox) = mailbox(options.capacity);
         let life = Arc::new(Life::new(number, std::any::type_name::<A>()));
-        let local = Arc::new(Local {
-            mailbox: sender,
-            life: Arc::clone(&life),
-            system: self.clone(),
-        });
+        let local = Arc::new(Local { mailbox: sender, life: Arc::clone(&life), system: self.clone() });
         {
             let mut actors = self.actors();
             if let Some(name) = options.name {
                 actors.claim(name, &local)?;
             }
-            actors
-                .by_number
-                .insert(number, Arc::clone(&local) as Arc<dyn Inbox>);
+            actors.by_number.insert(number, Arc::clone(&local) as Arc<dyn Inbox>);
         }
         let me = Handle::here(local);
         let cx = Cx {
@@ -180,14 +163,8 @@ impl System {
             ending: None,
         };
         let kind = life.kind;
-        let end = End {
-            inbox,
-            life,
-            system: self.clone(),
-        };
-        self.0
-            .spawn
-            .spawn(TaskKind::Actor, kind, Box::pin(run(actor, end, cx)));
+        let end = End { inbox, life, system: self.clone() };
+        self.0.spawn.spawn(TaskKind::Actor, kind, Box::pin(run(actor, end, cx)));
         Ok(me)
     }
 
@@ -218,10 +195,7 @@ impl System {
     /// The actor of that name, whatever its type.
     #[must_use]
     pub fn inbox(&self, name: &ActorName) -> Option<Arc<dyn Inbox>> {
-        self.actors()
-            .by_name
-            .get(name)
-            .map(|named| Arc::clone(&named.inbox))
+        self.actors().by_name.get(name).map(|named| Arc::clone(&named.inbox))
     }
 
     /// The actor of that number, whatever its type.
@@ -255,11 +229,7 @@ impl System {
 
     /// Has `hook` called for each message that reaches nobody, where the dead actor ran. One hook per system.
     pub fn on_dead_letter(&self, hook: impl Fn(&DeadLetter) + Send + Sync + 'static) {
-        *self
-            .0
-            .on_dead_letter
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(hook));
+        *self.0.on_dead_letter.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(hook));
     }
 
     /// Stops every actor, newest first; those still there after `grace` are killed.
@@ -309,12 +279,7 @@ impl System {
     pub(crate) fn dead_letter(&self, letter: &DeadLetter) {
         self.0.dead_letters.fetch_add(1, Ordering::Relaxed);
         tracing::debug!(actor = letter.actor, kind = letter.kind, reason = %letter.reason, "dead letter");
-        let hook = self
-            .0
-            .on_dead_letter
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
+        let hook = self.0.on_dead_letter.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(hook) = hook {
             hook(letter);
         }
@@ -326,18 +291,9 @@ impl Actors {
         if self.by_name.contains_key(&name) {
             return Err(NameTaken(name));
         }
-        let (inbox, typed) = (
-            Arc::clone(local) as Arc<dyn Inbox>,
-            Arc::clone(local) as Arc<dyn Any + Send + Sync>,
-        );
-        self.by_name.insert(
-            name,
-            Named {
-                number: local.life.number,
-                inbox,
-                typed,
-            },
-        );
+        let (inbox, typed) =
+            (Arc::clone(local) as Arc<dyn Inbox>, Arc::clone(local) as Arc<dyn Any + Send + Sync>);
+        self.by_name.insert(name, Named { number: local.life.number, inbox, typed });
         Ok(())
     }
 }
@@ -350,8 +306,6 @@ impl Default for System {
 
 impl fmt::Debug for System {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("System")
-            .field("live", &self.live())
-            .finish_non_exhaustive()
+        f.debug_struct("System").field("live", &self.live()).finish_non_exhaustive()
     }
 }

@@ -95,11 +95,7 @@ struct Length(usize);
 
 impl fmt::Display for Length {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0 > COOKIE_BYTES {
-            write!(f, "more than {COOKIE_BYTES}")
-        } else {
-            write!(f, "{}", self.0)
-        }
+        if self.0 > COOKIE_BYTES { write!(f, "more than {COOKIE_BYTES}") } else { write!(f, "{}", self.0) }
     }
 }
 
@@ -132,20 +128,15 @@ impl Cookie {
         // Of the open file and not of the path, which may lead elsewhere by now.
         let mode = file.metadata().map_err(failed)?.permissions().mode() & 0o7777;
         if mode & MODE_NOT_OWNER != 0 {
-            return Err(CookieError::Exposed {
-                path: path.into(),
-                mode,
-            });
+            return Err(CookieError::Exposed { path: path.into(), mode });
         }
         // Room for the one byte more that shows a file too long, so that the vector never moves and leaves a copy.
         let mut bytes = Zeroizing::new(Vec::with_capacity(COOKIE_BYTES + 1));
-        file.take(COOKIE_BYTES as u64 + 1)
-            .read_to_end(&mut bytes)
-            .map_err(failed)?;
-        let bytes: [u8; COOKIE_BYTES] = bytes.as_slice().try_into().map_err(|_| CookieError::Length {
-            path: path.into(),
-            bytes: bytes.len(),
-        })?;
+        file.take(COOKIE_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(failed)?;
+        let bytes: [u8; COOKIE_BYTES] = bytes
+            .as_slice()
+            .try_into()
+            .map_err(|_| CookieError::Length { path: path.into(), bytes: bytes.len() })?;
         Ok(Self::from_bytes(bytes))
     }
 
@@ -219,21 +210,13 @@ impl fmt::Debug for Cookie {
 }
 
 fn io_error(path: &Path, doing: &'static str, source: io::Error) -> CookieError {
-    CookieError::Io {
-        path: path.into(),
-        doing,
-        source,
-    }
+    CookieError::Io { path: path.into(), doing, source }
 }
 
 /// Writes and syncs a file that was not there before; leaves none behind when it fails.
 #[expect(clippy::disallowed_methods, reason = "the cookie's file is this module's own")]
 fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)?;
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     let written = file.write_all(bytes).and_then(|()| file.sync_all());
     if written.is_err() {
         // The first error is the one to tell.
@@ -280,10 +263,7 @@ mod tests {
     }
 
     /// A file at a new path, with this content and mode.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "a test prepares the file that is to be refused"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "a test prepares the file that is to be refused")]
     fn file(home: &tempfile::TempDir, bytes: &[u8], mode: u32) -> PathBuf {
         let path = home.path().join("cookie");
         std::fs::write(&path, bytes).expect("written");
@@ -336,23 +316,14 @@ mod tests {
     fn a_missing_cookie_says_what_to_run() {
         let path = home().path().join("cookie");
         let error = Cookie::load(&path).expect_err("missing").to_string();
-        assert_eq!(
-            error,
-            format!(
-                "no ensemble cookie at {}: run `odeon admin cookie`",
-                path.display()
-            )
-        );
+        assert_eq!(error, format!("no ensemble cookie at {}: run `odeon admin cookie`", path.display()));
     }
 
     #[test]
     fn a_cookie_has_exactly_32_bytes() {
-        for (length, said) in [
-            (0, "0 bytes"),
-            (31, "31 bytes"),
-            (33, "more than 32 bytes"),
-            (4_096, "more than 32 bytes"),
-        ] {
+        for (length, said) in
+            [(0, "0 bytes"), (31, "31 bytes"), (33, "more than 32 bytes"), (4_096, "more than 32 bytes")]
+        {
             let home = home();
             let error = Cookie::load(&file(&home, &vec![7; length], 0o600)).expect_err("refused");
             assert!(matches!(error, CookieError::Length { .. }), "{error}");
@@ -379,10 +350,7 @@ mod tests {
     #[test]
     fn a_directory_is_no_cookie() {
         let home = home();
-        assert!(matches!(
-            Cookie::load(home.path()),
-            Err(CookieError::NotAFile { .. })
-        ));
+        assert!(matches!(Cookie::load(home.path()), Err(CookieError::NotAFile { .. })));
     }
 
     #[test]

@@ -83,10 +83,7 @@ mod tests {
     #[test]
     fn known_answers() {
         let seen = transcript(b"dialler's hello", b"listener's hello");
-        assert_eq!(
-            hex(&seen),
-            "b7ecb5e213438167388145a0e795b9fe812efed1fcf505d7d053e8749baf7c70"
-        );
+        assert_eq!(hex(&seen), "b7ecb5e213438167388145a0e795b9fe812efed1fcf505d7d053e8749baf7c70");
         assert_eq!(
             hex(&prove(&counting(), Side::Dialler, &seen).0),
             "13c3d933ec4cedae020fa475e3911e44a3dc301c05401e566122f98e8aa7ffcf"
@@ -114,12 +111,7 @@ mod tests {
         let seen = transcript(b"a", b"b");
         let proof = prove(&cookie, Side::Dialler, &seen);
         assert!(!verify(&cookie, Side::Dialler, &transcript(b"a", b"c"), &proof));
-        assert!(!verify(
-            &Cookie::from_bytes([7; 32]),
-            Side::Dialler,
-            &seen,
-            &proof
-        ));
+        assert!(!verify(&Cookie::from_bytes([7; 32]), Side::Dialler, &seen, &proof));
         for bit in 0..256 {
             let mut bent = proof;
             bent.0[bit / 8] ^= 1 << (bit % 8);

@@ -135,11 +135,7 @@ fn spawn_child(args: &SpawnChildArgs) -> Result<(), BenchError> {
         peer: row.name,
         source,
     };
-    let job = Job {
-        workload: Workload::Spawn,
-        runtime: args.runtime,
-        count,
-    };
+    let job = Job { workload: Workload::Spawn, runtime: args.runtime, count };
     let sample = row.run(job).map_err(failed)?;
     print(&serde_json::to_string(&sample).map_err(BenchError::Json)?)
 }
@@ -147,9 +143,7 @@ fn spawn_child(args: &SpawnChildArgs) -> Result<(), BenchError> {
 fn plan(args: &LocalArgs) -> Plan {
     let workloads = Workload::value_variants().iter().copied();
     Plan {
-        workloads: workloads
-            .filter(|one| args.only.is_empty() || args.only.contains(one))
-            .collect(),
+        workloads: workloads.filter(|one| args.only.is_empty() || args.only.contains(one)).collect(),
         peers: REGISTRY
             .iter()
             .filter(|row| args.peers.is_empty() || args.peers.iter().any(|name| name == row.name))
@@ -174,22 +168,14 @@ fn named(name: &str) -> &'static Row {
 
 /// Refuses a report that has nowhere to go before the measurements, not half an hour later.
 fn look_for_directory(path: &Path) -> Result<(), BenchError> {
-    let named = path
-        .parent()
-        .filter(|directory| !directory.as_os_str().is_empty());
+    let named = path.parent().filter(|directory| !directory.as_os_str().is_empty());
     fs::read_dir(named.unwrap_or_else(|| Path::new(".")))
         .map(drop)
-        .map_err(|source| BenchError::Write {
-            path: path.to_owned(),
-            source,
-        })
+        .map_err(|source| BenchError::Write { path: path.to_owned(), source })
 }
 
 fn write(path: &Path, text: &str) -> Result<(), BenchError> {
-    fs::write(path, text).map_err(|source| BenchError::Write {
-        path: path.to_owned(),
-        source,
-    })
+    fs::write(path, text).map_err(|source| BenchError::Write { path: path.to_owned(), source })
 }
 
 fn print(text: &str) -> Result<(), BenchError> {
@@ -246,10 +232,7 @@ mod tests {
         let line = "odeon-bench local --only spawn,ask --peers kanal,ractor --runtime 2w --quick --reps 1";
         let plan = plan(&parse(line).expect("all names exist"));
         assert_eq!(plan.workloads, [Workload::Ask, Workload::Spawn]);
-        assert_eq!(
-            plan.peers.iter().map(|row| row.name).collect::<Vec<_>>(),
-            ["ractor", "kanal"]
-        );
+        assert_eq!(plan.peers.iter().map(|row| row.name).collect::<Vec<_>>(), ["ractor", "kanal"]);
         assert_eq!(plan.runtimes, [Runtime::TwoWorkers]);
         assert_eq!((plan.repetitions, plan.scale), (1, Scale::Quick));
     }
@@ -264,43 +247,22 @@ mod tests {
     #[test]
     fn an_unknown_peer_is_refused_with_the_list_and_a_suggestion() {
         let text = refusal("odeon-bench local --peers ractr");
-        assert!(
-            text.contains("ractor, kameo, actix, coerce, tokio-mpsc, kanal"),
-            "{text}"
-        );
+        assert!(text.contains("odeon, ractor, kameo, actix, coerce, tokio-mpsc, kanal"), "{text}");
         assert!(text.contains("similar value exists: 'ractor'"), "{text}");
     }
 
     #[test]
     fn repetitions_have_limits() {
-        for (count, fine) in [
-            (0, false),
-            (1, true),
-            (REPETITIONS_MAX, true),
-            (REPETITIONS_MAX + 1, false),
-        ] {
-            assert_eq!(
-                parse(&format!("odeon-bench local --reps {count}")).is_ok(),
-                fine,
-                "{count}"
-            );
+        for (count, fine) in [(0, false), (1, true), (REPETITIONS_MAX, true), (REPETITIONS_MAX + 1, false)] {
+            assert_eq!(parse(&format!("odeon-bench local --reps {count}")).is_ok(), fine, "{count}");
         }
     }
 
     #[test]
     fn spawned_actors_have_limits() {
-        for (count, fine) in [
-            (0, false),
-            (1, true),
-            (SPAWN_COUNT_MAX, true),
-            (SPAWN_COUNT_MAX + 1, false),
-        ] {
+        for (count, fine) in [(0, false), (1, true), (SPAWN_COUNT_MAX, true), (SPAWN_COUNT_MAX + 1, false)] {
             let line = format!("odeon-bench spawn-child --peer kanal --runtime 1t --count {count}");
-            assert_eq!(
-                Cli::try_parse_from(line.split_whitespace()).is_ok(),
-                fine,
-                "{count}"
-            );
+            assert_eq!(Cli::try_parse_from(line.split_whitespace()).is_ok(), fine, "{count}");
         }
     }
 
@@ -311,10 +273,7 @@ mod tests {
         let error = write(&path, "[]").expect_err("its directory does not exist");
         let text = chain(&error);
         assert!(text.starts_with("cannot write "), "{text}");
-        assert!(
-            text.contains("figures.json; check that its directory exists"),
-            "{text}"
-        );
+        assert!(text.contains("figures.json; check that its directory exists"), "{text}");
         assert!(text.ends_with("No such file or directory (os error 2)"), "{text}");
     }
 }

@@ -66,9 +66,8 @@ async fn tell<P: Peer>(peer: &P, producers: usize, count: usize) -> Result<Sampl
     warm_up::<P>(&counter).await?;
     let share = count / producers;
     let clock = Clock::start(0);
-    let tasks: Vec<_> = (0..producers)
-        .map(|producer| tokio::spawn(produce::<P>(counter.clone(), producer, share)))
-        .collect();
+    let tasks: Vec<_> =
+        (0..producers).map(|producer| tokio::spawn(produce::<P>(counter.clone(), producer, share))).collect();
     for task in tasks {
         task.await.map_err(JobError::Producer)??;
     }
@@ -80,14 +79,7 @@ async fn tell<P: Peer>(peer: &P, producers: usize, count: usize) -> Result<Sampl
 /// Sends `share` messages and asks once: the answer comes after all of them, because order holds per sender.
 async fn produce<P: Peer>(counter: P::Counter, producer: usize, share: usize) -> Result<(), Gone> {
     for sequence in 0..share {
-        P::tell(
-            &counter,
-            Note {
-                producer: producer as u64,
-                sequence: sequence as u64,
-            },
-        )
-        .await?;
+        P::tell(&counter, Note { producer: producer as u64, sequence: sequence as u64 }).await?;
         // Nothing ever holds this producer back, so on one thread the actor would not run before the last
         // message: let it have its turn as often as a full mailbox would.
         if P::MAILBOX == Mailbox::Unbounded && sequence % MAILBOX_MAX == MAILBOX_MAX - 1 {
@@ -145,11 +137,7 @@ async fn warm_up<P: Peer>(counter: &P::Counter) -> Result<(), JobError> {
 }
 
 fn expect(expected: u64, got: u64) -> Result<(), JobError> {
-    if expected == got {
-        Ok(())
-    } else {
-        Err(JobError::Answer { expected, got })
-    }
+    if expected == got { Ok(()) } else { Err(JobError::Answer { expected, got }) }
 }
 
 /// The time since the start, and the time per operation of each batch.
@@ -163,17 +151,12 @@ impl Clock {
     fn start(laps: usize) -> Self {
         let batches_ns = Vec::with_capacity(laps);
         let now = Instant::now();
-        Self {
-            started: now,
-            lap: now,
-            batches_ns,
-        }
+        Self { started: now, lap: now, batches_ns }
     }
 
     fn lap(&mut self) {
         let now = Instant::now();
-        self.batches_ns
-            .push((now - self.lap).as_nanos() as f64 / BATCH as f64);
+        self.batches_ns.push((now - self.lap).as_nanos() as f64 / BATCH as f64);
         self.lap = now;
     }
 
@@ -196,10 +179,7 @@ mod tests {
     fn an_unexpected_answer_fails() {
         assert!(expect(3, 3).is_ok());
         let error = expect(3, 4).expect_err("4 is not 3").to_string();
-        assert_eq!(
-            error,
-            "the actor answered 4, expected 3: messages were lost or repeated"
-        );
+        assert_eq!(error, "the actor answered 4, expected 3: messages were lost or repeated");
     }
 
     #[test]
@@ -222,11 +202,7 @@ mod tests {
                     (Workload::Spawn, 200),
                 ] {
                     let sample = row
-                        .run(Job {
-                            workload,
-                            runtime,
-                            count,
-                        })
+                        .run(Job { workload, runtime, count })
                         .unwrap_or_else(|error| panic!("{} {workload:?} {runtime:?}: {error}", row.name));
                     assert_eq!(sample.count, count);
                     assert!(sample.elapsed_ns > 0.0);

@@ -57,9 +57,7 @@ impl Measure {
         match self {
             Self::Ask | Self::Ring => Some(sample.each_ns()),
             Self::Tell | Self::FanIn | Self::Spawn => Some(sample.per_second()),
-            Self::SpawnMemory => sample
-                .resident_bytes
-                .map(|bytes| bytes as f64 / sample.count as f64),
+            Self::SpawnMemory => sample.resident_bytes.map(|bytes| bytes as f64 / sample.count as f64),
         }
     }
 }
@@ -138,15 +136,9 @@ pub(crate) struct Figure {
 
 /// The figures of one peer for one job, from its repetitions.
 pub(crate) fn figures(row: &Row, job: Job, samples: &[Sample]) -> Vec<Figure> {
-    let batches: Vec<f64> = samples
-        .iter()
-        .flat_map(|sample| sample.batches_ns.iter().copied())
-        .collect();
+    let batches: Vec<f64> = samples.iter().flat_map(|sample| sample.batches_ns.iter().copied()).collect();
     let figure = |measure: Measure| {
-        let values: Vec<f64> = samples
-            .iter()
-            .filter_map(|sample| measure.value(sample))
-            .collect();
+        let values: Vec<f64> = samples.iter().filter_map(|sample| measure.value(sample)).collect();
         // The percentiles are times: they belong to the rate, not to the size.
         let timed = measure != Measure::SpawnMemory;
         let at = |share| if timed { percentile(&batches, share) } else { None };
@@ -163,10 +155,7 @@ pub(crate) fn figures(row: &Row, job: Job, samples: &[Sample]) -> Vec<Figure> {
             p99: at(0.99),
         })
     };
-    Measure::of(job.workload)
-        .iter()
-        .filter_map(|&measure| figure(measure))
-        .collect()
+    Measure::of(job.workload).iter().filter_map(|&measure| figure(measure)).collect()
 }
 
 /// How many times worse than the best of its column and runtime each figure is; the best is 1.
@@ -188,11 +177,7 @@ fn percentile(values: &[f64], share: f64) -> Option<f64> {
     sorted.sort_by(f64::total_cmp);
     let last = sorted.len().checked_sub(1)?;
     let place = share * last as f64;
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "0 ≤ place ≤ last, a usize"
-    )]
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 ≤ place ≤ last, a usize")]
     let below = place.floor() as usize;
     let above = (below + 1).min(last);
     Some(sorted[below] + (sorted[above] - sorted[below]) * (place - below as f64))
@@ -265,12 +250,7 @@ pub(crate) mod tests {
     }
 
     fn sample(elapsed_ns: f64, batches_ns: &[f64], resident_bytes: Option<u64>) -> Sample {
-        Sample {
-            elapsed_ns,
-            count: 100,
-            batches_ns: batches_ns.to_vec(),
-            resident_bytes,
-        }
+        Sample { elapsed_ns, count: 100, batches_ns: batches_ns.to_vec(), resident_bytes }
     }
 
     #[test]
@@ -306,16 +286,9 @@ pub(crate) mod tests {
     #[test]
     fn the_median_of_the_repetitions_is_the_value() {
         let row = peers::find("kameo").expect("registered");
-        let job = Job {
-            workload: Workload::Ask,
-            runtime: Runtime::OneThread,
-            count: 100,
-        };
-        let samples = [
-            sample(900.0, &[9.0], None),
-            sample(100.0, &[1.0, 1.0], None),
-            sample(300.0, &[3.0], None),
-        ];
+        let job = Job { workload: Workload::Ask, runtime: Runtime::OneThread, count: 100 };
+        let samples =
+            [sample(900.0, &[9.0], None), sample(100.0, &[1.0, 1.0], None), sample(300.0, &[3.0], None)];
         let all = figures(row, job, &samples);
         assert_eq!(all.len(), 1);
         assert_eq!(all[0].value, 3.0);
@@ -326,20 +299,10 @@ pub(crate) mod tests {
     #[test]
     fn spawn_gives_a_rate_and_a_size() {
         let row = peers::find("kameo").expect("registered");
-        let job = Job {
-            workload: Workload::Spawn,
-            runtime: Runtime::TwoWorkers,
-            count: 100,
-        };
+        let job = Job { workload: Workload::Spawn, runtime: Runtime::TwoWorkers, count: 100 };
         let all = figures(row, job, &[sample(1e9, &[1e7], Some(4_000))]);
-        assert_eq!(
-            (all[0].measure, all[0].value, all[0].p50),
-            (Measure::Spawn, 100.0, Some(1e7))
-        );
-        assert_eq!(
-            (all[1].measure, all[1].value, all[1].p50),
-            (Measure::SpawnMemory, 40.0, None)
-        );
+        assert_eq!((all[0].measure, all[0].value, all[0].p50), (Measure::Spawn, 100.0, Some(1e7)));
+        assert_eq!((all[1].measure, all[1].value, all[1].p50), (Measure::SpawnMemory, 40.0, None));
     }
 
     #[test]

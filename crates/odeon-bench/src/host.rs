@@ -13,10 +13,9 @@ where
 {
     let host = match runtime {
         Runtime::OneThread => tokio::runtime::Builder::new_current_thread().enable_all().build(),
-        Runtime::TwoWorkers => tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build(),
+        Runtime::TwoWorkers => {
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()
+        }
     }
     .map_err(JobError::Runtime)?;
     host.block_on(async { tokio::spawn(work).await.map_err(JobError::Producer) })

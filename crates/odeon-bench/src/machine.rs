@@ -18,11 +18,7 @@ impl Machine {
         Self {
             cpu: cpu_model(&cpuinfo).unwrap_or("unknown CPU").to_owned(),
             cores: thread::available_parallelism().map_or(1, usize::from),
-            kernel: if kernel.is_empty() {
-                "unknown".to_owned()
-            } else {
-                kernel.trim().to_owned()
-            },
+            kernel: if kernel.is_empty() { "unknown".to_owned() } else { kernel.trim().to_owned() },
         }
     }
 }
@@ -30,11 +26,7 @@ impl Machine {
 impl fmt::Display for Machine {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let plural = if self.cores == 1 { "core" } else { "cores" };
-        write!(
-            out,
-            "{}, {} {plural}, kernel {}",
-            self.cpu, self.cores, self.kernel
-        )
+        write!(out, "{}, {} {plural}, kernel {}", self.cpu, self.cores, self.kernel)
     }
 }
 
@@ -76,11 +68,7 @@ mod tests {
 
     #[test]
     fn the_line_names_all_three() {
-        let machine = Machine {
-            cpu: "Brand X".into(),
-            cores: 1,
-            kernel: "6.1".into(),
-        };
+        let machine = Machine { cpu: "Brand X".into(), cores: 1, kernel: "6.1".into() };
         assert_eq!(machine.to_string(), "Brand X, 1 core, kernel 6.1");
     }
 }

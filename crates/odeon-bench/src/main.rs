@@ -4,6 +4,9 @@
 //! turns inside every repetition, and the median of the repetitions is shown. The state is one [`session::Plan`]
 //! per run; a peer is one file in `peers/` and one row of [`peers::REGISTRY`].
 
+// The macros' output says `::odeon`; actors alone need no more than this crate.
+extern crate odeon_actor as odeon;
+
 mod cli;
 mod drive;
 mod error;

@@ -36,11 +36,7 @@ pub(crate) fn measure(plan: &Plan) -> Result<Vec<Figure>, BenchError> {
     let mut figures = Vec::new();
     for &runtime in &plan.runtimes {
         for &workload in &plan.workloads {
-            let job = Job {
-                workload,
-                runtime,
-                count: workload.count(plan.scale),
-            };
+            let job = Job { workload, runtime, count: workload.count(plan.scale) };
             figures.extend(compare(plan, job)?);
         }
     }
@@ -75,17 +71,11 @@ fn compare(plan: &Plan, job: Job) -> Result<Vec<Figure>, BenchError> {
         eprintln!();
     }
     let rows = plan.peers.iter().zip(&samples);
-    Ok(rows
-        .flat_map(|(row, samples)| figure::figures(row, job, samples))
-        .collect())
+    Ok(rows.flat_map(|(row, samples)| figure::figures(row, job, samples)).collect())
 }
 
 fn repeat(row: &Row, job: Job) -> Result<Sample, JobError> {
-    if job.workload == Workload::Spawn {
-        in_child(row, job)
-    } else {
-        row.run(job)
-    }
+    if job.workload == Workload::Spawn { in_child(row, job) } else { row.run(job) }
 }
 
 fn in_child(row: &Row, job: Job) -> Result<Sample, JobError> {

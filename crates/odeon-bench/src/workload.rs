@@ -164,14 +164,7 @@ mod tests {
     #[test]
     fn a_note_is_sixteen_bytes_and_weighs_one() {
         assert_eq!(size_of::<Note>(), 16);
-        assert_eq!(
-            Note {
-                producer: 7,
-                sequence: 9
-            }
-            .weight(),
-            1
-        );
+        assert_eq!(Note { producer: 7, sequence: 9 }.weight(), 1);
     }
 
     #[test]
@@ -192,12 +185,7 @@ mod tests {
 
     #[test]
     fn rates_are_per_operation() {
-        let sample = Sample {
-            elapsed_ns: 1e9,
-            count: 4,
-            batches_ns: Vec::new(),
-            resident_bytes: None,
-        };
+        let sample = Sample { elapsed_ns: 1e9, count: 4, batches_ns: Vec::new(), resident_bytes: None };
         assert_eq!(sample.each_ns(), 2.5e8);
         assert_eq!(sample.per_second(), 4.0);
     }

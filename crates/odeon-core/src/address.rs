@@ -42,28 +42,18 @@ impl FromStr for Address {
     type Err = AddressError;
 
     fn from_str(text: &str) -> Result<Self, AddressError> {
-        let fail = |reason| AddressError {
-            text: text.chars().take(120).collect(),
-            reason,
-        };
-        let (scheme, rest) = text
-            .split_once(':')
-            .ok_or_else(|| fail("the scheme is missing"))?;
+        let fail = |reason| AddressError { text: text.chars().take(120).collect(), reason };
+        let (scheme, rest) = text.split_once(':').ok_or_else(|| fail("the scheme is missing"))?;
         match scheme {
             "unix" => {
-                let (host, path) = rest
-                    .split_once(':')
-                    .ok_or_else(|| fail("the host id is missing"))?;
+                let (host, path) = rest.split_once(':').ok_or_else(|| fail("the host id is missing"))?;
                 if !path.starts_with('/') {
                     return Err(fail("the socket path must be absolute"));
                 }
                 if path.len() > SOCKET_PATH_BYTES_MAX {
                     return Err(fail("the socket path is longer than 107 bytes"));
                 }
-                Ok(Self::Unix {
-                    host: host.to_owned(),
-                    path: path.to_owned(),
-                })
+                Ok(Self::Unix { host: host.to_owned(), path: path.to_owned() })
             }
             "tcp" | "tls" => {
                 let (host, port) = rest.rsplit_once(':').ok_or_else(|| fail("the port is missing"))?;
@@ -74,11 +64,7 @@ impl FromStr for Address {
                     return Err(fail("the port must be a number from 0 to 65535"));
                 }
                 let rest = rest.to_owned();
-                Ok(if scheme == "tcp" {
-                    Self::Tcp(rest)
-                } else {
-                    Self::Tls(rest)
-                })
+                Ok(if scheme == "tcp" { Self::Tcp(rest) } else { Self::Tls(rest) })
             }
             _ => Err(fail("the scheme is unknown")),
         }
@@ -103,12 +89,9 @@ mod tests {
 
     #[test]
     fn addresses_round_trip() {
-        for text in [
-            "unix:h1:/run/odeon/3fa9.sock",
-            "tcp:127.0.0.1:4999",
-            "tls:[::1]:4999",
-            "tcp:localhost:0",
-        ] {
+        for text in
+            ["unix:h1:/run/odeon/3fa9.sock", "tcp:127.0.0.1:4999", "tls:[::1]:4999", "tcp:localhost:0"]
+        {
             assert_eq!(text.parse::<Address>().expect("an address").to_string(), text);
         }
     }
@@ -138,9 +121,8 @@ mod tests {
 
     #[test]
     fn unix_is_tried_before_tls_and_tls_before_tcp() {
-        let mut addresses: Vec<Address> = ["tcp:h:1", "unix:h:/s", "tls:h:2"]
-            .map(|text| text.parse().expect("an address"))
-            .to_vec();
+        let mut addresses: Vec<Address> =
+            ["tcp:h:1", "unix:h:/s", "tls:h:2"].map(|text| text.parse().expect("an address")).to_vec();
         addresses.sort();
         assert_eq!(
             addresses.iter().map(ToString::to_string).collect::<Vec<_>>(),

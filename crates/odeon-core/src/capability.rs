@@ -26,20 +26,12 @@ impl FromStr for Capability {
     type Err = NameError;
 
     fn from_str(text: &str) -> Result<Self, NameError> {
-        let fail = |reason| {
-            Err(NameError {
-                what: "capability",
-                text: text.chars().take(80).collect(),
-                reason,
-            })
-        };
+        let fail =
+            |reason| Err(NameError { what: "capability", text: text.chars().take(80).collect(), reason });
         if text.is_empty() || text.len() > 127 {
             return fail("it must have 1 to 127 characters");
         }
-        if text
-            .bytes()
-            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-:/.".contains(&b))
-        {
+        if text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-:/.".contains(&b)) {
             Ok(Self(text.to_owned()))
         } else {
             fail("only lower-case letters, digits and `-:/.` are allowed")
@@ -53,10 +45,7 @@ impl fmt::Display for Capability {
     }
 }
 
-text_form!(
-    Capability,
-    "a capability such as admin, shutdown or watch:cart/public"
-);
+text_form!(Capability, "a capability such as admin, shutdown or watch:cart/public");
 
 /// The set of capabilities somebody holds.
 ///
@@ -85,9 +74,7 @@ impl Capabilities {
     /// Whether the holder may do what needs `capability`. The one predicate; checked at the receiver.
     #[must_use]
     pub fn can(&self, capability: &str) -> bool {
-        self.0
-            .iter()
-            .any(|held| held.0 == capability || held.0 == Capability::ADMIN)
+        self.0.iter().any(|held| held.0 == capability || held.0 == Capability::ADMIN)
     }
 
     /// The capabilities held, in order.
@@ -108,9 +95,7 @@ mod tests {
 
     #[test]
     fn a_prefix_is_not_the_capability() {
-        let held: Capabilities = ["watch:cart/public".parse().expect("a capability")]
-            .into_iter()
-            .collect();
+        let held: Capabilities = ["watch:cart/public".parse().expect("a capability")].into_iter().collect();
         assert!(held.can("watch:cart/public"));
         assert!(!held.can("watch:cart"));
         assert!(!held.can("admin"));

@@ -47,9 +47,7 @@ pub fn encode<T: Serialize + ?Sized>(
     match encoding {
         Encoding::Cbor => {
             let mut serializer = minicbor_serde::Serializer::new(out);
-            value
-                .serialize(&mut serializer)
-                .map_err(|e| CodecError::Encode(e.to_string()))
+            value.serialize(&mut serializer).map_err(|e| CodecError::Encode(e.to_string()))
         }
         Encoding::Json => serde_json::to_writer(out, value).map_err(|e| CodecError::Encode(e.to_string())),
     }
@@ -148,13 +146,8 @@ mod tests {
     #[test]
     fn both_encodings_round_trip() {
         for choice in [Choice::Nothing, Choice::One(1.5), Choice::Named { a: true }] {
-            let value = Everything {
-                text: "hé".into(),
-                number: -7,
-                list: vec![Some(1), None],
-                choice,
-                unit: (),
-            };
+            let value =
+                Everything { text: "hé".into(), number: -7, list: vec![Some(1), None], choice, unit: () };
             for encoding in [Encoding::Cbor, Encoding::Json] {
                 let mut bytes = Vec::new();
                 encode(&value, encoding, &mut bytes).expect("encodes");
@@ -172,24 +165,15 @@ mod tests {
     #[test]
     fn nesting_is_bounded_before_the_decoder_runs() {
         assert!(check_depth(&nested(PAYLOAD_DEPTH_MAX)).is_ok());
-        assert!(matches!(
-            check_depth(&nested(PAYLOAD_DEPTH_MAX + 1)),
-            Err(CodecError::TooDeep)
-        ));
-        assert!(matches!(
-            check_depth(&vec![0x9f; 100_000]),
-            Err(CodecError::TooDeep)
-        ));
+        assert!(matches!(check_depth(&nested(PAYLOAD_DEPTH_MAX + 1)), Err(CodecError::TooDeep)));
+        assert!(matches!(check_depth(&vec![0x9f; 100_000]), Err(CodecError::TooDeep)));
     }
 
     #[test]
     fn indefinite_containers_and_tags_are_walked() {
-        for good in [
-            &[0x9f, 0x01, 0x9f, 0xff, 0xff][..],
-            &[0xbf, 0x61, 0x61, 0x01, 0xff],
-            &[0xc1, 0x00],
-            &[0x80],
-        ] {
+        for good in
+            [&[0x9f, 0x01, 0x9f, 0xff, 0xff][..], &[0xbf, 0x61, 0x61, 0x01, 0xff], &[0xc1, 0x00], &[0x80]]
+        {
             assert!(check_depth(good).is_ok(), "{good:x?}");
         }
     }

@@ -9,7 +9,20 @@ use serde::{Deserialize, Serialize};
 /// Which incarnation of a named server speaks: raised at each start, so that a peer never goes back to an
 /// older one. Transient servers have random ids and stay at 0.
 #[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Encode, Decode, Serialize, Deserialize, JsonSchema,
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Default,
+    Encode,
+    Decode,
+    Serialize,
+    Deserialize,
+    JsonSchema,
 )]
 #[cbor(transparent)]
 #[serde(transparent)]

@@ -60,46 +60,30 @@ impl Mark {
 
 fn is_kebab(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_lowercase())
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
 }
 
 impl FromStr for Mark {
     type Err = MarkError;
 
     fn from_str(text: &str) -> Result<Self, MarkError> {
-        let fail = |reason| MarkError {
-            text: text.chars().take(80).collect(),
-            reason,
-        };
+        let fail = |reason| MarkError { text: text.chars().take(80).collect(), reason };
         if text.len() > MARK_BYTES_MAX {
             return Err(fail("it is longer than 200 bytes"));
         }
-        let (name, rest) = text
-            .split_once('/')
-            .ok_or_else(|| fail("the version is missing"))?;
+        let (name, rest) = text.split_once('/').ok_or_else(|| fail("the version is missing"))?;
         let (version, method) = match rest.split_once('#') {
             Some((version, method)) => (version, Some(method)),
             None => (rest, None),
         };
         if !is_kebab(name) {
-            return Err(fail(
-                "the name must be of a-z, 0-9 and -, beginning with a letter",
-            ));
+            return Err(fail("the name must be of a-z, 0-9 and -, beginning with a letter"));
         }
         if method.is_some_and(|method| !is_kebab(method)) {
-            return Err(fail(
-                "the method must be of a-z, 0-9 and -, beginning with a letter",
-            ));
+            return Err(fail("the method must be of a-z, 0-9 and -, beginning with a letter"));
         }
-        let version = version
-            .parse()
-            .map_err(|_| fail("the version must be a number"))?;
-        Ok(Self {
-            text: text.into(),
-            version,
-        })
+        let version = version.parse().map_err(|_| fail("the version must be a number"))?;
+        Ok(Self { text: text.into(), version })
     }
 }
 
@@ -124,14 +108,7 @@ mod tests {
     #[test]
     fn marks_are_kebab_case_with_a_version() {
         assert!("chat-update/2".parse::<Mark>().is_ok());
-        for bad in [
-            "chat-update",
-            "ChatUpdate/1",
-            "chat/x",
-            "chat/1#Set",
-            "/1",
-            "chat/1#",
-        ] {
+        for bad in ["chat-update", "ChatUpdate/1", "chat/x", "chat/1#Set", "/1", "chat/1#"] {
             assert!(bad.parse::<Mark>().is_err(), "{bad}");
         }
     }

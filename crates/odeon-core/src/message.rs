@@ -28,11 +28,8 @@ pub struct MessageType {
 inventory::collect!(&'static MessageType);
 
 /// Every message type linked into this program, by mark.
-static ALL: LazyLock<BTreeMap<&'static str, &'static MessageType>> = LazyLock::new(|| {
-    inventory::iter::<&'static MessageType>()
-        .map(|ty| (ty.mark, *ty))
-        .collect()
-});
+static ALL: LazyLock<BTreeMap<&'static str, &'static MessageType>> =
+    LazyLock::new(|| inventory::iter::<&'static MessageType>().map(|ty| (ty.mark, *ty)).collect());
 
 /// The message type called `mark`, if this program has one.
 #[must_use]

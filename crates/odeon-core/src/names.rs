@@ -24,11 +24,7 @@ pub struct NameError {
 
 impl NameError {
     fn new(what: &'static str, text: &str, reason: &'static str) -> Self {
-        Self {
-            what,
-            text: text.chars().take(80).collect(),
-            reason,
-        }
+        Self { what, text: text.chars().take(80).collect(), reason }
     }
 }
 
@@ -44,10 +40,7 @@ fn check_segment(what: &'static str, text: &str) -> Result<(), NameError> {
     if bytes.len() > SEGMENT_BYTES_MAX {
         return fail("it is longer than 63 characters");
     }
-    if bytes
-        .iter()
-        .all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-'))
-    {
+    if bytes.iter().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-')) {
         Ok(())
     } else {
         fail("only lower-case letters, digits and `-` are allowed")
@@ -154,8 +147,7 @@ impl FromStr for Domain {
             return Err(NameError::new(WHAT, text, "it must begin with `/`"));
         };
         if !rest.is_empty() {
-            rest.split('/')
-                .try_for_each(|segment| check_segment(WHAT, segment))?;
+            rest.split('/').try_for_each(|segment| check_segment(WHAT, segment))?;
         }
         Ok(Self(text.into()))
     }
@@ -197,10 +189,7 @@ impl ServerId {
     /// When `name` is not one segment.
     pub fn new(name: &str, domain: Domain) -> Result<Self, NameError> {
         check_segment("server name", name)?;
-        Ok(Self {
-            name: name.into(),
-            domain,
-        })
+        Ok(Self { name: name.into(), domain })
     }
 
     /// Reads `name@domain`, or a bare `name`, which is completed with `domain`.
@@ -229,11 +218,7 @@ impl ServerId {
     /// The short form for people: the bare name where the domain is `current`, the full id elsewhere.
     #[must_use]
     pub fn short(&self, current: &Domain) -> String {
-        if self.domain == *current {
-            self.name.to_string()
-        } else {
-            self.to_string()
-        }
+        if self.domain == *current { self.name.to_string() } else { self.to_string() }
     }
 }
 
@@ -242,11 +227,7 @@ impl FromStr for ServerId {
 
     fn from_str(text: &str) -> Result<Self, NameError> {
         if !text.contains('@') {
-            return Err(NameError::new(
-                "server id",
-                text,
-                "the domain is missing: write `name@/domain`",
-            ));
+            return Err(NameError::new("server id", text, "the domain is missing: write `name@/domain`"));
         }
         Self::parse_in(text, &Domain::root())
     }

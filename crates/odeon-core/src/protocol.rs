@@ -56,10 +56,7 @@ impl Protocol {
             }
         };
         let shown: String = wanted.chars().take(80).collect();
-        Err(Refusal::new(
-            RefusalCode::UnknownMark,
-            format!("{} has no message `{shown}`; {hint}", self.mark),
-        ))
+        Err(Refusal::new(RefusalCode::UnknownMark, format!("{} has no message `{shown}`; {hint}", self.mark)))
     }
 
     /// The protocol as data, schemas included.
@@ -77,11 +74,7 @@ impl Protocol {
                 reply: (method.reply)().to_value(),
             })
             .collect();
-        ProtocolDescription {
-            mark: self.mark.to_owned(),
-            doc: self.doc.to_owned(),
-            methods,
-        }
+        ProtocolDescription { mark: self.mark.to_owned(), doc: self.doc.to_owned(), methods }
     }
 }
 
@@ -154,18 +147,9 @@ mod tests {
 
     #[test]
     fn a_method_is_found_by_any_spelling() {
-        for wanted in [
-            "greeter/1#set-greeting",
-            "set-greeting",
-            "set_greeting",
-            "SetGreeting",
-            "setGreeting",
-        ] {
-            assert_eq!(
-                GREETER.method(wanted).expect("found").name,
-                "set-greeting",
-                "{wanted}"
-            );
+        for wanted in ["greeter/1#set-greeting", "set-greeting", "set_greeting", "SetGreeting", "setGreeting"]
+        {
+            assert_eq!(GREETER.method(wanted).expect("found").name, "set-greeting", "{wanted}");
         }
     }
 
@@ -176,9 +160,6 @@ mod tests {
         assert!(near.detail.contains("did you mean `set-greeting`?"), "{near}");
         let far = GREETER.method("fly").expect_err("unknown");
         assert!(far.detail.contains("it understands set-greeting"), "{far}");
-        assert!(
-            GREETER.method("greeter/2#set-greeting").is_err(),
-            "another version is another method"
-        );
+        assert!(GREETER.method("greeter/2#set-greeting").is_err(), "another version is another method");
     }
 }

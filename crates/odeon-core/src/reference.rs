@@ -46,10 +46,7 @@ impl From<ActorName> for ActorId {
     }
 }
 
-text_form!(
-    ActorId,
-    "a registered actor name, or a number; 0 is the server itself"
-);
+text_form!(ActorId, "a registered actor name, or a number; 0 is the server itself");
 
 /// Where an actor is: its server and its id there. Data: it can be stored, sent and printed.
 ///
@@ -83,10 +80,7 @@ impl Reference {
             Some((server, actor)) => (server, actor.parse()?),
             None => (text, ActorId::SERVER),
         };
-        Ok(Self {
-            server: ServerId::parse_in(server, domain)?,
-            actor,
-        })
+        Ok(Self { server: ServerId::parse_in(server, domain)?, actor })
     }
 }
 
@@ -95,10 +89,7 @@ impl FromStr for Reference {
 
     fn from_str(text: &str) -> Result<Self, NameError> {
         let (server, actor) = text.rsplit_once(':').unwrap_or((text, "0"));
-        Ok(Self {
-            server: server.parse()?,
-            actor: actor.parse()?,
-        })
+        Ok(Self { server: server.parse()?, actor: actor.parse()? })
     }
 }
 

@@ -6,7 +6,7 @@ use syn::parse::Parser;
 use syn::{Attribute, Error, Ident, ImplItem, ImplItemFn, ItemImpl, LitStr, Result, Type};
 
 use crate::docs::first_paragraph;
-use crate::handler::Handler;
+use crate::handler::{Access, Handler};
 use crate::message::check_mark;
 
 pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> Result<TokenStream> {
@@ -18,25 +18,16 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> Result<TokenS
     for inner in &mut item.items {
         if let ImplItem::Fn(function) = inner {
             match take_role(function)? {
-                Some(Role::Handle { needs }) => handlers.push(Handler::parse(&actor, function, needs)?),
+                Some(Role::Handle(access)) => handlers.push(Handler::parse(&actor, function, access)?),
                 Some(Role::Hook(hook)) => hooks.push(hook.forward(function)),
                 None => {}
             }
         }
     }
     if handlers.is_empty() {
-        return Err(Error::new_spanned(
-            &item.self_ty,
-            "an actor needs at least one method marked #[handle]",
-        ));
+        return Err(Error::new_spanned(&item.self_ty, "an actor needs at least one method marked #[handle]"));
     }
-    let expansion = Expansion {
-        actor,
-        mark,
-        doc: first_paragraph(&item.attrs),
-        handlers,
-        hooks,
-    };
+    let expansion = Expansion { actor, mark, doc: first_paragraph(&item.attrs), handlers, hooks };
     let (requests, message) = (expansion.requests(), expansion.message());
     let (implementation, calls) = (expansion.implementation(), expansion.calls());
     Ok(quote! { #item #requests #message #implementation #calls })
@@ -72,16 +63,13 @@ fn actor_name(item: &ItemImpl) -> Result<Ident> {
         Type::Path(path) if path.qself.is_none() && path.path.segments.len() == 1 => {
             Ok(path.path.segments[0].ident.clone())
         }
-        other => Err(Error::new_spanned(
-            other,
-            "#[actor] goes on `impl Name`, where the type is declared",
-        )),
+        other => Err(Error::new_spanned(other, "#[actor] goes on `impl Name`, where the type is declared")),
     }
 }
 
 /// What an attribute makes of a method.
 enum Role {
-    Handle { needs: Option<LitStr> },
+    Handle(Access),
     Hook(Hook),
 }
 
@@ -95,9 +83,7 @@ enum Hook {
 /// Takes the attribute off the method, and says what it was.
 fn take_role(function: &mut ImplItemFn) -> Result<Option<Role>> {
     let is_ours = |attribute: &Attribute| {
-        ["handle", "started", "stopped", "down"]
-            .iter()
-            .any(|name| attribute.path().is_ident(name))
+        ["handle", "started", "stopped", "down"].iter().any(|name| attribute.path().is_ident(name))
     };
     let Some(index) = function.attrs.iter().position(is_ours) else {
         return Ok(None);
@@ -111,9 +97,7 @@ fn take_role(function: &mut ImplItemFn) -> Result<Option<Role>> {
     }
     let path = attribute.path();
     Ok(Some(if path.is_ident("handle") {
-        Role::Handle {
-            needs: parse_needs(&attribute)?,
-        }
+        Role::Handle(parse_access(&attribute)?)
     } else if path.is_ident("started") {
         Role::Hook(Hook::Started)
     } else if path.is_ident("stopped") {
@@ -123,18 +107,25 @@ fn take_role(function: &mut ImplItemFn) -> Result<Option<Role>> {
     }))
 }
 
-fn parse_needs(attribute: &Attribute) -> Result<Option<LitStr>> {
-    let mut needs = None;
+fn parse_access(attribute: &Attribute) -> Result<Access> {
+    let mut access = Access::default();
     if matches!(attribute.meta, syn::Meta::List(_)) {
         attribute.parse_nested_meta(|meta| {
-            if !meta.path.is_ident("needs") {
-                return Err(meta.error("expected `needs = \"capability\"`"));
+            if meta.path.is_ident("local") {
+                access.is_local = true;
+            } else if meta.path.is_ident("needs") {
+                access.needs = Some(meta.value()?.parse()?);
+            } else {
+                return Err(meta.error("expected `local` or `needs = \"capability\"`"));
             }
-            needs = Some(meta.value()?.parse()?);
             Ok(())
         })?;
     }
-    Ok(needs)
+    if access.is_local && access.needs.is_some() {
+        let what = "a local handler is out of reach of other servers: there is nobody to need a capability";
+        return Err(Error::new_spanned(attribute, what));
+    }
+    Ok(access)
 }
 
 impl Hook {
@@ -149,7 +140,7 @@ impl Hook {
                 let call = quote!(self.#method(#cx) #wait);
                 let body = match function.sig.output {
                     syn::ReturnType::Default => quote!(#call; ::odeon::private::Result::Ok(())),
-                    syn::ReturnType::Type(..) => quote!(::odeon::private::Result::Ok(#call?)),
+                    syn::ReturnType::Type(..) => quote!(#call?; ::odeon::private::Result::Ok(())),
                 };
                 quote! {
                     async fn started(
@@ -192,9 +183,8 @@ impl Expansion {
     }
 
     fn full_mark(&self, handler: &Handler) -> Option<String> {
-        self.mark
-            .as_ref()
-            .map(|mark| format!("{}#{}", mark.value(), handler.name))
+        let mark = self.mark.as_ref().filter(|_| !handler.access.is_local)?;
+        Some(format!("{}#{}", mark.value(), handler.name))
     }
 
     fn requests(&self) -> TokenStream {
@@ -209,16 +199,8 @@ impl Expansion {
         let message = self.message_name();
         let doc = format!("What [`{}`] understands: one variant per handler.", self.actor);
         let variants = self.handlers.iter().map(|handler| {
-            let Handler {
-                variant,
-                request,
-                reply,
-                ..
-            } = handler;
-            let doc = format!(
-                "[`{}::{}`], and where its answer goes.",
-                self.actor, handler.method
-            );
+            let Handler { variant, request, reply, .. } = handler;
+            let doc = format!("[`{}::{}`], and where its answer goes.", self.actor, handler.method);
             quote!(#[doc = #doc] #variant(#request, ::odeon::Reply<#reply>))
         });
         quote! {
@@ -251,16 +233,11 @@ impl Expansion {
     /// What other servers need: the table of methods, and the way from bytes to messages.
     fn travel(&self, mark: &LitStr) -> TokenStream {
         let (doc, message) = (&self.doc, self.message_name());
-        let methods = self.handlers.iter().map(|handler| {
-            let Handler {
-                name,
-                doc,
-                request,
-                reply,
-                ..
-            } = handler;
+        let open = || self.handlers.iter().filter(|handler| !handler.access.is_local);
+        let methods = open().map(|handler| {
+            let Handler { name, doc, request, reply, .. } = handler;
             let mark = self.full_mark(handler);
-            let needs = match &handler.needs {
+            let needs = match &handler.access.needs {
                 Some(needs) => quote!(::odeon::private::Option::Some(#needs)),
                 None => quote!(::odeon::private::Option::None),
             };
@@ -275,7 +252,7 @@ impl Expansion {
                 }
             }
         });
-        let arms = self.handlers.iter().enumerate().map(|(index, handler)| {
+        let arms = open().enumerate().map(|(index, handler)| {
             let variant = &handler.variant;
             quote!(#index => ::odeon::private::Result::Ok(#message::#variant(payload.decode()?, reply.typed())))
         });

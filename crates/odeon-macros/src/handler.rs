@@ -9,6 +9,15 @@ use syn::{
 use crate::docs::first_paragraph;
 use crate::names::{kebab, pascal};
 
+/// Who may send to a handler.
+#[derive(Default)]
+pub(crate) struct Access {
+    /// Only this process; other servers do not even see it.
+    pub(crate) is_local: bool,
+    /// What senders on other servers need.
+    pub(crate) needs: Option<LitStr>,
+}
+
 /// A method marked `#[handle]`.
 pub(crate) struct Handler {
     pub(crate) method: Ident,
@@ -19,7 +28,7 @@ pub(crate) struct Handler {
     /// The method's name in marks.
     pub(crate) name: String,
     pub(crate) doc: String,
-    pub(crate) needs: Option<LitStr>,
+    pub(crate) access: Access,
     fields: Vec<(Ident, Type)>,
     /// The arguments of the method, in order.
     places: Vec<Place>,
@@ -34,7 +43,7 @@ enum Place {
 }
 
 impl Handler {
-    pub(crate) fn parse(actor: &Ident, function: &ImplItemFn, needs: Option<LitStr>) -> Result<Self> {
+    pub(crate) fn parse(actor: &Ident, function: &ImplItemFn, access: Access) -> Result<Self> {
         let signature = &function.sig;
         if !signature.generics.params.is_empty() {
             let what =
@@ -51,11 +60,8 @@ impl Handler {
                 ));
             }
         }
-        let variant = format_ident!(
-            "{}",
-            pascal(&signature.ident.to_string()),
-            span = signature.ident.span()
-        );
+        let variant =
+            format_ident!("{}", pascal(&signature.ident.to_string()), span = signature.ident.span());
         let mut handler = Self {
             method: signature.ident.clone(),
             is_async: signature.asyncness.is_some(),
@@ -63,7 +69,7 @@ impl Handler {
             variant,
             name: kebab(&signature.ident.to_string()),
             doc: first_paragraph(&function.attrs),
-            needs,
+            access,
             fields: Vec::new(),
             places: Vec::new(),
             reply: match &signature.output {
@@ -113,12 +119,7 @@ impl Handler {
 
     /// The struct that carries the arguments, and what makes it a request.
     pub(crate) fn request_items(&self, actor: &Ident, message: &Ident, mark: Option<&str>) -> TokenStream {
-        let Self {
-            request,
-            variant,
-            reply,
-            ..
-        } = self;
+        let Self { request, variant, reply, .. } = self;
         let names = self.fields.iter().map(|(name, _)| name);
         let types = self.fields.iter().map(|(_, ty)| ty);
         let doc = format!("The arguments of [`{actor}::{}`].", self.method);
@@ -175,12 +176,7 @@ impl Handler {
 
     /// The arm of the actor's `match`.
     pub(crate) fn dispatch(&self, message: &Ident) -> TokenStream {
-        let Self {
-            variant,
-            request,
-            method,
-            ..
-        } = self;
+        let Self { variant, request, method, .. } = self;
         let names = self.fields.iter().map(|(name, _)| name);
         let arguments = self.places.iter().map(|place| match place {
             Place::Field(name) => quote!(#name),

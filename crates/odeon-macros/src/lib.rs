@@ -19,9 +19,7 @@ use proc_macro::TokenStream;
 /// JSON Schema, so its fields must have them: other messages, or the types serde and schemars know.
 #[proc_macro_attribute]
 pub fn message(arguments: TokenStream, item: TokenStream) -> TokenStream {
-    message::expand(arguments.into(), item.into())
-        .unwrap_or_else(|e| e.to_compile_error())
-        .into()
+    message::expand(arguments.into(), item.into()).unwrap_or_else(|e| e.to_compile_error()).into()
 }
 
 /// Makes the methods of an `impl` block the messages of an actor.
@@ -34,10 +32,8 @@ pub fn message(arguments: TokenStream, item: TokenStream) -> TokenStream {
 ///
 /// `#[actor(mark = "counter/1")]` makes the actor reachable from other servers; arguments and answers must then
 /// be messages or types that serde and schemars know. `#[handle(needs = "capability")]` is checked for senders on
-/// other servers, before anything is decoded.
+/// other servers, before anything is decoded; `#[handle(local)]` is out of their reach.
 #[proc_macro_attribute]
 pub fn actor(arguments: TokenStream, item: TokenStream) -> TokenStream {
-    actor::expand(arguments.into(), item.into())
-        .unwrap_or_else(|e| e.to_compile_error())
-        .into()
+    actor::expand(arguments.into(), item.into()).unwrap_or_else(|e| e.to_compile_error()).into()
 }

@@ -11,10 +11,7 @@ use crate::names::kebab;
 pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> Result<TokenStream> {
     let item: DeriveInput = syn::parse2(item)?;
     if let syn::Data::Union(data) = &item.data {
-        return Err(Error::new_spanned(
-            data.union_token,
-            "a message is a struct or an enum",
-        ));
+        return Err(Error::new_spanned(data.union_token, "a message is a struct or an enum"));
     }
     if !item.generics.params.is_empty() {
         let what = "a message has one mark, so it cannot be generic: name the concrete type";
@@ -77,17 +74,12 @@ pub(crate) fn check_mark(text: &LitStr) -> Result<()> {
     let value = text.value();
     let good = value.split_once('/').is_some_and(|(name, version)| {
         name.starts_with(|c: char| c.is_ascii_lowercase())
-            && name
-                .bytes()
-                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+            && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
             && version.parse::<u32>().is_ok()
     });
     if good {
         Ok(())
     } else {
-        Err(Error::new_spanned(
-            text,
-            "a mark is a kebab-case name and a version, such as \"chat-update/2\"",
-        ))
+        Err(Error::new_spanned(text, "a mark is a kebab-case name and a version, such as \"chat-update/2\""))
     }
 }

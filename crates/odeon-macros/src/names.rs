@@ -20,19 +20,11 @@ pub(crate) fn kebab(name: &str) -> String {
 
 /// `set_greeting` → `SetGreeting`.
 pub(crate) fn pascal(name: &str) -> String {
-    let words = name
-        .trim_start_matches("r#")
-        .split('_')
-        .filter(|word| !word.is_empty());
+    let words = name.trim_start_matches("r#").split('_').filter(|word| !word.is_empty());
     words
         .flat_map(|word| {
             let mut letters = word.chars();
-            letters
-                .next()
-                .into_iter()
-                .flat_map(char::to_uppercase)
-                .chain(letters)
-                .collect::<Vec<_>>()
+            letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect::<Vec<_>>()
         })
         .collect()
 }

@@ -44,10 +44,7 @@ pub const WAITERS_MAX: usize = 65_536;
 /// ```
 pub fn mailbox<T, C>(capacity: usize) -> (Sender<T, C>, Receiver<T, C>) {
     let capacity = capacity.max(1);
-    let shared = Arc::new(Shared {
-        capacity,
-        state: Mutex::new(State::new(capacity)),
-    });
+    let shared = Arc::new(Shared { capacity, state: Mutex::new(State::new(capacity)) });
     (Sender::new(Arc::clone(&shared)), Receiver::new(shared))
 }
 
@@ -74,10 +71,8 @@ impl<T, C> Shared<T, C> {
     pub(crate) fn close(&self) -> Leftover<T, C> {
         let mut state = self.lock();
         let woken = state.shut(Intake::Closed);
-        let left = Leftover {
-            control: std::mem::take(&mut state.control),
-            data: std::mem::take(&mut state.data),
-        };
+        let left =
+            Leftover { control: std::mem::take(&mut state.control), data: std::mem::take(&mut state.data) };
         drop(state);
         woken.into_iter().for_each(Waker::wake);
         left
@@ -210,13 +205,7 @@ impl<T, C> State<T, C> {
     pub(crate) fn wait(&mut self, item: T, waker: Waker) -> u64 {
         let ticket = self.ticket_next;
         self.ticket_next += 1;
-        self.waiters.insert(
-            ticket,
-            Waiter {
-                item,
-                waker: Some(waker),
-            },
-        );
+        self.waiters.insert(ticket, Waiter { item, waker: Some(waker) });
         ticket
     }
 
@@ -241,9 +230,7 @@ impl<T, C> State<T, C> {
     /// Takes a sender out of the line. What comes back is for the caller to drop.
     #[must_use]
     pub(crate) fn leave(&mut self, ticket: u64) -> Option<(T, Option<Waker>)> {
-        self.waiters
-            .remove(&ticket)
-            .map(|waiter| (waiter.item, waiter.waker))
+        self.waiters.remove(&ticket).map(|waiter| (waiter.item, waiter.waker))
     }
 
     /// Takes what is next by the rules of the lanes.
@@ -251,40 +238,26 @@ impl<T, C> State<T, C> {
         // The end of the data lane is its last turn, so a storm of control cannot put it off either.
         let data_due = self.burst >= CONTROL_BURST_MAX && (self.is_shut() || !self.data.is_empty());
         if !data_due && let Some(Taken { value, admitted }) = self.take_control() {
-            return Some(Taken {
-                value: Received::Control(value),
-                admitted,
-            });
+            return Some(Taken { value: Received::Control(value), admitted });
         }
         self.burst = 0;
         if let Some(item) = self.data.pop_front() {
-            return Some(Taken {
-                value: Received::Data(item),
-                admitted: self.admit(),
-            });
+            return Some(Taken { value: Received::Data(item), admitted: self.admit() });
         }
-        self.is_shut().then_some(Taken {
-            value: Received::Drained,
-            admitted: None,
-        })
+        self.is_shut().then_some(Taken { value: Received::Drained, admitted: None })
     }
 
     /// Takes the next control item.
     pub(crate) fn take_control(&mut self) -> Option<Taken<C>> {
         let value = self.control.pop_front()?;
         self.burst = self.burst.saturating_add(1);
-        Some(Taken {
-            value,
-            admitted: None,
-        })
+        Some(Taken { value, admitted: None })
     }
 
     /// Parks the receiver; returns the waker this replaces, to be dropped outside the lock.
     #[must_use]
     pub(crate) fn park(&mut self, waker: Waker, interest: Interest) -> Option<Waker> {
-        self.parked
-            .replace(Parked { waker, interest })
-            .map(|parked| parked.waker)
+        self.parked.replace(Parked { waker, interest }).map(|parked| parked.waker)
     }
 
     /// Moves the first waiting sender's item into the data lane, where one item has just left.
@@ -299,25 +272,15 @@ impl<T, C> State<T, C> {
 
     /// Takes the waker of a receiver parked for an event on the given lane.
     fn unpark(&mut self, lane: Interest) -> Option<Waker> {
-        let parked = self
-            .parked
-            .take_if(|parked| lane == Interest::Control || parked.interest == lane)?;
+        let parked = self.parked.take_if(|parked| lane == Interest::Control || parked.interest == lane)?;
         Some(parked.waker)
     }
 
     /// Moves the intake down to `to`; returns the wakers of all who wait for something else.
     fn shut(&mut self, to: Intake) -> Vec<Waker> {
         self.intake = self.intake.max(to);
-        let lane = if to == Intake::Closed {
-            Interest::Control
-        } else {
-            Interest::Both
-        };
+        let lane = if to == Intake::Closed { Interest::Control } else { Interest::Both };
         let receiver = self.unpark(lane);
-        self.waiters
-            .values_mut()
-            .filter_map(|waiter| waiter.waker.take())
-            .chain(receiver)
-            .collect()
+        self.waiters.values_mut().filter_map(|waiter| waiter.waker.take()).chain(receiver).collect()
     }
 }

@@ -131,8 +131,6 @@ impl<T, C> Drop for Receiver<T, C> {
 
 impl<T, C> fmt::Debug for Receiver<T, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Receiver")
-            .field("capacity", &self.shared.capacity)
-            .finish_non_exhaustive()
+        f.debug_struct("Receiver").field("capacity", &self.shared.capacity).finish_non_exhaustive()
     }
 }

@@ -26,15 +26,8 @@ use std::task::{Context, Poll, Waker};
 /// assert_eq!(port.send(42), Err(42));
 /// ```
 pub fn reply_cell<R, E>() -> (ReplyPort<R, E>, ReplyFuture<R, E>) {
-    let cell = Arc::new(Cell {
-        slot: Mutex::new(Slot::Waiting(None)),
-    });
-    (
-        ReplyPort {
-            cell: Some(Arc::clone(&cell)),
-        },
-        ReplyFuture { cell },
-    )
+    let cell = Arc::new(Cell { slot: Mutex::new(Slot::Waiting(None)) });
+    (ReplyPort { cell: Some(Arc::clone(&cell)) }, ReplyFuture { cell })
 }
 
 /// Why there will be no reply.
@@ -87,9 +80,7 @@ impl<R, E> ReplyPort<R, E> {
     /// Whether somebody still waits for the answer.
     #[must_use]
     pub fn is_wanted(&self) -> bool {
-        self.cell
-            .as_ref()
-            .is_some_and(|cell| matches!(*cell.lock(), Slot::Waiting(_)))
+        self.cell.as_ref().is_some_and(|cell| matches!(*cell.lock(), Slot::Waiting(_)))
     }
 
     /// Tells the waiter why there will be no answer.
@@ -122,9 +113,7 @@ impl<R, E> Drop for ReplyPort<R, E> {
 
 impl<R, E> fmt::Debug for ReplyPort<R, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ReplyPort")
-            .field("is_wanted", &self.is_wanted())
-            .finish()
+        f.debug_struct("ReplyPort").field("is_wanted", &self.is_wanted()).finish()
     }
 }
 

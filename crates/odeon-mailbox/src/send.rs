@@ -74,10 +74,7 @@ impl<T, C> Sender<T, C> {
     /// Dropping the future before the item is admitted takes the item out of the line and drops it. An item
     /// admitted but not yet reported stays sent.
     pub fn send(&self, item: T) -> Send<'_, T, C> {
-        Send {
-            sender: self,
-            progress: Progress::New(item),
-        }
+        Send { sender: self, progress: Progress::New(item) }
     }
 
     /// Queues a control item; never waits. A mailbox that drains still takes control.
@@ -137,9 +134,7 @@ impl<T, C> Clone for Sender<T, C> {
 
 impl<T, C> fmt::Debug for Sender<T, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sender")
-            .field("capacity", &self.capacity())
-            .finish_non_exhaustive()
+        f.debug_struct("Sender").field("capacity", &self.capacity()).finish_non_exhaustive()
     }
 }
 
@@ -237,9 +232,7 @@ impl<T, C> fmt::Debug for Send<'_, T, C> {
             Progress::Waiting(_) => "waiting",
             Progress::Done => "done",
         };
-        f.debug_struct("Send")
-            .field("progress", &progress)
-            .finish_non_exhaustive()
+        f.debug_struct("Send").field("progress", &progress).finish_non_exhaustive()
     }
 }
 

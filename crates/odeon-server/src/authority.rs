@@ -42,31 +42,19 @@ mod tests {
     #[test]
     fn only_our_own_user_is_admin_unasked() {
         let authority = Authority::default();
-        let ours = PeerCredentials {
-            uid: Some(rustix::process::geteuid().as_raw()),
-        };
-        let stranger = PeerCredentials {
-            uid: Some(rustix::process::geteuid().as_raw() + 1),
-        };
+        let ours = PeerCredentials { uid: Some(rustix::process::geteuid().as_raw()) };
+        let stranger = PeerCredentials { uid: Some(rustix::process::geteuid().as_raw() + 1) };
         assert!(authority.capabilities(&id(), ours).can("shutdown"));
         assert!(!authority.capabilities(&id(), stranger).can("shutdown"));
-        assert!(
-            !authority
-                .capabilities(&id(), PeerCredentials::default())
-                .can("shutdown")
-        );
+        assert!(!authority.capabilities(&id(), PeerCredentials::default()).can("shutdown"));
     }
 
     #[test]
     fn strict_believes_nobody_and_grants_still_count() {
-        let grants = BTreeMap::from([(
-            id(),
-            ["connect".parse().expect("a capability")].into_iter().collect(),
-        )]);
+        let grants =
+            BTreeMap::from([(id(), ["connect".parse().expect("a capability")].into_iter().collect())]);
         let authority = Authority { grants, strict: true };
-        let ours = PeerCredentials {
-            uid: Some(rustix::process::geteuid().as_raw()),
-        };
+        let ours = PeerCredentials { uid: Some(rustix::process::geteuid().as_raw()) };
         let held = authority.capabilities(&id(), ours);
         assert!(held.can("connect") && !held.can("shutdown"));
     }

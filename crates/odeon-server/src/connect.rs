@@ -108,10 +108,7 @@ impl Server {
         }
         // What was looked up may have moved meanwhile.
         self.forget_address(peer);
-        Err(ConnectError::AllFailed {
-            server: peer.clone(),
-            tried,
-        })
+        Err(ConnectError::AllFailed { server: peer.clone(), tried })
     }
 
     async fn dial_address(&self, peer: &ServerId, address: &Address) -> Result<Arc<Link>, String> {
@@ -123,10 +120,7 @@ impl Server {
             () = &mut timeout => return Err(format!("no connection within {} s", CONNECT_TIMEOUT.as_secs())),
         };
         let session = Session::dial(self.wire_config(), peer.clone(), self.nonce(), self.clock().now());
-        let connection = Connection {
-            remote: address.to_string(),
-            ..connection
-        };
+        let connection = Connection { remote: address.to_string(), ..connection };
         let (link, opened) = Link::start(self, Direction::Outgoing, session, connection);
         match opened.await {
             Ok(Ok(())) => Ok(link),

@@ -150,13 +150,10 @@ impl Control {
     #[handle]
     fn describe(&self, actor: ActorId) -> Result<ProtocolDescription, Refusal> {
         let inbox = self.server.local_inbox(&actor)?;
-        inbox
-            .protocol()
-            .map(odeon_core::Protocol::describe)
-            .ok_or_else(|| {
-                let detail = format!("{actor} is private to its server: it has no protocol");
-                Refusal::new(RefusalCode::UnknownMark, detail)
-            })
+        inbox.protocol().map(odeon_core::Protocol::describe).ok_or_else(|| {
+            let detail = format!("{actor} is private to its server: it has no protocol");
+            Refusal::new(RefusalCode::UnknownMark, detail)
+        })
     }
 
     /// Links this server to another, at the addresses given or looked up, and says at which it did.
@@ -200,7 +197,7 @@ impl Control {
     }
 
     /// The server's own word that it is ready.
-    #[handle(needs = "admin")]
+    #[handle(local)]
     fn now_ready(&mut self) {
         for waiting in self.waiting_ready.drain(..) {
             waiting.send(());
@@ -215,9 +212,6 @@ impl Control {
 
 impl Control {
     pub(crate) const fn new(server: Server) -> Self {
-        Self {
-            server,
-            waiting_ready: Vec::new(),
-        }
+        Self { server, waiting_ready: Vec::new() }
     }
 }

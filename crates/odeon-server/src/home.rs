@@ -144,34 +144,26 @@ impl Home {
     /// The unix address a server listens at by default.
     #[must_use]
     pub fn address(&self, id: &ServerId) -> Address {
-        let name = format!(
-            "{:016x}.sock",
-            fnv1a(&[
-                self.root.as_os_str().as_encoded_bytes(),
-                id.to_string().as_bytes()
-            ])
-        );
-        Address::Unix {
-            host: self.host.clone(),
-            path: self.run.join(name).to_string_lossy().into_owned(),
-        }
+        let path = self.socket(id, "sock").to_string_lossy().into_owned();
+        Address::Unix { host: self.host.clone(), path }
+    }
+
+    /// The path of a server's socket of some kind, `kind` being at most four letters.
+    #[must_use]
+    pub fn socket(&self, id: &ServerId, kind: &str) -> PathBuf {
+        let hash = fnv1a(&[self.root.as_os_str().as_encoded_bytes(), id.to_string().as_bytes()]);
+        self.run.join(format!("{hash:016x}.{kind}"))
     }
 
     /// Takes a server's place: locks it against other processes and raises its epoch.
     ///
     /// # Errors
     /// When another process holds it, or the file cannot be used.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "a lock is not in the disk seam: it is about processes"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "a lock is not in the disk seam: it is about processes")]
     pub fn claim(&self, id: &ServerId) -> Result<Claim, ClaimError> {
         let directory = self.server(id);
         let path = directory.join("epoch");
-        let failed = |source| ClaimError::Io {
-            path: path.clone(),
-            source,
-        };
+        let failed = |source| ClaimError::Io { path: path.clone(), source };
         make_private(&directory).map_err(failed)?;
         let mut file = OpenOptions::new()
             .read(true)
@@ -184,10 +176,7 @@ impl Home {
         match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
             Err(rustix::io::Errno::WOULDBLOCK) => {
-                return Err(ClaimError::Held {
-                    server: id.clone(),
-                    path,
-                });
+                return Err(ClaimError::Held { server: id.clone(), path });
             }
             Err(error) => return Err(failed(error.into())),
         }
@@ -195,15 +184,12 @@ impl Home {
         (&file).take(64).read_to_string(&mut text).map_err(failed)?;
         let last = match text.trim() {
             "" => 0,
-            number => number
-                .parse::<u64>()
-                .map_err(|_| ClaimError::Corrupt { path: path.clone() })?,
+            number => number.parse::<u64>().map_err(|_| ClaimError::Corrupt { path: path.clone() })?,
         };
         let epoch = Epoch(last + 1);
         // Written in place: a torn write of a few bytes within one sector does not happen, and the lock must stay.
         file.rewind().map_err(failed)?;
-        file.write_all(format!("{:020}\n", epoch.0).as_bytes())
-            .map_err(failed)?;
+        file.write_all(format!("{:020}\n", epoch.0).as_bytes()).map_err(failed)?;
         file.sync_all().map_err(failed)?;
         Ok(Claim { epoch, _lock: file })
     }
@@ -225,18 +211,13 @@ fn run_directory(root: &Path) -> PathBuf {
 /// Distinguishes hosts that share a file system, and containers on one host.
 fn host_id(root: &Path) -> HostId {
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    format!(
-        "{:016x}",
-        fnv1a(&[boot.trim().as_bytes(), root.as_os_str().as_encoded_bytes()])
-    )
+    format!("{:016x}", fnv1a(&[boot.trim().as_bytes(), root.as_os_str().as_encoded_bytes()]))
 }
 
 /// FNV-1a, 64 bits: stable between builds, which the standard hasher is not. Not for secrets.
 fn fnv1a(parts: &[&[u8]]) -> u64 {
     let bytes = parts.iter().flat_map(|part| part.iter().copied().chain([0]));
-    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    })
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 #[cfg(test)]
@@ -267,10 +248,7 @@ mod tests {
         let home = Home::open(directory.path()).expect("a home");
         drop(home.claim(&id("web-0@/")).expect("claimed"));
         fs::write(home.server(&id("web-0@/")).join("epoch"), "seven").expect("written");
-        assert!(matches!(
-            home.claim(&id("web-0@/")),
-            Err(ClaimError::Corrupt { .. })
-        ));
+        assert!(matches!(home.claim(&id("web-0@/")), Err(ClaimError::Corrupt { .. })));
     }
 
     #[test]

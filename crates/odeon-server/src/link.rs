@@ -140,9 +140,7 @@ impl Link {
     /// Sends a tell; waits while too much is queued.
     pub(crate) async fn tell(&self, call: RemoteCall) -> Result<(), TellError> {
         let parcel = parcel(call)?;
-        self.send(|state, now| state.session.tell(&parcel, now))
-            .await
-            .map_err(|e| self.tell_error(e))
+        self.send(|state, now| state.session.tell(&parcel, now)).await.map_err(|e| self.tell_error(e))
     }
 
     /// Sends an ask and waits for its answer.
@@ -162,9 +160,8 @@ impl Link {
             .map_err(|e| AskError::from(self.tell_error(e)))?;
         // Whoever stops waiting tells the peer so.
         let waiting = Waiting { link: &self, id };
-        let outcome = answer
-            .await
-            .unwrap_or_else(|_| Err(AskFailure::LinkLost("the server is stopping".to_owned())));
+        let outcome =
+            answer.await.unwrap_or_else(|_| Err(AskFailure::LinkLost("the server is stopping".to_owned())));
         std::mem::forget(waiting);
         outcome.map_err(|failure| match failure {
             AskFailure::Refused(refusal) => AskError::Refused(refusal),
@@ -194,11 +191,7 @@ impl Link {
     /// Forgets a monitor, if it crossed this link.
     pub(crate) fn demonitor(&self, monitor: MonitorId) -> bool {
         let mut state = self.state();
-        let Some(id) = state
-            .watching
-            .iter()
-            .find(|(_, (known, ..))| *known == monitor)
-            .map(|(id, _)| *id)
+        let Some(id) = state.watching.iter().find(|(_, (known, ..))| *known == monitor).map(|(id, _)| *id)
         else {
             return false;
         };
@@ -243,13 +236,8 @@ impl Link {
                 TellError::Refused(Refusal::new(RefusalCode::LimitReached, error.to_string()))
             }
             _ => {
-                let server = self
-                    .peer()
-                    .map_or_else(|| self.remote.clone(), |peer| peer.server.to_string());
-                TellError::Unreachable {
-                    server,
-                    why: error.to_string(),
-                }
+                let server = self.peer().map_or_else(|| self.remote.clone(), |peer| peer.server.to_string());
+                TellError::Unreachable { server, why: error.to_string() }
             }
         }
     }
@@ -313,21 +301,13 @@ impl Link {
                 self.state().session.provide_proof(mac);
                 self.next_event()
             }
-            Event::Verify {
-                side,
-                transcript,
-                mac,
-            } => {
+            Event::Verify { side, transcript, mac } => {
                 self.verify(side, &transcript, mac);
                 self.next_event()
             }
             Event::Accepted { ref peer, epoch, .. } => {
                 let capabilities = self.server.authority().capabilities(peer, self.credentials);
-                let peer = Arc::new(Peer {
-                    server: peer.clone(),
-                    epoch,
-                    capabilities,
-                });
+                let peer = Arc::new(Peer { server: peer.clone(), epoch, capabilities });
                 let _ = self.peer.set(Arc::clone(&peer));
                 let admitted = self.server.admit(self);
                 let opened = self.state().opened.take();
@@ -410,10 +390,7 @@ impl Link {
         let inbox = self.server.local_inbox(&parcel.to)?;
         inbox.deliver(Delivery {
             mark: parcel.mark.as_str(),
-            payload: Payload {
-                encoding: parcel.encoding,
-                bytes: &parcel.payload,
-            },
+            payload: Payload { encoding: parcel.encoding, bytes: &parcel.payload },
             sender: Sender::Remote(Arc::clone(peer), parcel.from),
             expires_at: parcel.expires_at,
             reply: ask.map(|ask| (Arc::clone(self) as Arc<dyn ReplySink>, ask)),
@@ -514,34 +491,15 @@ impl Drop for Waiting<'_> {
 }
 
 fn parcel(call: RemoteCall) -> Result<Parcel, Refusal> {
-    let RemoteCall {
-        to,
-        from,
-        mark,
-        encoding,
-        payload,
-        expires_at,
-    } = call;
+    let RemoteCall { to, from, mark, encoding, payload, expires_at } = call;
     let mark: Mark = mark
         .parse()
         .map_err(|e: odeon_core::MarkError| Refusal::new(RefusalCode::UnknownMark, e.to_string()))?;
-    Ok(Parcel {
-        to: to.actor,
-        from,
-        mark,
-        encoding,
-        expires_at,
-        payload,
-    })
+    Ok(Parcel { to: to.actor, from, mark, encoding, expires_at, payload })
 }
 
 pub(crate) fn down(monitor: MonitorId, to: &Reference, reason: ExitReason) -> Down {
-    Down {
-        monitor,
-        server: Some(to.server.clone()),
-        actor: to.actor.clone(),
-        reason,
-    }
+    Down { monitor, server: Some(to.server.clone()), actor: to.actor.clone(), reason }
 }
 
 /// Bytes on their way out.

@@ -25,11 +25,7 @@ impl Strangers {
         let mut strangers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         strangers.retain(|link| link.upgrade().is_some_and(|link| link.peer().is_none()));
         strangers.push_back(Arc::downgrade(link));
-        if strangers.len() > max {
-            strangers.pop_front()?.upgrade()
-        } else {
-            None
-        }
+        if strangers.len() > max { strangers.pop_front()?.upgrade() } else { None }
     }
 }
 

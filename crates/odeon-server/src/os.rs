@@ -33,12 +33,7 @@ impl Disk for OsDisk {
         let directory = path.parent().unwrap_or_else(|| Path::new("."));
         DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
         let fresh = path.with_extension("new");
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&fresh)?;
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
         file.write_all(bytes)?;
         file.sync_all()?;
         std::fs::rename(&fresh, path)?;
@@ -64,10 +59,7 @@ impl OsNet {
         if host == self.host {
             Ok(())
         } else {
-            Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "the socket is on another host",
-            ))
+            Err(io::Error::new(io::ErrorKind::InvalidInput, "the socket is on another host"))
         }
     }
 }
@@ -105,25 +97,15 @@ impl Net for OsNet {
 }
 
 fn unix_connection(stream: UnixStream, remote: String) -> io::Result<Connection> {
-    let credentials = PeerCredentials {
-        uid: Some(stream.peer_cred()?.uid()),
-    };
-    Ok(Connection {
-        stream: Box::new(stream),
-        credentials,
-        remote,
-    })
+    let credentials = PeerCredentials { uid: Some(stream.peer_cred()?.uid()) };
+    Ok(Connection { stream: Box::new(stream), credentials, remote })
 }
 
 fn tcp_connection(stream: TcpStream) -> io::Result<Connection> {
     // Frames are gathered before they are written; Nagle would only add his delay.
     stream.set_nodelay(true)?;
     let remote = stream.peer_addr()?.to_string();
-    Ok(Connection {
-        stream: Box::new(stream),
-        credentials: PeerCredentials::default(),
-        remote,
-    })
+    Ok(Connection { stream: Box::new(stream), credentials: PeerCredentials::default(), remote })
 }
 
 /// A bound unix socket, removed when it goes.
@@ -136,10 +118,7 @@ struct UnixSocket {
 
 impl UnixSocket {
     /// Binds `path`. A socket file nobody listens at any longer is replaced; a live one is not.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "a socket's file belongs to the network seam"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "a socket's file belongs to the network seam")]
     fn bind(host: &str, path: &str) -> io::Result<Self> {
         let listener = match UnixListener::bind(path) {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
@@ -151,19 +130,12 @@ impl UnixSocket {
             }
             other => other?,
         };
-        Ok(Self {
-            listener,
-            host: host.to_owned(),
-            path: path.to_owned(),
-        })
+        Ok(Self { listener, host: host.to_owned(), path: path.to_owned() })
     }
 }
 
 impl Drop for UnixSocket {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "a socket's file belongs to the network seam"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "a socket's file belongs to the network seam")]
     fn drop(&mut self) {
         // If it is gone already, so much the better.
         let _ = std::fs::remove_file(&self.path);
@@ -172,10 +144,7 @@ impl Drop for UnixSocket {
 
 impl Listener for UnixSocket {
     fn address(&self) -> Address {
-        Address::Unix {
-            host: self.host.clone(),
-            path: self.path.clone(),
-        }
+        Address::Unix { host: self.host.clone(), path: self.path.clone() }
     }
 
     fn accept(&mut self) -> BoxFuture<'_, io::Result<Connection>> {
@@ -191,11 +160,7 @@ struct TcpSocket(TcpListener);
 
 impl Listener for TcpSocket {
     fn address(&self) -> Address {
-        Address::Tcp(
-            self.0
-                .local_addr()
-                .map_or_else(|e| e.to_string(), |address| address.to_string()),
-        )
+        Address::Tcp(self.0.local_addr().map_or_else(|e| e.to_string(), |address| address.to_string()))
     }
 
     fn accept(&mut self) -> BoxFuture<'_, io::Result<Connection>> {
@@ -214,10 +179,7 @@ mod tests {
         drop(std::os::unix::net::UnixListener::bind(&path).expect("bound"));
         assert!(Path::new(&path).exists(), "the standard listener leaves its file");
         let net = OsNet::new("here".into());
-        let address = Address::Unix {
-            host: "here".into(),
-            path: path.clone(),
-        };
+        let address = Address::Unix { host: "here".into(), path: path.clone() };
         let first = net.listen(&address).await.expect("replaced");
         let second = net.listen(&address).await.expect_err("in use");
         assert_eq!(second.kind(), io::ErrorKind::AddrInUse);
@@ -228,10 +190,7 @@ mod tests {
     #[tokio::test]
     async fn a_unix_address_of_another_host_is_never_tried() {
         let net = OsNet::new("here".into());
-        let address = Address::Unix {
-            host: "there".into(),
-            path: "/nowhere.sock".into(),
-        };
+        let address = Address::Unix { host: "there".into(), path: "/nowhere.sock".into() };
         let error = net.connect(&address).await.expect_err("refused");
         assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
     }
@@ -244,9 +203,6 @@ mod tests {
         OsDisk.replace(&path, b"one").expect("written");
         OsDisk.replace(&path, b"two").expect("replaced");
         assert_eq!(OsDisk.read(&path).expect("read"), b"two");
-        assert_eq!(
-            path.metadata().expect("there").permissions().mode() & 0o777,
-            0o600
-        );
+        assert_eq!(path.metadata().expect("there").permissions().mode() & 0o777, 0o600);
     }
 }

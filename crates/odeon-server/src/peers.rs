@@ -75,9 +75,9 @@ impl Peers {
     /// Whether `epoch` of `peer` is not older than one seen before.
     pub(crate) fn check_epoch(&self, peer: &ServerId, epoch: Epoch) -> Result<(), String> {
         match self.epochs.get(peer) {
-            Some(seen) if epoch < *seen => Err(format!(
-                "{peer} was here as incarnation {seen}; incarnation {epoch} is over"
-            )),
+            Some(seen) if epoch < *seen => {
+                Err(format!("{peer} was here as incarnation {seen}; incarnation {epoch} is over"))
+            }
             _ => Ok(()),
         }
     }

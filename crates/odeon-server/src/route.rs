@@ -26,10 +26,7 @@ impl From<ConnectError> for AskErrorOf {
             | ConnectError::AllFailed { server, .. } => server.to_string(),
             ConnectError::Stopping => "the peer".to_owned(),
         };
-        Self {
-            server,
-            why: error.to_string(),
-        }
+        Self { server, why: error.to_string() }
     }
 }
 
@@ -81,10 +78,7 @@ impl Server {
             let (port, answer) = oneshot::channel();
             let sink = Arc::new(HereSink(Mutex::new(Some(port))));
             self.deliver_here(&call, Some(sink))?;
-            return answer
-                .await
-                .unwrap_or(Err(AskError::NoReply))
-                .map(|bytes| (call.encoding, bytes));
+            return answer.await.unwrap_or(Err(AskError::NoReply)).map(|bytes| (call.encoding, bytes));
         }
         match self.link_to(&call.to.server).await {
             Ok(link) => link.ask(call).await,
@@ -98,15 +92,8 @@ impl Server {
     fn deliver_here(&self, call: &RemoteCall, sink: Option<Arc<HereSink>>) -> Result<(), Refusal> {
         self.local_inbox(&call.to.actor)?.deliver(Delivery {
             mark: &call.mark,
-            payload: Payload {
-                encoding: call.encoding,
-                bytes: &call.payload,
-            },
-            sender: if call.from == 0 {
-                Sender::Outside
-            } else {
-                Sender::Actor(call.from)
-            },
+            payload: Payload { encoding: call.encoding, bytes: &call.payload },
+            sender: if call.from == 0 { Sender::Outside } else { Sender::Actor(call.from) },
             expires_at: call.expires_at,
             reply: sink.map(|sink| (sink as Arc<dyn ReplySink>, 0)),
         })
@@ -120,11 +107,7 @@ type Port = oneshot::Sender<Result<Vec<u8>, AskError>>;
 
 impl ReplySink for HereSink {
     fn answer(&self, _: u64, answer: Result<Vec<u8>, AskError>) {
-        let port = self
-            .0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let port = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(port) = port {
             // The asker may have given up.
             let _ = port.send(answer);
@@ -152,26 +135,15 @@ impl Route for ServerRoute {
 
     fn ping(self: Arc<Self>, to: Reference) -> BoxFuture<'static, Result<(), AskError>> {
         Box::pin(async move {
-            let call = control_call(
-                &to,
-                "server/1#ping-actor",
-                &ControlPingActor {
-                    actor: to.actor.clone(),
-                },
-            )?;
+            let call =
+                control_call(&to, "server/1#ping-actor", &ControlPingActor { actor: to.actor.clone() })?;
             let (encoding, bytes) = self.0.ask_unbounded(call).await?;
             decode::<Result<(), Refusal>>(encoding, &bytes)?.map_err(AskError::Refused)
         })
     }
 
     fn stop(&self, to: &Reference) {
-        let call = control_call(
-            to,
-            "server/1#stop-actor",
-            &ControlStopActor {
-                actor: to.actor.clone(),
-            },
-        );
+        let call = control_call(to, "server/1#stop-actor", &ControlStopActor { actor: to.actor.clone() });
         let server = self.0.clone();
         self.0.spawn_service("stop-actor", async move |_| {
             // Nobody waits; a monitor tells those who want to know.
@@ -215,12 +187,5 @@ fn control_call<T: serde::Serialize>(
     let mut payload = Vec::new();
     encode(arguments, Encoding::Cbor, &mut payload)?;
     let to = Reference::new(to.server.clone(), ActorId::SERVER);
-    Ok(RemoteCall {
-        to,
-        from: 0,
-        mark: mark.to_owned(),
-        encoding: Encoding::Cbor,
-        payload,
-        expires_at: None,
-    })
+    Ok(RemoteCall { to, from: 0, mark: mark.to_owned(), encoding: Encoding::Cbor, payload, expires_at: None })
 }

@@ -78,16 +78,7 @@ impl Server {
     /// # Errors
     /// When an address cannot be bound; those bound before are free again.
     pub async fn start(config: ServerConfig) -> Result<Self, StartError> {
-        let ServerConfig {
-            id,
-            epoch,
-            cookie,
-            listen,
-            known,
-            authority,
-            limits,
-            world,
-        } = config;
+        let ServerConfig { id, epoch, cookie, listen, known, authority, limits, world } = config;
         let mut listeners = Vec::new();
         for address in listen {
             match world.net.listen(&address).await {
@@ -118,16 +109,10 @@ impl Server {
             links: watch::Sender::new(0),
         }));
         server.start_control();
-        let _ = server
-            .0
-            .addresses
-            .set(listeners.iter().map(|listener| listener.address()).collect());
+        let _ = server.0.addresses.set(listeners.iter().map(|listener| listener.address()).collect());
         for listener in listeners {
             let accepting = accept(server.clone(), listener, server.0.stopping.subscribe());
-            server
-                .system()
-                .tasks()
-                .spawn(TaskKind::Listener, "listener", Box::pin(accepting));
+            server.system().tasks().spawn(TaskKind::Listener, "listener", Box::pin(accepting));
         }
         Ok(server)
     }
@@ -268,11 +253,7 @@ impl Server {
     #[must_use]
     pub fn connections(&self) -> Vec<ConnectionEntry> {
         let links = self.peers().all();
-        links
-            .iter()
-            .filter(|link| link.is_open())
-            .filter_map(|link| link.entry())
-            .collect()
+        links.iter().filter(|link| link.is_open()).filter_map(|link| link.entry()).collect()
     }
 
     /// What the server says of itself.
@@ -308,10 +289,7 @@ impl Server {
             let names = registered.iter().map(|actor| actor.name.as_str());
             let hint = odeon_core::suggest(&actor.to_string(), names)
                 .map_or_else(String::new, |near| format!("; {near}"));
-            Refusal::new(
-                RefusalCode::UnknownActor,
-                format!("{} has no actor `{actor}`{hint}", self.id()),
-            )
+            Refusal::new(RefusalCode::UnknownActor, format!("{} has no actor `{actor}`{hint}", self.id()))
         })
     }
 
@@ -370,12 +348,7 @@ impl Server {
         transcript: &odeon_wire::Transcript,
         mac: [u8; 32],
     ) -> bool {
-        odeon_auth::verify(
-            &self.0.cookie,
-            proof_side(side),
-            &digest(transcript),
-            &odeon_auth::Proof(mac),
-        )
+        odeon_auth::verify(&self.0.cookie, proof_side(side), &digest(transcript), &odeon_auth::Proof(mac))
     }
 
     pub(crate) fn check_epoch(&self, peer: &ServerId, epoch: Epoch) -> Result<(), String> {
@@ -387,9 +360,7 @@ impl Server {
         if *self.0.stopping.borrow() {
             return Err("the server is stopping".to_owned());
         }
-        let older = self
-            .peers()
-            .admit(link, self.0.limits.links_max, self.0.limits.links_per_peer_max)?;
+        let older = self.peers().admit(link, self.0.limits.links_max, self.0.limits.links_per_peer_max)?;
         for link in older {
             link.close("a newer incarnation has connected");
         }
@@ -403,9 +374,7 @@ impl Server {
 
     pub(crate) fn spawn_link(&self, link: impl Future<Output = ()> + Send + 'static) {
         self.0.links.send_modify(|links| *links += 1);
-        self.system()
-            .tasks()
-            .spawn(TaskKind::Link, "link", Box::pin(link));
+        self.system().tasks().spawn(TaskKind::Link, "link", Box::pin(link));
     }
 
     /// Runs something for the server beside its actors.
@@ -415,9 +384,7 @@ impl Server {
         T: Future<Output = ()> + Send + 'static,
     {
         let service = service(Arc::clone(self.clock()));
-        self.system()
-            .tasks()
-            .spawn(TaskKind::Service, name, Box::pin(service));
+        self.system().tasks().spawn(TaskKind::Service, name, Box::pin(service));
     }
 
     /// Where `peer` is: known, remembered, or looked up.
@@ -431,10 +398,7 @@ impl Server {
         {
             return Ok(addresses.clone());
         }
-        let no_addresses = |why| ConnectError::NoAddresses {
-            server: peer.clone(),
-            why,
-        };
+        let no_addresses = |why| ConnectError::NoAddresses { server: peer.clone(), why };
         let Some(locator) = self.0.locator.get() else {
             return Err(no_addresses(
                 "it is not among the known servers, and there is no registry to ask".to_owned(),
@@ -448,10 +412,7 @@ impl Server {
                 cache.pop_first();
             }
         }
-        cache.insert(
-            peer.clone(),
-            (now + self.0.limits.address_cache_ttl, addresses.clone()),
-        );
+        cache.insert(peer.clone(), (now + self.0.limits.address_cache_ttl, addresses.clone()));
         Ok(addresses)
     }
 
@@ -477,9 +438,6 @@ fn digest(transcript: &odeon_wire::Transcript) -> [u8; 32] {
 
 impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Server")
-            .field("id", self.id())
-            .field("epoch", &self.epoch())
-            .finish_non_exhaustive()
+        f.debug_struct("Server").field("id", self.id()).field("epoch", &self.epoch()).finish_non_exhaustive()
     }
 }

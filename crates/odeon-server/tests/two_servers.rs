@@ -68,10 +68,12 @@ async fn pair(listen: impl Fn(&Home) -> Address, cookies: [u8; 2]) -> Pair {
     let home = Home::open(directory.path()).expect("a home");
     let world = || World::real(home.host().clone());
     let cookie = |byte| Cookie::from_bytes([byte; 32]);
-    let config = ServerConfig::new(id("b@/"), cookie(cookies[1]), world()).epoch(Epoch(1)).listen(listen(&home));
+    let config =
+        ServerConfig::new(id("b@/"), cookie(cookies[1]), world()).epoch(Epoch(1)).listen(listen(&home));
     let b = Server::start(config).await.expect("b starts");
     b.spawn_named("echo".parse().expect("a name"), Echo::default()).expect("registered");
-    let config = ServerConfig::new(id("a@/"), cookie(cookies[0]), world()).known(id("b@/"), b.addresses().to_vec());
+    let config =
+        ServerConfig::new(id("a@/"), cookie(cookies[0]), world()).known(id("b@/"), b.addresses().to_vec());
     let a = Server::start(config).await.expect("a starts");
     Pair { _directory: directory, a, b }
 }
@@ -143,7 +145,10 @@ async fn death_is_told_to_askers_and_monitors() {
     // The ping comes after the monitor on the same link, so the monitor is in place.
     echo.ping().await.expect("alive");
     let boom = echo.boom().await.expect_err("dead");
-    assert!(matches!(&boom, AskError::Dead(ExitReason::Panicked(panic)) if panic.message == "as asked"), "{boom:?}");
+    assert!(
+        matches!(&boom, AskError::Dead(ExitReason::Panicked(panic)) if panic.message == "as asked"),
+        "{boom:?}"
+    );
     let down = ended.await.expect("told");
     assert!(matches!(down.reason, ExitReason::Panicked(_)));
 }

@@ -26,9 +26,7 @@ impl Session {
     pub fn close(&mut self, reason: impl Into<String>) {
         if !self.is_closed() {
             let reason = reason.into();
-            self.send_last(&Frame::Bye {
-                reason: shorten(reason.clone()),
-            });
+            self.send_last(&Frame::Bye { reason: shorten(reason.clone()) });
             self.finish(CloseReason::Local(reason));
         }
     }
@@ -41,10 +39,7 @@ impl Session {
 
     pub(crate) fn reject(&mut self, rejection: Rejection) {
         let Rejection { code, detail } = rejection;
-        self.send_last(&Frame::Refuse {
-            code,
-            detail: shorten(detail.clone()),
-        });
+        self.send_last(&Frame::Refuse { code, detail: shorten(detail.clone()) });
         self.finish(match code {
             RefuseCode::Protocol => CloseReason::Protocol(detail),
             RefuseCode::Authentication => CloseReason::AuthenticationFailed,
@@ -57,9 +52,7 @@ impl Session {
         // It may quote the peer.
         let fault = printable(fault);
         if self.is_established() {
-            self.send_last(&Frame::Bye {
-                reason: shorten(format!("protocol broken: {fault}")),
-            });
+            self.send_last(&Frame::Bye { reason: shorten(format!("protocol broken: {fault}")) });
             self.finish(CloseReason::Protocol(fault));
         } else {
             self.reject(Rejection::new(RefuseCode::Protocol, fault));
@@ -69,16 +62,11 @@ impl Session {
     /// Queues a frame that must not be lost. A peer for whom there is no more room, because it does not read,
     /// loses the link.
     pub(crate) fn send_control(&mut self, frame: &Frame<'_>) {
-        let room = self
-            .config
-            .outbound_bytes_max
-            .saturating_add(CONTROL_RESERVE_BYTES);
+        let room = self.config.outbound_bytes_max.saturating_add(CONTROL_RESERVE_BYTES);
         if self.outbox.push(frame, self.send_frame_bytes_max, room).is_err() {
             let queued = self.outbox.bytes();
             self.outbox.clear();
-            self.finish(CloseReason::Local(format!(
-                "the peer does not read: {queued} bytes wait for it"
-            )));
+            self.finish(CloseReason::Local(format!("the peer does not read: {queued} bytes wait for it")));
         }
     }
 
@@ -101,15 +89,15 @@ impl Session {
         self.types_out = TypesOut::default();
         let (asks, monitors) = self.ledger.close();
         let why = reason.to_string();
-        self.events.extend(asks.into_iter().map(|ask_id| Event::Reply {
-            ask_id,
-            outcome: Err(AskFailure::LinkLost(why.clone())),
-        }));
-        self.events
-            .extend(monitors.into_iter().map(|monitor_id| Event::Down {
-                monitor_id,
-                reason: ExitReason::LinkLost(why.clone()),
-            }));
+        self.events.extend(
+            asks.into_iter()
+                .map(|ask_id| Event::Reply { ask_id, outcome: Err(AskFailure::LinkLost(why.clone())) }),
+        );
+        self.events.extend(
+            monitors
+                .into_iter()
+                .map(|monitor_id| Event::Down { monitor_id, reason: ExitReason::LinkLost(why.clone()) }),
+        );
         self.events.push_back(Event::Closed(reason));
     }
 }

@@ -76,11 +76,7 @@ impl FrameReader {
 
 fn length(prefix: [u8; PREFIX_BYTES], max: usize) -> Result<usize, Oversize> {
     let bytes = usize::try_from(u32::from_be_bytes(prefix)).unwrap_or(usize::MAX);
-    if bytes > max {
-        Err(Oversize { bytes, max })
-    } else {
-        Ok(bytes)
-    }
+    if bytes > max { Err(Oversize { bytes, max }) } else { Ok(bytes) }
 }
 
 #[cfg(test)]

@@ -109,13 +109,7 @@ impl Handshake {
         if side == Side::Dialler {
             outputs.send(&Frame::Hello(hello.clone()));
         }
-        Self {
-            side,
-            step: Step::AwaitHello,
-            hello,
-            transcript: Transcript::default(),
-            peer: None,
-        }
+        Self { side, step: Step::AwaitHello, hello, transcript: Transcript::default(), peer: None }
     }
 
     /// Whether nothing goes on until the driver has answered.
@@ -159,27 +153,18 @@ impl Handshake {
 
     fn take_hello(&mut self, hello: Hello, bytes: &[u8], mut outputs: Outputs<'_>) -> Result<(), Rejection> {
         let peer = self.check(hello)?;
-        outputs.events.push_back(Event::PeerHello {
-            server: peer.server.clone(),
-            epoch: peer.epoch,
-        });
+        outputs.events.push_back(Event::PeerHello { server: peer.server.clone(), epoch: peer.epoch });
         self.peer = Some(peer);
         let own = Frame::Hello(self.hello.clone());
         let mut own_bytes = Vec::new();
         own.encode(&mut own_bytes);
         match self.side {
             Side::Dialler => {
-                self.transcript = Transcript {
-                    dialler_hello: own_bytes,
-                    listener_hello: bytes.to_vec(),
-                };
+                self.transcript = Transcript { dialler_hello: own_bytes, listener_hello: bytes.to_vec() };
                 self.need_proof(outputs);
             }
             Side::Listener => {
-                self.transcript = Transcript {
-                    dialler_hello: bytes.to_vec(),
-                    listener_hello: own_bytes,
-                };
+                self.transcript = Transcript { dialler_hello: bytes.to_vec(), listener_hello: own_bytes };
                 outputs.send(&own);
                 self.step = Step::AwaitProof;
             }
@@ -191,10 +176,7 @@ impl Handshake {
     fn check(&self, hello: Hello) -> Result<Peer, Rejection> {
         let refuse = |code, detail: String| Err(Rejection::new(code, detail));
         if hello.magic != MAGIC {
-            return refuse(
-                RefuseCode::Protocol,
-                format!("a hello begins with `{MAGIC}`, this one does not"),
-            );
+            return refuse(RefuseCode::Protocol, format!("a hello begins with `{MAGIC}`, this one does not"));
         }
         let version = hello.version_max.min(VERSION_MAX);
         if version < hello.version_min.max(VERSION_MIN) {
@@ -230,10 +212,7 @@ impl Handshake {
         if let Some(wanted) = wanted
             && wanted != reached
         {
-            return refuse(
-                RefuseCode::WrongServer,
-                format!("this address is {reached}, and not {wanted}"),
-            );
+            return refuse(RefuseCode::WrongServer, format!("this address is {reached}, and not {wanted}"));
         }
         Ok(Peer {
             version,
@@ -250,10 +229,7 @@ impl Handshake {
 
     fn need_proof(&mut self, outputs: Outputs<'_>) {
         self.step = Step::NeedProof;
-        outputs.events.push_back(Event::NeedProof {
-            side: self.side,
-            transcript: self.transcript.clone(),
-        });
+        outputs.events.push_back(Event::NeedProof { side: self.side, transcript: self.transcript.clone() });
     }
 
     /// Takes this side's proof, if it is wanted now.

@@ -22,19 +22,13 @@ impl Session {
                 self.events.push_back(Event::Tell(parcel));
             }
             Frame::Ask { ask_id, body } => self.take_ask(ask_id, body)?,
-            Frame::Reply {
-                ask_id,
-                encoding,
-                payload,
-            } => self.take_answer(ask_id, || Ok((encoding, payload.to_vec())))?,
-            Frame::Refused {
-                ask_id: Some(ask_id),
-                refusal,
-            } => self.take_answer(ask_id, || Err(AskFailure::Refused(refusal)))?,
-            Frame::Refused {
-                ask_id: None,
-                refusal,
-            } => self.events.push_back(Event::Refused { refusal }),
+            Frame::Reply { ask_id, encoding, payload } => {
+                self.take_answer(ask_id, || Ok((encoding, payload.to_vec())))?
+            }
+            Frame::Refused { ask_id: Some(ask_id), refusal } => {
+                self.take_answer(ask_id, || Err(AskFailure::Refused(refusal)))?
+            }
+            Frame::Refused { ask_id: None, refusal } => self.events.push_back(Event::Refused { refusal }),
             Frame::Dead { ask_id, reason } => self.take_answer(ask_id, || Err(AskFailure::Dead(reason)))?,
             Frame::NoReply { ask_id } => self.take_answer(ask_id, || Err(AskFailure::NoReply))?,
             Frame::Cancel { ask_id } => {
@@ -120,9 +114,7 @@ impl Session {
             to: body.to,
             from: body.from,
             encoding: body.encoding,
-            expires_at: body
-                .expires_in_ms
-                .map(|millis| self.received_at + Duration::from_millis(millis)),
+            expires_at: body.expires_in_ms.map(|millis| self.received_at + Duration::from_millis(millis)),
             payload: body.payload.to_vec(),
         })
     }

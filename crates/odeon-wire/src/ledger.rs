@@ -246,11 +246,7 @@ mod tests {
         ledger.asked();
         assert!(ledger.cancel(1));
         assert!(!ledger.cancel(1), "already");
-        assert_eq!(
-            (ledger.waiting(), ledger.unanswered()),
-            (0, 1),
-            "held until answered"
-        );
+        assert_eq!((ledger.waiting(), ledger.unanswered()), (0, 1), "held until answered");
         assert_eq!(ledger.answered(1), Ok(Answer::Late));
         assert!(ledger.answered(1).is_err());
         assert_eq!(ledger.late(), 1);
@@ -295,9 +291,6 @@ mod tests {
         ledger.monitored();
         ledger.cancel(2);
         assert_eq!(ledger.close(), (vec![1, 3], vec![1]));
-        assert_eq!(
-            (ledger.waiting(), ledger.unanswered(), ledger.monitors()),
-            (0, 0, 0)
-        );
+        assert_eq!((ledger.waiting(), ledger.unanswered(), ledger.monitors()), (0, 0, 0));
     }
 }

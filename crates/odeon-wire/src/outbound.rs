@@ -56,11 +56,7 @@ impl Session {
         if self.is_established() && !self.ledger.is_owed(ask_id) {
             return Ok(());
         }
-        self.send(&Frame::Reply {
-            ask_id,
-            encoding,
-            payload,
-        })?;
+        self.send(&Frame::Reply { ask_id, encoding, payload })?;
         self.ledger.pay(ask_id);
         Ok(())
     }
@@ -68,10 +64,7 @@ impl Session {
     /// Answers an ask of the peer's with a refusal. Does nothing when it has been answered or cancelled.
     pub fn refuse_ask(&mut self, ask_id: u64, refusal: Refusal) {
         if self.ledger.pay(ask_id) {
-            self.send_control(&Frame::Refused {
-                ask_id: Some(ask_id),
-                refusal: shorten_refusal(refusal),
-            });
+            self.send_control(&Frame::Refused { ask_id: Some(ask_id), refusal: shorten_refusal(refusal) });
         }
     }
 
@@ -94,10 +87,7 @@ impl Session {
     /// Tells the peer that a message of its was not taken. For tells, which have no id, it is only a note.
     pub fn refuse_tell(&mut self, refusal: Refusal) {
         if self.is_established() {
-            self.send_control(&Frame::Refused {
-                ask_id: None,
-                refusal: shorten_refusal(refusal),
-            });
+            self.send_control(&Frame::Refused { ask_id: None, refusal: shorten_refusal(refusal) });
         }
     }
 
@@ -157,14 +147,10 @@ impl Session {
             Phase::Established => {}
         }
         let max = self.send_frame_bytes_max;
-        self.outbox
-            .push(frame, max, self.config.outbound_bytes_max)
-            .map_err(|unqueued| match unqueued {
-                Unqueued::TooLarge { bytes } => SendError::TooLarge { bytes, max },
-                Unqueued::Full => SendError::Backlogged {
-                    queued: self.outbox.bytes(),
-                },
-            })
+        self.outbox.push(frame, max, self.config.outbound_bytes_max).map_err(|unqueued| match unqueued {
+            Unqueued::TooLarge { bytes } => SendError::TooLarge { bytes, max },
+            Unqueued::Full => SendError::Backlogged { queued: self.outbox.bytes() },
+        })
     }
 }
 

@@ -107,9 +107,7 @@ mod tests {
     use super::*;
 
     fn bye(length: usize) -> Frame<'static> {
-        Frame::Bye {
-            reason: "x".repeat(length),
-        }
+        Frame::Bye { reason: "x".repeat(length) }
     }
 
     fn taken(outbox: &mut Outbox, max: usize) -> Vec<u8> {
@@ -140,10 +138,7 @@ mod tests {
         let mut outbox = Outbox::default();
         outbox.push(&bye(10), 100, 1_000).expect("room");
         let before = outbox.bytes();
-        assert_eq!(
-            outbox.push(&bye(200), 100, 1_000),
-            Err(Unqueued::TooLarge { bytes: 204 })
-        );
+        assert_eq!(outbox.push(&bye(200), 100, 1_000), Err(Unqueued::TooLarge { bytes: 204 }));
         assert_eq!(outbox.push(&bye(10), 100, before), Err(Unqueued::Full));
         assert_eq!(outbox.bytes(), before);
         assert_eq!(taken(&mut outbox, 1_000).len(), before);
@@ -163,10 +158,7 @@ mod tests {
     fn a_frame_of_the_largest_size_passes() {
         let mut outbox = Outbox::default();
         // `[17, "…"]`: array, number, and a text of 24 to 255 bytes with a two-byte head.
-        assert_eq!(
-            outbox.push(&bye(97), 100, 1_000),
-            Err(Unqueued::TooLarge { bytes: 101 })
-        );
+        assert_eq!(outbox.push(&bye(97), 100, 1_000), Err(Unqueued::TooLarge { bytes: 101 }));
         outbox.push(&bye(96), 100, 1_000).expect("the limit itself");
     }
 }

@@ -97,10 +97,7 @@ impl Session {
     ) -> Self {
         config.frame_bytes_max = config.frame_bytes_max.max(HANDSHAKE_FRAME_BYTES_MAX);
         let (mut outbox, mut events) = (Outbox::default(), VecDeque::new());
-        let outputs = Outputs {
-            outbox: &mut outbox,
-            events: &mut events,
-        };
+        let outputs = Outputs { outbox: &mut outbox, events: &mut events };
         let handshake = Handshake::begin(&config, side, wanted, nonce, outputs);
         Self {
             send_frame_bytes_max: HANDSHAKE_FRAME_BYTES_MAX,
@@ -180,14 +177,8 @@ impl Session {
         match self.phase {
             Phase::Closed => {}
             Phase::Handshake(_) => {
-                let detail = format!(
-                    "the handshake took longer than {:?}",
-                    self.config.handshake_timeout
-                );
-                self.send_last(&Frame::Refuse {
-                    code: RefuseCode::Protocol,
-                    detail,
-                });
+                let detail = format!("the handshake took longer than {:?}", self.config.handshake_timeout);
+                self.send_last(&Frame::Refuse { code: RefuseCode::Protocol, detail });
                 self.finish(CloseReason::HandshakeTimeout);
             }
             Phase::Established if self.dead_at().is_some_and(|at| now >= at) => {
@@ -238,10 +229,7 @@ impl Session {
     /// The answer to [`Event::NeedProof`]; does nothing when it is not wanted (any more).
     pub fn provide_proof(&mut self, mac: [u8; 32]) {
         if let Phase::Handshake(handshake) = &mut self.phase {
-            let outputs = Outputs {
-                outbox: &mut self.outbox,
-                events: &mut self.events,
-            };
+            let outputs = Outputs { outbox: &mut self.outbox, events: &mut self.events };
             handshake.provide_proof(mac, outputs);
             self.go_on();
         }
@@ -251,10 +239,7 @@ impl Session {
     /// (any more).
     pub fn verified(&mut self, is_right: bool) {
         if let Phase::Handshake(handshake) = &mut self.phase {
-            let outputs = Outputs {
-                outbox: &mut self.outbox,
-                events: &mut self.events,
-            };
+            let outputs = Outputs { outbox: &mut self.outbox, events: &mut self.events };
             match handshake.verified(is_right, outputs) {
                 Ok(()) => self.go_on(),
                 Err(rejection) => self.reject(rejection),
@@ -322,10 +307,7 @@ impl Session {
             frame => match &mut self.phase {
                 Phase::Closed => {}
                 Phase::Handshake(handshake) => {
-                    let outputs = Outputs {
-                        outbox: &mut self.outbox,
-                        events: &mut self.events,
-                    };
+                    let outputs = Outputs { outbox: &mut self.outbox, events: &mut self.events };
                     match handshake.handle(frame, bytes, outputs) {
                         Ok(()) => self.accept_if_done(),
                         Err(rejection) => self.reject(rejection),

@@ -60,9 +60,7 @@ impl TypesIn {
         }
         let next = self.marks.len();
         if usize::try_from(number) != Ok(next) {
-            return Err(format!(
-                "it defined message type {number} where {next} is the next"
-            ));
+            return Err(format!("it defined message type {number} where {next} is the next"));
         }
         if !self.seen.insert(mark.clone()) {
             return Err(format!("it defined the message type {mark} twice"));

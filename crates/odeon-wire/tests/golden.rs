@@ -40,60 +40,15 @@ fn golden() -> Vec<(Frame<'static>, &'static str)> {
             "820158202222222222222222222222222222222222222222222222222222222222222222",
         ),
         (Frame::Accept, "8102"),
+        (Frame::Refuse { code: RefuseCode::Version, detail: "no".into() }, "830300626e6f"),
+        (Frame::Refuse { code: RefuseCode::WrongServer, detail: "no".into() }, "830301626e6f"),
+        (Frame::Refuse { code: RefuseCode::Authentication, detail: "no".into() }, "830302626e6f"),
+        (Frame::Refuse { code: RefuseCode::StaleEpoch, detail: "no".into() }, "830303626e6f"),
+        (Frame::Refuse { code: RefuseCode::SelfConnect, detail: "no".into() }, "830304626e6f"),
+        (Frame::Refuse { code: RefuseCode::Busy, detail: "no".into() }, "830305626e6f"),
+        (Frame::Refuse { code: RefuseCode::Protocol, detail: "no".into() }, "830306626e6f"),
         (
-            Frame::Refuse {
-                code: RefuseCode::Version,
-                detail: "no".into(),
-            },
-            "830300626e6f",
-        ),
-        (
-            Frame::Refuse {
-                code: RefuseCode::WrongServer,
-                detail: "no".into(),
-            },
-            "830301626e6f",
-        ),
-        (
-            Frame::Refuse {
-                code: RefuseCode::Authentication,
-                detail: "no".into(),
-            },
-            "830302626e6f",
-        ),
-        (
-            Frame::Refuse {
-                code: RefuseCode::StaleEpoch,
-                detail: "no".into(),
-            },
-            "830303626e6f",
-        ),
-        (
-            Frame::Refuse {
-                code: RefuseCode::SelfConnect,
-                detail: "no".into(),
-            },
-            "830304626e6f",
-        ),
-        (
-            Frame::Refuse {
-                code: RefuseCode::Busy,
-                detail: "no".into(),
-            },
-            "830305626e6f",
-        ),
-        (
-            Frame::Refuse {
-                code: RefuseCode::Protocol,
-                detail: "no".into(),
-            },
-            "830306626e6f",
-        ),
-        (
-            Frame::Define {
-                type_id: 2,
-                mark: "greeter/1#greet".parse().expect("a mark"),
-            },
+            Frame::Define { type_id: 2, mark: "greeter/1#greet".parse().expect("a mark") },
             "8304026f677265657465722f31236772656574",
         ),
         (Frame::Tell(body()), "820586623137050201191388427b7d"),
@@ -106,111 +61,35 @@ fn golden() -> Vec<(Frame<'static>, &'static str)> {
             }),
             "8205866767726565746572050200f6427b7d",
         ),
+        (Frame::Ask { ask_id: 300, body: body() }, "830619012c86623137050201191388427b7d"),
+        (Frame::Reply { ask_id: 300, encoding: Encoding::Cbor, payload: &[0xf6] }, "840719012c0041f6"),
         (
-            Frame::Ask {
-                ask_id: 300,
-                body: body(),
-            },
-            "830619012c86623137050201191388427b7d",
-        ),
-        (
-            Frame::Reply {
-                ask_id: 300,
-                encoding: Encoding::Cbor,
-                payload: &[0xf6],
-            },
-            "840719012c0041f6",
-        ),
-        (
-            Frame::Refused {
-                ask_id: Some(300),
-                refusal: Refusal::new(RefusalCode::UnknownActor, "no"),
-            },
+            Frame::Refused { ask_id: Some(300), refusal: Refusal::new(RefusalCode::UnknownActor, "no") },
             "830819012c8200626e6f",
         ),
         (
-            Frame::Refused {
-                ask_id: None,
-                refusal: Refusal::new(RefusalCode::LimitReached, "no"),
-            },
+            Frame::Refused { ask_id: None, refusal: Refusal::new(RefusalCode::LimitReached, "no") },
             "8308f6820a626e6f",
         ),
+        (Frame::Dead { ask_id: 1, reason: ExitReason::Normal }, "830901820080"),
+        (Frame::Dead { ask_id: 1, reason: ExitReason::Stopped }, "830901820180"),
+        (Frame::Dead { ask_id: 1, reason: ExitReason::Drained }, "830901820280"),
+        (Frame::Dead { ask_id: 1, reason: ExitReason::Killed }, "830901820380"),
+        (Frame::Dead { ask_id: 1, reason: ExitReason::Failed("x".into()) }, "8309018204816178"),
         (
             Frame::Dead {
                 ask_id: 1,
-                reason: ExitReason::Normal,
-            },
-            "830901820080",
-        ),
-        (
-            Frame::Dead {
-                ask_id: 1,
-                reason: ExitReason::Stopped,
-            },
-            "830901820180",
-        ),
-        (
-            Frame::Dead {
-                ask_id: 1,
-                reason: ExitReason::Drained,
-            },
-            "830901820280",
-        ),
-        (
-            Frame::Dead {
-                ask_id: 1,
-                reason: ExitReason::Killed,
-            },
-            "830901820380",
-        ),
-        (
-            Frame::Dead {
-                ask_id: 1,
-                reason: ExitReason::Failed("x".into()),
-            },
-            "8309018204816178",
-        ),
-        (
-            Frame::Dead {
-                ask_id: 1,
-                reason: ExitReason::Panicked(PanicReport {
-                    message: "m".into(),
-                    location: "l".into(),
-                }),
+                reason: ExitReason::Panicked(PanicReport { message: "m".into(), location: "l".into() }),
             },
             "83090182058182616d616c",
         ),
-        (
-            Frame::Dead {
-                ask_id: 1,
-                reason: ExitReason::LinkLost("x".into()),
-            },
-            "8309018206816178",
-        ),
-        (
-            Frame::Dead {
-                ask_id: 1,
-                reason: ExitReason::NoActor,
-            },
-            "830901820780",
-        ),
+        (Frame::Dead { ask_id: 1, reason: ExitReason::LinkLost("x".into()) }, "8309018206816178"),
+        (Frame::Dead { ask_id: 1, reason: ExitReason::NoActor }, "830901820780"),
         (Frame::NoReply { ask_id: 1 }, "820a01"),
         (Frame::Cancel { ask_id: 1 }, "820b01"),
-        (
-            Frame::Monitor {
-                monitor_id: 1,
-                actor: ActorId::Number(17),
-            },
-            "830c01623137",
-        ),
+        (Frame::Monitor { monitor_id: 1, actor: ActorId::Number(17) }, "830c01623137"),
         (Frame::Demonitor { monitor_id: 1 }, "820d01"),
-        (
-            Frame::Down {
-                monitor_id: 1,
-                reason: ExitReason::Normal,
-            },
-            "830e01820080",
-        ),
+        (Frame::Down { monitor_id: 1, reason: ExitReason::Normal }, "830e01820080"),
         (Frame::Ping { n: 7 }, "820f07"),
         (Frame::Pong { n: 7 }, "821007"),
         (Frame::Bye { reason: "bye".into() }, "821163627965"),
@@ -243,10 +122,7 @@ fn every_frame_number_is_covered() {
 #[test]
 fn a_frame_of_a_later_build_with_more_fields_is_understood() {
     // A ping with a second field, a text.
-    assert_eq!(
-        Frame::decode(&[0x83, 0x0f, 0x07, 0x61, b'x']),
-        Ok(Frame::Ping { n: 7 })
-    );
+    assert_eq!(Frame::decode(&[0x83, 0x0f, 0x07, 0x61, b'x']), Ok(Frame::Ping { n: 7 }));
 }
 
 #[test]

@@ -15,17 +15,6 @@ async fn held(system: &System, log: &Log) -> (WorkerHandle, Gate) {
     (worker, gate)
 }
 
-/// Has `worker` hear of so many ends when it goes on.
-async fn end_watched(system: &System, worker: &WorkerHandle, count: usize) {
-    for _ in 0..count {
-        let other = system.spawn(Worker::default());
-        assert_eq!(worker.watch(other.clone()).await, Ok(true));
-        other.kill();
-        // Nothing is heard while the watcher is asked to watch the next.
-        other.ended().await;
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn control_overtakes_data() {
     let (system, log) = (System::new(), Log::default());
@@ -35,13 +24,12 @@ async fn control_overtakes_data() {
     }
     let ping = beside({
         let worker = worker.clone();
-        async move { (worker.ping().await, worker.depth()) }
+        async move { worker.ping().await }
     });
     settle().await;
     worker.stop();
     gate.open();
-    let (pong, _) = ping.result().await;
-    assert_eq!(pong, Ok(()), "the ping was before the stop");
+    assert_eq!(ping.result().await, Ok(()), "the ping was before the stop");
     assert_eq!(worker.ended().await, ExitReason::Stopped);
     assert_eq!(log.entries(), ["held handler gone", "finished: it stopped"], "no data was handled");
 }
@@ -136,13 +124,4 @@ async fn a_hundred_thousand_stops_are_one() {
     gate.open();
     assert_eq!(ping.result().await, Err(AskError::Dead(ExitReason::Stopped)));
     assert_eq!(log.count("finished: it stopped"), 1);
-}
-
-#[tokio::test(start_paused = true)]
-async fn notices_are_heard_one_by_one_between_messages() {
-    let (system, log) = (System::new(), Log::default());
-    let worker = system.spawn(Worker::logging(&log));
-    end_watched(&system, &worker, 3).await;
-    assert_eq!(worker.note(1).await, Ok(1));
-    assert_eq!(log.count("down: killed"), 3);
 }

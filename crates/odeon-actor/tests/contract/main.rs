@@ -2,14 +2,14 @@
 
 extern crate odeon_actor as odeon;
 
-//MOD asks
+mod asks;
 mod control;
-//MOD dead_letters
-//MOD death
-//MOD deliveries
-//MOD limits
+mod dead_letters;
+mod death;
+mod deliveries;
 mod mailbox;
-//MOD monitors
-//MOD names
-//MOD remote
+mod monitors;
+mod names;
+mod races;
+mod remote;
 mod support;

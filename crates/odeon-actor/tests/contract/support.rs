@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use odeon::{Cx, Down, ExitReason, Failure, Handle, Reply, actor};
 use odeon_core::ActorName;
+use odeon_core::seam::TaskKind;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -24,10 +25,7 @@ pub(crate) struct Gate {
 
 impl Gate {
     pub(crate) fn new() -> Self {
-        Self {
-            entered: Arc::new(Semaphore::new(0)),
-            opened: Arc::new(Semaphore::new(0)),
-        }
+        Self { entered: Arc::new(Semaphore::new(0)), opened: Arc::new(Semaphore::new(0)) }
     }
 
     /// Waits until it is opened, once per opening.
@@ -122,8 +120,8 @@ pub(crate) struct Worker {
     /// Holds the hook that runs at the end.
     pub(crate) last_gate: Option<Gate>,
     /// Panics when dropped.
-    pub(crate) is_fragile: bool,
-    kept: Vec<Reply<u64>>,
+    pub(crate) _fragile: Option<Fragile>,
+    pub(crate) kept: Vec<Reply<u64>>,
 }
 
 #[derive(Debug, Default)]
@@ -136,25 +134,21 @@ pub(crate) enum Start {
 
 impl Worker {
     pub(crate) fn logging(log: &Log) -> Self {
-        Self {
-            log: log.clone(),
-            ..Self::default()
-        }
+        Self { log: log.clone(), ..Self::default() }
     }
 
     pub(crate) fn starting(start: Start) -> Self {
-        Self {
-            start,
-            ..Self::default()
-        }
+        Self { start, ..Self::default() }
     }
 }
 
-impl Drop for Worker {
+/// Panics when dropped.
+#[derive(Debug)]
+pub(crate) struct Fragile;
+
+impl Drop for Fragile {
     fn drop(&mut self) {
-        if self.is_fragile && !std::thread::panicking() {
-            panic!("a fragile worker was dropped");
-        }
+        panic!("something fragile was dropped");
     }
 }
 
@@ -243,6 +237,25 @@ impl Worker {
     #[handle]
     async fn delegate(&mut self, to: Handle<Delegate>, ends: Delegation, reply: Reply<u64>) {
         to.take_over(ends, Some(reply)).tell().await.expect("it lives");
+    }
+
+    /// Hands the reply to a task, which answers or panics.
+    #[handle]
+    fn answer_from_task(&mut self, answer: Option<u64>, reply: Reply<u64>, cx: &mut Cx<Self>) {
+        let task = Box::pin(async move {
+            let answer = answer.expect("the task panics as told");
+            reply.send(answer);
+        });
+        cx.system().tasks().spawn(TaskKind::Service, "answering", task);
+    }
+
+    #[handle]
+    fn catch_own_panic(&mut self, reply: Reply<u64>) {
+        let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let _falls = reply;
+            panic!("caught by the handler itself");
+        }));
+        self.log.push(format!("caught: {}", caught.is_err()));
     }
 
     #[handle]

@@ -93,10 +93,7 @@ impl Peer for Actix {
             Runtime::OneThread => None,
             Runtime::TwoWorkers => Some(Arbiter::new()),
         };
-        Ok(Self {
-            arbiter,
-            placed: AtomicUsize::new(0),
-        })
+        Ok(Self { arbiter, placed: AtomicUsize::new(0) })
     }
 
     async fn counter(&self) -> Result<Self::Counter, Gone> {
@@ -114,10 +111,7 @@ impl Peer for Actix {
     }
 
     async fn member(&self, index: usize, done: Done) -> Result<Self::Member, Gone> {
-        Ok(Self::place(
-            &self.choose(index >= RING_MEMBERS / 2),
-            Member { next: None, done },
-        ))
+        Ok(Self::place(&self.choose(index >= RING_MEMBERS / 2), Member { next: None, done }))
     }
 
     async fn link(member: &Self::Member, next: Self::Member) -> Result<(), Gone> {

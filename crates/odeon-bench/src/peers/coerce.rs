@@ -61,10 +61,7 @@ impl Peer for Coerce {
     }
 
     async fn member(&self, _index: usize, done: Done) -> Result<Self::Member, Gone> {
-        self.0
-            .new_anon_actor(Member { next: None, done })
-            .await
-            .map_err(|_| Gone)
+        self.0.new_anon_actor(Member { next: None, done }).await.map_err(|_| Gone)
     }
 
     async fn link(member: &Self::Member, next: Self::Member) -> Result<(), Gone> {

@@ -49,10 +49,7 @@ impl Peer for Kameo {
     }
 
     async fn counter(&self) -> Result<Self::Counter, Gone> {
-        Ok(Counter::spawn_with_mailbox(
-            Counter(0),
-            mailbox::bounded(MAILBOX_MAX),
-        ))
+        Ok(Counter::spawn_with_mailbox(Counter(0), mailbox::bounded(MAILBOX_MAX)))
     }
 
     async fn ask(counter: &Self::Counter, value: u64) -> Result<u64, Gone> {

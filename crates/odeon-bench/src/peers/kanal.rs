@@ -58,11 +58,7 @@ impl Peer for Kanal {
     }
 
     async fn ask(counter: &Counter, value: u64) -> Result<u64, Gone> {
-        counter
-            .messages
-            .send(Message::Ask(value))
-            .await
-            .map_err(|_| Gone)?;
+        counter.messages.send(Message::Ask(value)).await.map_err(|_| Gone)?;
         counter.answers.recv().await.map_err(|_| Gone)
     }
 

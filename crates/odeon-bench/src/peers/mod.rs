@@ -7,6 +7,7 @@ mod actix;
 mod coerce;
 mod kameo;
 mod kanal;
+mod odeon;
 mod ractor;
 mod tokio_mpsc;
 
@@ -17,8 +18,9 @@ use crate::{
     workload::{Job, Note, Runtime, Sample},
 };
 
-/// Every peer, in the order of the table: the actor libraries, then the raw limits.
+/// Every peer, in the order of the table: Odeon, the other actor libraries, then the raw limits.
 pub(crate) const REGISTRY: &[Row] = &[
+    Row::of::<odeon::Odeon>(),
     Row::of::<ractor::Ractor>(),
     Row::of::<kameo::Kameo>(),
     Row::of::<actix::Actix>(),
@@ -113,12 +115,7 @@ pub(crate) struct Row {
 
 impl Row {
     const fn of<P: Peer>() -> Self {
-        Self {
-            name: P::NAME,
-            kind: P::KIND,
-            mailbox: P::MAILBOX,
-            run: drive::run::<P>,
-        }
+        Self { name: P::NAME, kind: P::KIND, mailbox: P::MAILBOX, run: drive::run::<P> }
     }
 
     /// The name shown to people: it says when nothing holds a sender back.

@@ -4,10 +4,7 @@ use crate::figure::Figure;
 
 /// Renders the array, one figure per line so that two runs can be compared by eye.
 pub(crate) fn render(figures: &[Figure]) -> Result<String, serde_json::Error> {
-    let lines: Vec<String> = figures
-        .iter()
-        .map(serde_json::to_string)
-        .collect::<Result<_, _>>()?;
+    let lines: Vec<String> = figures.iter().map(serde_json::to_string).collect::<Result<_, _>>()?;
     Ok(format!("[\n  {}\n]\n", lines.join(",\n  ")))
 }
 
@@ -44,9 +41,6 @@ mod tests {
     fn rates_are_better_higher() {
         let tell = figure(Measure::Tell, "kameo", Runtime::OneThread, 2e6);
         let text = render(&[tell]).expect("figures are plain");
-        assert!(
-            text.contains(r#""value":2000000.0,"unit":"msg/s","better":"higher""#),
-            "{text}"
-        );
+        assert!(text.contains(r#""value":2000000.0,"unit":"msg/s","better":"higher""#), "{text}");
     }
 }

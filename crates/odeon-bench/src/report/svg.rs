@@ -71,10 +71,8 @@ fn panels(figures: &[Figure]) -> Vec<Vec<&Figure>> {
     keys.sort_unstable();
     keys.dedup();
     let sorted = |(measure, runtime)| {
-        let mut bars: Vec<&Figure> = figures
-            .iter()
-            .filter(|one| (one.measure, one.runtime) == (measure, runtime))
-            .collect();
+        let mut bars: Vec<&Figure> =
+            figures.iter().filter(|one| (one.measure, one.runtime) == (measure, runtime)).collect();
         bars.sort_by(|left, right| match left.better {
             Better::Lower => left.value.total_cmp(&right.value),
             Better::Higher => right.value.total_cmp(&left.value),
@@ -106,13 +104,7 @@ fn panel(out: &mut String, left: usize, top: usize, bars: &[&Figure]) {
             first.runtime.label()
         ),
     );
-    element(
-        out,
-        format_args!(
-            "<text class=\"dim value\" x=\"{left}\" y=\"{}\">{better}</text>",
-            top + 31
-        ),
-    );
+    element(out, format_args!("<text class=\"dim value\" x=\"{left}\" y=\"{}\">{better}</text>", top + 31));
     for (index, bar) in bars.iter().enumerate() {
         let y = top + PANEL_HEAD + index * BAR_PITCH;
         let length = (bar.value / most * room).max(1.0);
@@ -120,11 +112,7 @@ fn panel(out: &mut String, left: usize, top: usize, bars: &[&Figure]) {
         let base = y + 13;
         element(
             out,
-            format_args!(
-                "<text class=\"end\" x=\"{}\" y=\"{base}\">{}</text>",
-                axis - 8,
-                escape(&bar.label)
-            ),
+            format_args!("<text class=\"end\" x=\"{}\" y=\"{base}\">{}</text>", axis - 8, escape(&bar.label)),
         );
         element(
             out,
@@ -219,10 +207,7 @@ fn element(out: &mut String, element: std::fmt::Arguments<'_>) {
 }
 
 fn escape(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
-        .replace('"', "&quot;")
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 #[cfg(test)]
@@ -249,10 +234,7 @@ mod tests {
         // Two of each kind in the panels and one in the legend.
         assert_eq!(text.matches("<rect class=\"actors\"").count(), 3);
         assert_eq!(text.matches("<rect class=\"limit\"").count(), 4);
-        assert!(
-            text.contains(">446 ns</text>") && text.contains(">2.40 M msg/s</text>"),
-            "{text}"
-        );
+        assert!(text.contains(">446 ns</text>") && text.contains(">2.40 M msg/s</text>"), "{text}");
         assert!(text.contains(">ractor (unbounded)</text>"), "{text}");
     }
 
@@ -282,10 +264,7 @@ mod tests {
     #[test]
     fn the_legend_names_only_what_is_drawn() {
         let text = picture();
-        assert!(
-            text.contains("other actor libraries") && text.contains("bare channel"),
-            "{text}"
-        );
+        assert!(text.contains("other actor libraries") && text.contains("bare channel"), "{text}");
         assert!(!text.contains("class=\"odeon\""), "{text}");
     }
 

@@ -10,10 +10,7 @@ use crate::{
 };
 
 /// A rule above, below and under the header; the rows are few enough to do without.
-const RULES: TableStyle = TableStyle::new()
-    .top_border(RULE)
-    .header_separator(RULE)
-    .bottom_border(RULE);
+const RULES: TableStyle = TableStyle::new().top_border(RULE).header_separator(RULE).bottom_border(RULE);
 const RULE: LineStyle = LineStyle::none().fill('─').junction('─');
 
 /// Renders the tables, what they mean, and the machine.
@@ -60,9 +57,7 @@ fn one_runtime(figures: &[Figure], runtime: Runtime) -> Table {
     for peer in peers {
         let mut cells = vec![Cell::new(&peer.label)];
         for &measure in &measures {
-            let found = here
-                .iter()
-                .find(|one| one.peer == peer.peer && one.measure == measure);
+            let found = here.iter().find(|one| one.peer == peer.peer && one.measure == measure);
             cells.extend(values(measure, found.copied(), figures));
         }
         table.add_row(cells);
@@ -99,29 +94,19 @@ fn values(measure: Measure, figure: Option<&Figure>, all: &[Figure]) -> Vec<Cell
         || "–".to_owned(),
         |one| {
             let (_, scale) = one.unit.scaled();
-            format!(
-                "{} {}",
-                figure::readable(one.value / scale),
-                times(figure::ratio(one, all))
-            )
+            format!("{} {}", figure::readable(one.value / scale), times(figure::ratio(one, all)))
         },
     );
     let mut cells = vec![right(value)];
     if has_tail(measure) {
-        let tail = figure
-            .and_then(|one| one.p99)
-            .map(|p99| p99 / Unit::Nanoseconds.scaled().1);
+        let tail = figure.and_then(|one| one.p99).map(|p99| p99 / Unit::Nanoseconds.scaled().1);
         cells.push(right(tail.map_or_else(|| "–".to_owned(), figure::readable)));
     }
     cells
 }
 
 fn times(ratio: f64) -> String {
-    if ratio < 9.95 {
-        format!("{ratio:.1}×")
-    } else {
-        format!("{ratio:.0}×")
-    }
+    if ratio < 9.95 { format!("{ratio:.1}×") } else { format!("{ratio:.0}×") }
 }
 
 #[cfg(test)]
@@ -140,11 +125,7 @@ mod tests {
             figure(Measure::Tell, "ractor", Runtime::OneThread, 2.4e6),
         ];
         let text = render(&all, &Machine::read());
-        let line = |start: &str| {
-            text.lines()
-                .find(|line| line.trim().starts_with(start))
-                .expect("a row")
-        };
+        let line = |start: &str| text.lines().find(|line| line.trim().starts_with(start)).expect("a row");
         assert!(line("ractor (unbounded)").contains("446 2.0×"), "{text}");
         assert!(line("ractor (unbounded)").contains("2.40 1.0×"), "{text}");
         assert!(line("kanal").contains("223 1.0×"), "{text}");

@@ -7,9 +7,10 @@ use odeon_core::{Address, Role, ServerId, suggest};
 use toml::Spanned;
 
 use super::ENSEMBLE_SERVERS_MAX;
+use super::code::ErrorCode;
 use super::reader;
-use super::report::{ErrorCode, Report};
-use super::role::RoleDraft;
+use super::report::Report;
+use super::role_reader::RoleDraft;
 
 /// Names of the servers every ensemble has.
 const RESERVED: [&str; 2] = ["supervisor", "registry"];
@@ -36,11 +37,7 @@ pub(super) fn needs(drafts: &Drafts, names: &[&str], report: &mut Report<'_>) {
             report.add(ErrorCode::UnknownRole, need.span(), message, help);
         }
     }
-    let mut search = CycleSearch {
-        drafts,
-        path: Vec::new(),
-        done: BTreeSet::new(),
-    };
+    let mut search = CycleSearch { drafts, path: Vec::new(), done: BTreeSet::new() };
     for role in drafts.keys() {
         search.visit(role, report);
     }
@@ -120,19 +117,12 @@ pub(super) fn addresses(registry: &[Spanned<Address>], drafts: &Drafts, report: 
         for address in &draft.address {
             let servers = draft.config.servers.len();
             if servers > 1 && !any_port(address.get_ref()) {
-                let message = format!(
-                    "{servers} servers of role `{role}` cannot share `{}`",
-                    address.get_ref()
-                );
+                let message =
+                    format!("{servers} servers of role `{role}` cannot share `{}`", address.get_ref());
                 let help = "use port 0, or `listen` for a socket that is shared".to_owned();
                 report.add(ErrorCode::DuplicateAddress, address.span(), message, help);
             }
-            claim(
-                &mut taken,
-                address,
-                format!("the servers of role `{role}`"),
-                report,
-            );
+            claim(&mut taken, address, format!("the servers of role `{role}`"), report);
         }
     }
 }

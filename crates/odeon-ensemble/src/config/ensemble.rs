@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -13,9 +13,11 @@ use serde::Serialize;
 use toml::Spanned;
 use toml::de::DeTable;
 
+use super::code::ErrorCode;
 use super::reader::{self, Section};
-use super::report::{ConfigErrors, ErrorCode, Report, Source};
-use super::role::{self, Executable, Numbering, RoleConfig, RoleDraft};
+use super::report::{ConfigErrors, Report, Source};
+use super::role::{Executable, Numbering, RoleConfig};
+use super::role_reader::{self, RoleDraft};
 use super::{CONFIG_BYTES_MAX, ROLES_MAX, WORKERS_MAX, check};
 
 /// The format this program reads, for the optional key `config`.
@@ -126,7 +128,11 @@ impl Ensemble {
             .and_then(|opened| opened.take(limit.saturating_add(1)).read_to_end(&mut bytes))
             .map_err(unreadable)?;
         match String::from_utf8(bytes) {
-            Ok(text) => Self::parse(&text, &file),
+            Ok(text) => {
+                // Errors name the file as the user did; what is started needs the whole path.
+                let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+                Self::parse_in(&text, &file, whole.parent().unwrap_or(path))
+            }
             Err(error) => {
                 let good = error.utf8_error().valid_up_to();
                 let line = error.as_bytes()[..good].iter().filter(|b| **b == b'\n').count() + 1;
@@ -142,20 +148,17 @@ impl Ensemble {
     /// # Errors
     /// All that is wrong with it.
     pub fn parse(text: &str, file_name: &str) -> Result<Self, ConfigErrors> {
+        let directory = Path::new(file_name).parent().unwrap_or_else(|| Path::new(""));
+        Self::parse_in(text, file_name, directory)
+    }
+
+    fn parse_in(text: &str, file_name: &str, directory: &Path) -> Result<Self, ConfigErrors> {
         if text.len() > CONFIG_BYTES_MAX {
             let message = format!("the file is larger than {CONFIG_BYTES_MAX} bytes");
             let help = "keep data out of it: `settings` can name a file";
-            return Err(ConfigErrors::of_file(
-                file_name,
-                ErrorCode::FileTooLarge,
-                message,
-                help,
-            ));
+            return Err(ConfigErrors::of_file(file_name, ErrorCode::FileTooLarge, message, help));
         }
-        let source = Arc::new(Source {
-            file: file_name.to_owned(),
-            text: text.to_owned(),
-        });
+        let source = Arc::new(Source { file: file_name.to_owned(), text: text.to_owned() });
         let (table, broken) = DeTable::parse_recoverable(&source.text);
         let mut report = Report::new(&source);
         for error in broken {
@@ -165,7 +168,7 @@ impl Ensemble {
         // What was recovered from broken syntax would give errors that are not there.
         report.finish()?;
         let mut report = Report::new(&source);
-        let parsed = read(table.get_ref(), &source, &mut report);
+        let parsed = read(table.get_ref(), &source, directory, &mut report);
         report.finish().map(|()| parsed)
     }
 
@@ -203,11 +206,7 @@ impl Ensemble {
     #[must_use]
     pub fn servers_of(&self, role: &Role) -> Vec<ServerSpec> {
         let ids = self.roles.get(role).map(|config| config.servers.as_slice());
-        let spec = |(index, id): (usize, &ServerId)| ServerSpec {
-            id: id.clone(),
-            role: role.clone(),
-            index,
-        };
+        let spec = |(index, id): (usize, &ServerId)| ServerSpec { id: id.clone(), role: role.clone(), index };
         ids.unwrap_or_default().iter().enumerate().map(spec).collect()
     }
 
@@ -224,11 +223,7 @@ impl Ensemble {
                 .map(|(role, _)| role)
                 .collect();
             // The file has no circles; a value changed by hand might, and must not turn in one here.
-            let wave = if wave.is_empty() {
-                waiting.map(|(role, _)| role).collect()
-            } else {
-                wave
-            };
+            let wave = if wave.is_empty() { waiting.map(|(role, _)| role).collect() } else { wave };
             placed.extend(wave.iter().copied());
             waves.push(wave);
         }
@@ -252,15 +247,12 @@ impl Ensemble {
         }
         // An index past the longest name a role may have is as much too many as 1025.
         let ids: Vec<ServerId> = (0..workers)
-            .map(|index| role::worker_id(role, index, &self.domain))
+            .map(|index| role_reader::worker_id(role, index, &self.domain))
             .collect::<Result<_, _>>()
             .map_err(|_| ScaleError::TooMany { workers })?;
         for (other, config) in self.roles.iter().filter(|(other, _)| *other != role) {
             if let Some(id) = ids.iter().find(|id| config.servers.contains(id)) {
-                return Err(ScaleError::DuplicateId {
-                    id: id.clone(),
-                    role: other.clone(),
-                });
+                return Err(ScaleError::DuplicateId { id: id.clone(), role: other.clone() });
             }
         }
         if let Some(config) = self.roles.get_mut(role) {
@@ -270,16 +262,11 @@ impl Ensemble {
     }
 }
 
-fn read(table: &DeTable<'_>, source: &Arc<Source>, report: &mut Report<'_>) -> Ensemble {
+fn read(table: &DeTable<'_>, source: &Arc<Source>, directory: &Path, report: &mut Report<'_>) -> Ensemble {
     let top = Section::new("the file", table, &KEYS, report);
     check_format(&top, report);
     let domain = read_domain(&top, report);
     let registry_listen = read_registry(&top, report);
-    let directory = Path::new(&source.file)
-        .parent()
-        .map(PathBuf::from)
-        .unwrap_or_default();
-
     let mut drafts: BTreeMap<Role, (Range<usize>, RoleDraft)> = BTreeMap::new();
     let roles = top.table("roles", report);
     for (key, value) in roles.into_iter().flatten().take(ROLES_MAX) {
@@ -292,42 +279,29 @@ fn read(table: &DeTable<'_>, source: &Arc<Source>, report: &mut Report<'_>) -> E
             }
         };
         if let Some(table) = reader::table(key.get_ref(), value, report) {
-            let draft = role::read(&role, table, &domain, &directory, report);
+            let draft = role_reader::read(&role, table, &domain, directory, report);
             drafts.insert(role.get_ref().clone(), (key.span(), draft));
         }
     }
-    let names: Vec<&str> = roles
-        .into_iter()
-        .flat_map(DeTable::keys)
-        .map(|key| key.get_ref().as_ref())
-        .collect();
+    let names: Vec<&str> =
+        roles.into_iter().flat_map(DeTable::keys).map(|key| key.get_ref().as_ref()).collect();
     check_count(&top, names.len(), report);
     check::needs(&drafts, &names, report);
     check::ids(&drafts, report);
     check::addresses(&registry_listen, &drafts, report);
 
-    let role_spans = drafts
-        .iter()
-        .map(|(role, (span, _))| (role.clone(), span.clone()));
+    let role_spans = drafts.iter().map(|(role, (span, _))| (role.clone(), span.clone()));
     Ensemble {
         domain,
-        registry: RegistryConfig {
-            listen: registry_listen.into_iter().map(Spanned::into_inner).collect(),
-        },
+        registry: RegistryConfig { listen: registry_listen.into_iter().map(Spanned::into_inner).collect() },
         role_spans: role_spans.collect(),
-        roles: drafts
-            .into_iter()
-            .map(|(role, (_, draft))| (role, draft.config))
-            .collect(),
+        roles: drafts.into_iter().map(|(role, (_, draft))| (role, draft.config)).collect(),
         source: Arc::clone(source),
     }
 }
 
 fn check_format(top: &Section<'_>, report: &mut Report<'_>) {
-    if let Some(format) = top
-        .text("config", report)
-        .filter(|format| *format.get_ref() != FORMAT)
-    {
+    if let Some(format) = top.text("config", report).filter(|format| *format.get_ref() != FORMAT) {
         let message = format!("the format `{}` is unknown", reader::clipped(format.get_ref()));
         let help = format!("this program reads `{FORMAT}`");
         report.add(ErrorCode::UnknownFormat, format.span(), message, help);
@@ -338,13 +312,11 @@ fn read_domain(top: &Section<'_>, report: &mut Report<'_>) -> Domain {
     let Some(text) = top.text("domain", report) else {
         return Domain::root();
     };
-    text.get_ref()
-        .parse()
-        .unwrap_or_else(|error: odeon_core::NameError| {
-            let help = "expected an absolute domain such as `/` or `/shop/eu1`".to_owned();
-            report.add(ErrorCode::BadName, text.span(), error.to_string(), help);
-            Domain::root()
-        })
+    text.get_ref().parse().unwrap_or_else(|error: odeon_core::NameError| {
+        let help = "expected an absolute domain such as `/` or `/shop/eu1`".to_owned();
+        report.add(ErrorCode::BadName, text.span(), error.to_string(), help);
+        Domain::root()
+    })
 }
 
 fn read_registry(top: &Section<'_>, report: &mut Report<'_>) -> Vec<Spanned<Address>> {
@@ -362,11 +334,6 @@ fn check_count(top: &Section<'_>, roles: usize, report: &mut Report<'_>) {
         report.add(ErrorCode::Missing, span, "the file describes no role", help);
     } else if roles > ROLES_MAX {
         let message = format!("the file describes {roles} roles");
-        report.add(
-            ErrorCode::TooMany,
-            span,
-            message,
-            format!("expected {ROLES_MAX} at most"),
-        );
+        report.add(ErrorCode::TooMany, span, message, format!("expected {ROLES_MAX} at most"));
     }
 }

@@ -8,7 +8,8 @@ use odeon_core::{Address, suggest};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::report::{ErrorCode, Report};
+use super::code::ErrorCode;
+use super::report::Report;
 use super::{LIST_ITEMS_MAX, LISTEN_MAX, units};
 
 /// A value with its place in the text.
@@ -80,16 +81,10 @@ impl<'a> Section<'a> {
             return None;
         };
         let number = i128::from_str_radix(integer.as_str(), integer.radix()).ok();
-        let found = number
-            .and_then(|number| u32::try_from(number).ok())
-            .filter(|n| range.contains(n));
+        let found = number.and_then(|number| u32::try_from(number).ok()).filter(|n| range.contains(n));
         if found.is_none() {
             let message = format!("`{key}` is {integer}");
-            let help = format!(
-                "expected a whole number from {} to {}",
-                range.start(),
-                range.end()
-            );
+            let help = format!("expected a whole number from {} to {}", range.start(), range.end());
             report.add(ErrorCode::OutOfRange, value.span(), message, help);
         }
         found
@@ -104,21 +99,14 @@ impl<'a> Section<'a> {
     ) -> Option<Duration> {
         let text = self.text(key, report)?;
         let Some(duration) = units::duration(text.get_ref()) else {
-            let message = format!(
-                "`{key}` is not a duration up to 168h: `{}`",
-                clipped(text.get_ref())
-            );
+            let message = format!("`{key}` is not a duration up to 168h: `{}`", clipped(text.get_ref()));
             let help = format!("expected {}", units::DURATION_EXPECTED);
             report.add(ErrorCode::BadValue, text.span(), message, help);
             return None;
         };
         if !range.contains(&duration) {
             let message = format!("`{key}` is `{}`", text.get_ref());
-            let help = format!(
-                "expected a duration from {:?} to {:?}",
-                range.start(),
-                range.end()
-            );
+            let help = format!("expected a duration from {:?} to {:?}", range.start(), range.end());
             report.add(ErrorCode::OutOfRange, text.span(), message, help);
             return None;
         }
@@ -129,10 +117,7 @@ impl<'a> Section<'a> {
     pub(super) fn size(&self, key: &str, min: u64, report: &mut Report<'_>) -> Option<u64> {
         let text = self.text(key, report)?;
         let Some(bytes) = units::size(text.get_ref()) else {
-            let message = format!(
-                "`{key}` is not a size up to 1024GiB: `{}`",
-                clipped(text.get_ref())
-            );
+            let message = format!("`{key}` is not a size up to 1024GiB: `{}`", clipped(text.get_ref()));
             let help = format!("expected {}", units::SIZE_EXPECTED);
             report.add(ErrorCode::BadValue, text.span(), message, help);
             return None;
@@ -152,12 +137,7 @@ impl<'a> Section<'a> {
         if texts.len() > LISTEN_MAX {
             let message = format!("`{key}` has {} addresses", texts.len());
             let span = self.span(key).unwrap_or_default();
-            report.add(
-                ErrorCode::TooMany,
-                span,
-                message,
-                format!("expected {LISTEN_MAX} at most"),
-            );
+            report.add(ErrorCode::TooMany, span, message, format!("expected {LISTEN_MAX} at most"));
         }
         let mut addresses = Vec::with_capacity(texts.len());
         for text in texts {
@@ -220,12 +200,7 @@ fn bad_type(key: &str, expected: &str, value: &Value<'_>, report: &mut Report<'_
         DeValue::Table(_) => "a table",
     };
     let message = format!("`{key}` is {found}");
-    report.add(
-        ErrorCode::BadType,
-        value.span(),
-        message,
-        format!("expected {expected}"),
-    );
+    report.add(ErrorCode::BadType, value.span(), message, format!("expected {expected}"));
 }
 
 /// `` `a`, `b` and `c` `` for messages.

@@ -9,88 +9,10 @@ use std::ops::Range;
 use serde::Serialize;
 
 use super::ERRORS_MAX;
+use super::code::ErrorCode;
 
 /// Most characters of a source line that are shown; a longer line is cut around the place meant.
 const EXCERPT_CHARS_MAX: usize = 120;
-
-/// What kind of error it is: stable, for programs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
-pub enum ErrorCode {
-    /// There is no such file.
-    FileMissing,
-    /// The file is there and cannot be read.
-    FileUnreadable,
-    /// The file is larger than [`CONFIG_BYTES_MAX`](super::CONFIG_BYTES_MAX).
-    FileTooLarge,
-    /// The file is not UTF-8.
-    NotUtf8,
-    /// The text is not TOML.
-    Syntax,
-    /// The file is written in a format this program does not know.
-    UnknownFormat,
-    /// A key that means nothing there.
-    UnknownKey,
-    /// A value of the wrong type.
-    BadType,
-    /// A value of the right type that cannot be used.
-    BadValue,
-    /// A number out of its range.
-    OutOfRange,
-    /// A name that breaks the rules of names.
-    BadName,
-    /// An address that cannot be read or used there.
-    BadAddress,
-    /// A role that is needed but not described, or described but not in the program.
-    UnknownRole,
-    /// Two servers with one id, or a server with the id of a service.
-    DuplicateId,
-    /// Two servers or roles that want the same address.
-    DuplicateAddress,
-    /// Roles that need each other in a circle.
-    NeedsCycle,
-    /// Two keys that exclude each other.
-    Conflict,
-    /// A value that must be given and is not.
-    Missing,
-    /// More of something than an ensemble may have.
-    TooMany,
-}
-
-impl ErrorCode {
-    /// The code as text, such as `unknown-key`.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::FileMissing => "file-missing",
-            Self::FileUnreadable => "file-unreadable",
-            Self::FileTooLarge => "file-too-large",
-            Self::NotUtf8 => "not-utf8",
-            Self::Syntax => "syntax",
-            Self::UnknownFormat => "unknown-format",
-            Self::UnknownKey => "unknown-key",
-            Self::BadType => "bad-type",
-            Self::BadValue => "bad-value",
-            Self::OutOfRange => "out-of-range",
-            Self::BadName => "bad-name",
-            Self::BadAddress => "bad-address",
-            Self::UnknownRole => "unknown-role",
-            Self::DuplicateId => "duplicate-id",
-            Self::DuplicateAddress => "duplicate-address",
-            Self::NeedsCycle => "needs-cycle",
-            Self::Conflict => "conflict",
-            Self::Missing => "missing",
-            Self::TooMany => "too-many",
-        }
-    }
-}
-
-impl fmt::Display for ErrorCode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
 
 /// A place in a text; line and column count from 1, the column in characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -232,14 +154,8 @@ impl Source {
         let column = before[line_start..].chars().count();
         let end = self.text.floor_char_boundary(span.end).max(start);
         let marked = self.text[start..end].lines().next().unwrap_or_default();
-        let position = Position {
-            line: before.matches('\n').count() + 1,
-            column: column + 1,
-        };
-        (
-            position,
-            Excerpt::new(line, column..column + marked.chars().count()),
-        )
+        let position = Position { line: before.matches('\n').count() + 1, column: column + 1 };
+        (position, Excerpt::new(line, column..column + marked.chars().count()))
     }
 }
 
@@ -250,28 +166,16 @@ impl Excerpt {
         let cut = if total <= EXCERPT_CHARS_MAX {
             0
         } else {
-            carets
-                .start
-                .saturating_sub(EXCERPT_CHARS_MAX / 2)
-                .min(total - EXCERPT_CHARS_MAX)
+            carets.start.saturating_sub(EXCERPT_CHARS_MAX / 2).min(total - EXCERPT_CHARS_MAX)
         };
         let line = line
             .chars()
             .skip(cut)
             .take(EXCERPT_CHARS_MAX)
-            .map(|c| {
-                if c.is_control() && c != '\t' {
-                    '\u{fffd}'
-                } else {
-                    c
-                }
-            })
+            .map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c })
             .collect();
         let end = carets.end.min(cut + EXCERPT_CHARS_MAX).max(carets.start);
-        Self {
-            line,
-            carets: carets.start - cut..end - cut,
-        }
+        Self { line, carets: carets.start - cut..end - cut }
     }
 }
 
@@ -285,11 +189,7 @@ pub(super) struct Report<'s> {
 
 impl<'s> Report<'s> {
     pub(super) const fn new(source: &'s Source) -> Self {
-        Self {
-            source,
-            errors: Vec::new(),
-            unlisted: 0,
-        }
+        Self { source, errors: Vec::new(), unlisted: 0 }
     }
 
     /// Adds an error at a place.
@@ -320,11 +220,7 @@ impl<'s> Report<'s> {
             return Ok(());
         }
         self.errors.sort_by_key(|error| error.position);
-        Err(ConfigErrors {
-            file: self.source.file.clone(),
-            errors: self.errors,
-            unlisted: self.unlisted,
-        })
+        Err(ConfigErrors { file: self.source.file.clone(), errors: self.errors, unlisted: self.unlisted })
     }
 }
 
@@ -333,10 +229,7 @@ mod tests {
     use super::*;
 
     fn rendered(text: &str, span: Range<usize>) -> String {
-        let source = Source {
-            file: "odeon.toml".to_owned(),
-            text: text.to_owned(),
-        };
+        let source = Source { file: "odeon.toml".to_owned(), text: text.to_owned() };
         let mut report = Report::new(&source);
         report.add(ErrorCode::BadValue, span, "no good", "try another".to_owned());
         report.finish().expect_err("one error").to_string()
@@ -359,13 +252,7 @@ mod tests {
 
     #[test]
     fn places_outside_the_text_and_inside_a_character_do_not_panic() {
-        for (text, span) in [
-            ("", 0..0),
-            ("é", 1..1),
-            ("ab", 2..9),
-            ("ab\n", 3..3),
-            ("é\r\nx", 1..5),
-        ] {
+        for (text, span) in [("", 0..0), ("é", 1..1), ("ab", 2..9), ("ab\n", 3..3), ("é\r\nx", 1..5)] {
             assert!(rendered(text, span).contains('^'));
         }
     }
@@ -374,10 +261,7 @@ mod tests {
     fn a_long_line_is_cut_around_the_place_and_escapes_are_harmless() {
         let text = format!("{}X\u{1b}[31m{}", "a".repeat(500), "b".repeat(500));
         let shown = rendered(&text, 500..501);
-        let line = shown
-            .lines()
-            .find(|line| line.starts_with("1 |"))
-            .expect("the line");
+        let line = shown.lines().find(|line| line.starts_with("1 |")).expect("the line");
         assert_eq!(line.chars().count(), EXCERPT_CHARS_MAX + 4);
         let caret = shown.lines().find(|line| line.ends_with('^')).expect("the caret");
         assert_eq!(line.chars().nth(caret.chars().count() - 1), Some('X'));

@@ -12,7 +12,7 @@ fn good(text: &str) -> Ensemble {
     Ensemble::parse(text, "dir/odeon.toml").unwrap_or_else(|errors| panic!("{errors}"))
 }
 
-fn bad(text: &str) -> ConfigErrors {
+pub(super) fn bad(text: &str) -> ConfigErrors {
     Ensemble::parse(text, "odeon.toml").expect_err(text)
 }
 
@@ -81,11 +81,8 @@ fn every_key_is_read_and_written_as_json() {
     );
     assert_eq!(ensemble.domain.as_str(), "/shop");
     assert_eq!(ensemble.registry.listen[0].to_string(), "tcp:127.0.0.1:4999");
-    for key in role::KEYS {
-        assert!(
-            FULL.contains(&format!("{key} =")) || FULL.contains(&format!(".{key}]")),
-            "{key}"
-        );
+    for key in role_reader::KEYS {
+        assert!(FULL.contains(&format!("{key} =")) || FULL.contains(&format!(".{key}]")), "{key}");
     }
 }
 
@@ -103,21 +100,12 @@ fn an_empty_role_is_one_worker_of_the_program_itself() {
 #[test]
 fn servers_start_after_those_they_need_then_by_name() {
     let ensemble = good(FULL);
-    let order = [
-        "db-0@/shop",
-        "web-0@/shop",
-        "web-1@/shop",
-        "front@/shop",
-        "back@/shop",
-    ];
+    let order = ["db-0@/shop", "web-0@/shop", "web-1@/shop", "front@/shop", "back@/shop"];
     assert_eq!(names(&ensemble.servers()), order);
     let text = "[roles.a]\nneeds=['d']\n[roles.b]\n[roles.c]\nneeds=['b']\n[roles.d]";
     let ensemble = good(text);
-    let waves: Vec<Vec<_>> = ensemble
-        .waves()
-        .into_iter()
-        .map(|wave| wave.into_iter().map(Role::as_str).collect())
-        .collect();
+    let waves: Vec<Vec<_>> =
+        ensemble.waves().into_iter().map(|wave| wave.into_iter().map(Role::as_str).collect()).collect();
     assert_eq!(waves, [["b", "d"], ["a", "c"]]);
 }
 
@@ -129,408 +117,16 @@ fn a_circle_made_by_hand_still_gives_an_order() {
     assert_eq!(ensemble.servers().len(), 2);
 }
 
-/// Each text has one error: its code, its place, and a part of what it says.
-#[test]
-fn each_error_has_its_code_place_and_advice() {
-    let cases = [
-        (
-            "[roles.web]\nwokers = 2",
-            "unknown-key",
-            2,
-            1,
-            "did you mean `workers`?",
-        ),
-        (
-            "[roles.web]\nzebra = 2",
-            "unknown-key",
-            2,
-            1,
-            "the keys are `exe`, `args`",
-        ),
-        (
-            "dommain = '/'\n[roles.web]",
-            "unknown-key",
-            1,
-            1,
-            "did you mean `domain`?",
-        ),
-        (
-            "[registry]\nlisen = []\n[roles.web]",
-            "unknown-key",
-            2,
-            1,
-            "did you mean `listen`?",
-        ),
-        (
-            "config = 'ensemble-v9'\n[roles.web]",
-            "unknown-format",
-            1,
-            10,
-            "ensemble-v0",
-        ),
-        (
-            "[roles.web]\nworkers = '2'",
-            "bad-type",
-            2,
-            11,
-            "expected a whole number",
-        ),
-        (
-            "[roles.web]\nargs = 'x'",
-            "bad-type",
-            2,
-            8,
-            "expected a list of strings",
-        ),
-        (
-            "[roles.web]\nargs = ['x', 7]",
-            "bad-type",
-            2,
-            14,
-            "`args` is a whole number",
-        ),
-        ("[roles.web]\nenv = ['A=B']", "bad-type", 2, 7, "expected a table"),
-        (
-            "[roles.web]\nenv = { A = 1 }",
-            "bad-type",
-            2,
-            13,
-            "`A` is a whole number",
-        ),
-        (
-            "[roles.web]\nstop-grace = 5",
-            "bad-type",
-            2,
-            14,
-            "expected a string",
-        ),
-        ("[roles.web]\nsettings = 1", "bad-type", 2, 12, "expected a table"),
-        ("roles = 5", "bad-type", 1, 9, "expected a table"),
-        ("roles.web = 5", "bad-type", 1, 13, "expected a table"),
-        (
-            "[roles.web]\nneeds = ['dv']\n[roles.db]",
-            "unknown-role",
-            2,
-            10,
-            "did you mean `db`?",
-        ),
-        (
-            "[roles.web]\nneeds = ['zebra']\n[roles.db]",
-            "unknown-role",
-            2,
-            10,
-            "the other roles are `db`",
-        ),
-        (
-            "[roles.web]\nneeds = ['db']",
-            "unknown-role",
-            2,
-            10,
-            "no other role",
-        ),
-        (
-            "[roles.web]\nneeds = ['D B']",
-            "bad-name",
-            2,
-            10,
-            "the name of a role",
-        ),
-        (
-            "[roles.web]\nneeds = ['web']",
-            "needs-cycle",
-            2,
-            10,
-            "`web` needs `web`",
-        ),
-        (
-            "[roles.a]\nneeds=['b']\n[roles.b]\nneeds=['c']\n[roles.c]\nneeds=['b']",
-            "needs-cycle",
-            6,
-            8,
-            "a circle of needs: `b` needs `c` needs `b`",
-        ),
-        (
-            "[roles.web]\nworkers=2\n[roles.xeb]\nservers=['a', 'web-1']",
-            "duplicate-id",
-            4,
-            15,
-            "`web-1` of role `xeb` is one of role `web` as well",
-        ),
-        (
-            "[roles.web]\nservers=['a', 'a']",
-            "duplicate-id",
-            2,
-            15,
-            "`a` twice",
-        ),
-        (
-            "[roles.web]\nservers=['registry']",
-            "duplicate-id",
-            2,
-            10,
-            "the ensemble's own registry",
-        ),
-        (
-            "[roles.web]\nservers=['supervisor']",
-            "duplicate-id",
-            2,
-            10,
-            "choose another",
-        ),
-        (
-            "[roles.web]\nservers=['a@/x']",
-            "bad-name",
-            2,
-            10,
-            "without a domain",
-        ),
-        (
-            "[roles.Web]",
-            "bad-name",
-            1,
-            8,
-            "must begin with a lower-case letter",
-        ),
-        (
-            "domain = 'shop'\n[roles.web]",
-            "bad-name",
-            1,
-            10,
-            "must begin with `/`",
-        ),
-        (
-            "[roles.web]\nlisten = ['127.0.0.1:80']",
-            "bad-address",
-            2,
-            11,
-            "`tcp:HOST:PORT`",
-        ),
-        (
-            "[roles.web]\nlisten = ['unix:h:/s']",
-            "bad-address",
-            2,
-            11,
-            "only `tcp:`",
-        ),
-        (
-            "[roles.web]\naddress = ['tls:h:1']",
-            "bad-address",
-            2,
-            12,
-            "only `tcp:`",
-        ),
-        (
-            "[registry]\nlisten = ['tcp:h']\n[roles.web]",
-            "bad-address",
-            2,
-            11,
-            "port is missing",
-        ),
-        (
-            "[roles.a]\nlisten=['tcp:h:1']\n[roles.b]\nlisten=['tcp:h:1']",
-            "duplicate-address",
-            4,
-            9,
-            "taken by role `a`",
-        ),
-        (
-            "[roles.a]\nworkers=2\naddress=['tcp:h:1']",
-            "duplicate-address",
-            3,
-            10,
-            "cannot share",
-        ),
-        (
-            "[roles.web]\nworkers = 0",
-            "out-of-range",
-            2,
-            11,
-            "from 1 to 1024",
-        ),
-        (
-            "[roles.web]\nworkers = 1025",
-            "out-of-range",
-            2,
-            11,
-            "from 1 to 1024",
-        ),
-        (
-            "[roles.web]\nworkers = -1",
-            "out-of-range",
-            2,
-            11,
-            "`workers` is -1",
-        ),
-        ("[roles.web]\nservers = []", "out-of-range", 2, 11, "at least one"),
-        (
-            "[roles.web]\nrestart-max = 1001",
-            "out-of-range",
-            2,
-            15,
-            "from 0 to 1000",
-        ),
-        (
-            "[roles.web]\nlog-files-max = 0",
-            "out-of-range",
-            2,
-            17,
-            "from 1 to 100",
-        ),
-        (
-            "[roles.web]\nlog-bytes-max = '4095B'",
-            "out-of-range",
-            2,
-            17,
-            "4096B or more",
-        ),
-        (
-            "[roles.web]\nbackoff-min = '0s'",
-            "out-of-range",
-            2,
-            15,
-            "from 10ms",
-        ),
-        (
-            "[roles.web]\nrestart-window = '999ms'",
-            "out-of-range",
-            2,
-            18,
-            "from 1s",
-        ),
-        (
-            "[roles.web]\nstop-grace = '3601s'",
-            "out-of-range",
-            2,
-            14,
-            "to 3600s",
-        ),
-        (
-            "[roles.web]\nsettings = { a = nan }",
-            "out-of-range",
-            2,
-            18,
-            "finite",
-        ),
-        (
-            "[roles.web]\nsettings.a = 9223372036854775808",
-            "out-of-range",
-            2,
-            14,
-            "64 bits",
-        ),
-        (
-            "[roles.web]\nworkers=1\nservers=['a']",
-            "conflict",
-            2,
-            9,
-            "both `workers` and `servers`",
-        ),
-        (
-            "[roles.web]\nbackoff-min='2s'\nbackoff-max='1s'",
-            "conflict",
-            2,
-            13,
-            "longer than",
-        ),
-        ("[roles.web]\nbackoff-min='31s'", "conflict", 2, 13, "(30s)"),
-        ("[roles.web]\nexe = ''", "bad-value", 2, 7, "\"self\""),
-        ("[roles.web]\nexe = \"a\\u0000\"", "bad-value", 2, 7, "zero byte"),
-        (
-            "[roles.web]\nrestart = 'allways'",
-            "bad-value",
-            2,
-            11,
-            "did you mean `always`?",
-        ),
-        (
-            "[roles.web]\nrestart = 'yes'",
-            "bad-value",
-            2,
-            11,
-            "`on-failure` and `never`",
-        ),
-        (
-            "[roles.web]\nstop-grace = '5 seconds'",
-            "bad-value",
-            2,
-            14,
-            "`250ms`",
-        ),
-        (
-            "[roles.web]\nlog-bytes-max = '10 megs'",
-            "bad-value",
-            2,
-            17,
-            "`10MB`",
-        ),
-        (
-            "[roles.web]\nenv = { 'A=B' = 'c' }",
-            "bad-name",
-            2,
-            9,
-            "without `=`",
-        ),
-        ("domain = '/'", "missing", 1, 1, "[roles.NAME]"),
-        ("", "missing", 1, 1, "describes no role"),
-        ("[roles.web]\nworkers 2", "syntax", 2, 9, "expected"),
-        ("[roles.web]\nexe='a'\nexe='b'", "syntax", 3, 1, "duplicate key"),
-    ];
-    for (text, code, line, column, part) in cases {
-        let errors = bad(text);
-        let shown = errors.to_string();
-        assert_eq!(errors.errors.len(), 1, "{text}\n{shown}");
-        let error = &errors.to_json()["errors"][0];
-        assert_eq!(
-            (
-                error["code"].as_str(),
-                error["line"].as_u64(),
-                error["column"].as_u64()
-            ),
-            (Some(code), Some(line), Some(column)),
-            "{shown}"
-        );
-        assert!(shown.contains(part), "{part} is not in\n{shown}");
-        assert_eq!(error["file"], "odeon.toml");
-        assert!(code == "syntax" || error["help"].is_string(), "{shown}");
-    }
-}
-
-#[test]
-fn all_errors_are_reported_in_the_order_of_the_text() {
-    let errors = bad("[roles.web]\nwokers = 2\nstop-grace = 5\nneeds = ['dv']\n[roles.db]\nexe = ''\n");
-    let found: Vec<_> = errors
-        .errors
-        .iter()
-        .map(|e| (e.code.as_str(), e.position.expect("a place").line))
-        .collect();
-    let expected = [
-        ("unknown-key", 2),
-        ("bad-type", 3),
-        ("unknown-role", 4),
-        ("bad-value", 6),
-    ];
-    assert_eq!(found, expected);
-    assert_eq!(
-        errors.to_string().split("\n\n").next().expect("the first"),
-        "error[unknown-key]: unknown key `wokers` in `[roles.web]`\n --> odeon.toml:2:1\n  |\n2 | wokers = 2\n  | ^^^^^^\n  = help: did you mean `workers`?"
-    );
-}
-
 #[test]
 fn a_role_the_program_does_not_have_is_refused_with_its_place() {
     let ensemble = good("[roles.web]\n[roles.dd]\n[roles.other]\nexe = '/bin/other'\n");
     assert!(ensemble.check_roles(&[role("web"), role("dd")]).is_ok());
-    let errors = ensemble
-        .check_roles(&[role("web"), role("db")])
-        .expect_err("dd is unknown");
+    let errors = ensemble.check_roles(&[role("web"), role("db")]).expect_err("dd is unknown");
     assert_eq!(errors.errors.len(), 1);
     assert_eq!(errors.errors[0].code, ErrorCode::UnknownRole);
     assert_eq!(errors.errors[0].position, Some(Position { line: 2, column: 8 }));
     assert!(errors.to_string().contains("did you mean `db`?"), "{errors}");
-    assert_eq!(
-        ensemble.check_roles(&[]).expect_err("none is known").errors.len(),
-        2
-    );
+    assert_eq!(ensemble.check_roles(&[]).expect_err("none is known").errors.len(), 2);
 }
 
 #[test]
@@ -556,25 +152,13 @@ fn limits_hold_at_the_last_and_fail_past_it() {
     let long_role = |length: usize| format!("[roles.{}]", "r".repeat(length));
     for (at, past, code) in [
         (roles(ROLES_MAX, 1), roles(ROLES_MAX + 1, 1), ErrorCode::TooMany),
-        (
-            roles(4, WORKERS_MAX),
-            roles(4, WORKERS_MAX + 1),
-            ErrorCode::OutOfRange,
-        ),
+        (roles(4, WORKERS_MAX), roles(4, WORKERS_MAX + 1), ErrorCode::OutOfRange),
         (roles(4, 1024), roles(4, 1024) + "[roles.x]", ErrorCode::TooMany),
         (list(LIST_ITEMS_MAX), list(LIST_ITEMS_MAX + 1), ErrorCode::TooMany),
         (named(WORKERS_MAX), named(WORKERS_MAX + 1), ErrorCode::TooMany),
         (listen(LISTEN_MAX), listen(LISTEN_MAX + 1), ErrorCode::TooMany),
-        (
-            command(COMMAND_BYTES_MAX),
-            command(COMMAND_BYTES_MAX + 1),
-            ErrorCode::TooMany,
-        ),
-        (
-            comment(CONFIG_BYTES_MAX),
-            comment(CONFIG_BYTES_MAX + 1),
-            ErrorCode::FileTooLarge,
-        ),
+        (command(COMMAND_BYTES_MAX), command(COMMAND_BYTES_MAX + 1), ErrorCode::TooMany),
+        (comment(CONFIG_BYTES_MAX), comment(CONFIG_BYTES_MAX + 1), ErrorCode::FileTooLarge),
         (long_role(61), long_role(62), ErrorCode::BadName),
     ] {
         good(&at);
@@ -585,11 +169,7 @@ fn limits_hold_at_the_last_and_fail_past_it() {
 
 #[test]
 fn deep_nesting_and_long_chains_of_needs_are_no_trouble() {
-    let deep = format!(
-        "[roles.a]\nsettings.x = {}1{}",
-        "[".repeat(10_000),
-        "]".repeat(10_000)
-    );
+    let deep = format!("[roles.a]\nsettings.x = {}1{}", "[".repeat(10_000), "]".repeat(10_000));
     assert_eq!(bad(&deep).errors[0].code, ErrorCode::Syntax);
     let chain = (1..ROLES_MAX).fold("[roles.r0]\n".to_owned(), |mut text, i| {
         let _ = writeln!(text, "[roles.r{i}]\nneeds = ['r{}']", i - 1);
@@ -625,30 +205,19 @@ fn files_that_cannot_be_read_say_why() {
 fn only_counted_roles_are_scaled_and_within_limits() {
     let mut ensemble = good("[roles.web]\n[roles.x]\nservers=['web-5']");
     let web = role("web");
-    assert_eq!(
-        names(&ensemble.scale(&web, 3).expect("scaled")),
-        ["web-0@/", "web-1@/", "web-2@/"]
-    );
+    assert_eq!(names(&ensemble.scale(&web, 3).expect("scaled")), ["web-0@/", "web-1@/", "web-2@/"]);
     assert_eq!(ensemble.scale(&web, 0), Ok(vec![]));
     let scale = |ensemble: &mut Ensemble, role: &Role, n| ensemble.scale(role, n).map(|all| all.len());
     let id = "web-5@/".parse().expect("an id");
     let duplicate = ScaleError::DuplicateId { id, role: role("x") };
     assert_eq!(scale(&mut ensemble, &web, 6), Err(duplicate));
-    assert_eq!(
-        scale(&mut ensemble, &role("x"), 2),
-        Err(ScaleError::Named { role: role("x") })
-    );
-    assert!(matches!(
-        scale(&mut ensemble, &role("y"), 2),
-        Err(ScaleError::UnknownRole { .. })
-    ));
+    assert_eq!(scale(&mut ensemble, &role("x"), 2), Err(ScaleError::Named { role: role("x") }));
+    assert!(matches!(scale(&mut ensemble, &role("y"), 2), Err(ScaleError::UnknownRole { .. })));
     assert_eq!(ensemble.servers_of(&web), []);
     let mut alone = good("[roles.web]");
     assert_eq!(scale(&mut alone, &web, WORKERS_MAX), Ok(WORKERS_MAX));
     assert_eq!(
         scale(&mut alone, &web, WORKERS_MAX + 1),
-        Err(ScaleError::TooMany {
-            workers: WORKERS_MAX + 1
-        })
+        Err(ScaleError::TooMany { workers: WORKERS_MAX + 1 })
     );
 }

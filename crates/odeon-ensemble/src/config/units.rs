@@ -46,10 +46,6 @@ fn scaled(text: &str, units: &[(&str, u64)]) -> Option<u64> {
 }
 
 /// Writes a duration the way it is read, in the largest unit that keeps it whole.
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde's `serialize_with` passes references"
-)]
 pub(super) fn serialize_duration<S: Serializer>(
     duration: &Duration,
     serializer: S,
@@ -109,10 +105,8 @@ mod tests {
     #[test]
     fn a_duration_is_written_as_it_is_read() {
         for text in ["0ms", "100ms", "5s", "90s", "2m", "1h"] {
-            let written = serialize_duration(
-                &duration(text).expect("a duration"),
-                serde_json::value::Serializer,
-            );
+            let written =
+                serialize_duration(&duration(text).expect("a duration"), serde_json::value::Serializer);
             assert_eq!(written.expect("text"), serde_json::json!(text));
         }
     }

@@ -87,69 +87,36 @@ impl Child {
         let order = spec.encode()?;
         let id = || spec.id.clone();
         if sockets.len() != spec.listen.len() {
-            return Err(SpawnError::Sockets {
-                id: id(),
-                names: spec.listen.len(),
-                sockets: sockets.len(),
-            });
+            return Err(SpawnError::Sockets { id: id(), names: spec.listen.len(), sockets: sockets.len() });
         }
-        let failed = |source| SpawnError::Shim {
-            id: id(),
-            exe: shim_exe.to_owned(),
-            source,
-        };
+        let failed = |source| SpawnError::Shim { id: id(), exe: shim_exe.to_owned(), source };
         let (shim, connection) = start_shim(spec, shim_exe).map_err(failed)?;
         let mut shim = KillUnlessKept(Some(shim));
         let mut connection = Connection::new(connection);
         let launch = async {
             // Four bytes suffice for the length: the specification has been checked against its maximum.
-            let mut bytes = u32::try_from(order.len())
-                .unwrap_or(u32::MAX)
-                .to_le_bytes()
-                .to_vec();
+            let mut bytes = u32::try_from(order.len()).unwrap_or(u32::MAX).to_le_bytes().to_vec();
             bytes.extend_from_slice(&order);
             connection.send(&bytes, sockets).await?;
             io::Result::Ok(serde_json::from_slice(&connection.line().await?)?)
         };
-        let answer = timeout(LAUNCH_MAX, launch)
-            .await
-            .unwrap_or_else(|late| Err(late.into()));
-        let no_answer = |source| SpawnError::NoAnswer {
-            id: id(),
-            log: shim_log(spec),
-            source,
-        };
+        let answer = timeout(LAUNCH_MAX, launch).await.unwrap_or_else(|late| Err(late.into()));
+        let no_answer = |source| SpawnError::NoAnswer { id: id(), log: shim_log(spec), source };
         let state = match answer.map_err(no_answer)? {
             Launch::Started { state } => state,
             Launch::Occupied => {
-                return Err(SpawnError::Occupied {
-                    id: id(),
-                    dir: spec.dir.clone(),
-                });
+                return Err(SpawnError::Occupied { id: id(), dir: spec.dir.clone() });
             }
             Launch::Exec { errno } => {
                 let source = io::Error::from_raw_os_error(errno);
-                return Err(SpawnError::Exec {
-                    id: id(),
-                    exe: spec.exe.clone(),
-                    source,
-                });
+                return Err(SpawnError::Exec { id: id(), exe: spec.exe.clone(), source });
             }
             Launch::Failed { reason } => return Err(SpawnError::Refused { id: id(), reason }),
         };
         // A child that has ended already is not lost: the shim is asked for its record.
         let (connection, record) = watch_shim(&state).await.map_err(no_answer)?;
-        let watch = Watch {
-            connection: Some(connection),
-            record,
-            finished: false,
-            shim: shim.0.take(),
-        };
-        Ok(Self {
-            dir: spec.dir.clone(),
-            state,
-            watch: Mutex::new(watch),
-        })
+        let watch = Watch { connection: Some(connection), record, finished: false, shim: shim.0.take() };
+        Ok(Self { dir: spec.dir.clone(), state, watch: Mutex::new(watch) })
     }
 
     /// Looks in `dir` for a child of an earlier supervisor.
@@ -163,10 +130,7 @@ impl Child {
     /// # Cancel safety
     /// May be dropped and called again.
     pub async fn adopt(dir: &Path) -> Result<Adopted, AdoptError> {
-        let unreadable = |source| AdoptError::Record {
-            dir: dir.to_owned(),
-            source,
-        };
+        let unreadable = |source| AdoptError::Record { dir: dir.to_owned(), source };
         let Some(state) = record::read_state(dir).map_err(unreadable)? else {
             return ended(dir, None);
         };
@@ -175,17 +139,8 @@ impl Child {
             match watch_shim(&state).await {
                 Ok((connection, record)) => {
                     let exited = record.clone();
-                    let watch = Watch {
-                        connection: Some(connection),
-                        record,
-                        finished: false,
-                        shim: None,
-                    };
-                    let child = Self {
-                        dir: dir.to_owned(),
-                        state,
-                        watch: Mutex::new(watch),
-                    };
+                    let watch = Watch { connection: Some(connection), record, finished: false, shim: None };
+                    let child = Self { dir: dir.to_owned(), state, watch: Mutex::new(watch) };
                     let Some(exited) = exited else {
                         return Ok(Adopted::Running(Box::new(child)));
                     };
@@ -197,11 +152,7 @@ impl Child {
                     tokio::time::sleep(CONNECT_PAUSE).await;
                 }
                 Err(source) => {
-                    return Err(AdoptError::Unreachable {
-                        id: state.id,
-                        pid: state.shim_pid,
-                        source,
-                    });
+                    return Err(AdoptError::Unreachable { id: state.id, pid: state.shim_pid, source });
                 }
             }
         }
@@ -246,17 +197,9 @@ impl Child {
     /// If dropped, the stop goes on.
     pub async fn stop(&self, grace: Duration) -> Result<ExitRecord, ControlError> {
         let grace_ms = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
-        match self
-            .ask(&Request::Stop {
-                grace_ms: Some(grace_ms),
-            })
-            .await
-        {
+        match self.ask(&Request::Stop { grace_ms: Some(grace_ms) }).await {
             Err(ControlError::Unreachable { source, .. }) if self.state.shim().is_alive() => {
-                Err(ControlError::Unreachable {
-                    id: self.state.id.clone(),
-                    source,
-                })
+                Err(ControlError::Unreachable { id: self.state.id.clone(), source })
             }
             Err(refused @ ControlError::Refused { .. }) => Err(refused),
             // With the shim gone the child has ended, and `exited` knows how.
@@ -272,12 +215,7 @@ impl Child {
     /// # Cancel safety
     /// If dropped, the signal may have been sent.
     pub async fn signal(&self, signo: i32, target: Target) -> Result<(), ControlError> {
-        self.ask(&Request::Signal {
-            signo,
-            group: target == Target::Group,
-        })
-        .await
-        .map(drop)
+        self.ask(&Request::Signal { signo, group: target == Target::Group }).await.map(drop)
     }
 
     /// The listening sockets that the shim holds, with their names, in their order.
@@ -320,18 +258,12 @@ impl Child {
         match Connection::open(&self.state.control, request).await {
             Ok((_, Response::Error { reason })) => Err(self.refused(reason)),
             Ok(answered) => Ok(answered),
-            Err(source) => Err(ControlError::Unreachable {
-                id: self.state.id.clone(),
-                source,
-            }),
+            Err(source) => Err(ControlError::Unreachable { id: self.state.id.clone(), source }),
         }
     }
 
     fn refused(&self, reason: String) -> ControlError {
-        ControlError::Refused {
-            id: self.state.id.clone(),
-            reason,
-        }
+        ControlError::Refused { id: self.state.id.clone(), reason }
     }
 
     async fn await_record(&self, watch: &mut Watch) -> ExitRecord {
@@ -359,9 +291,7 @@ impl Child {
         await_end(&self.state.shim(), SHIM_END_MAX).await;
         clean_up(&self.dir, &self.state).await;
         let written = record::read_exit(&self.dir).ok().flatten();
-        written
-            .filter(|record| self.is_mine(record))
-            .unwrap_or_else(|| self.lost())
+        written.filter(|record| self.is_mine(record)).unwrap_or_else(|| self.lost())
     }
 
     fn is_mine(&self, record: &ExitRecord) -> bool {
@@ -417,38 +347,26 @@ fn start_shim(spec: &Spec, shim_exe: &Path) -> io::Result<(std::process::Child, 
     let errors = File::create(shim_log(spec)).map_or_else(|_| Stdio::null(), Stdio::from);
     let mut command = Command::new(shim_exe);
     command.arg(SHIM_COMMAND).arg(&spec.dir).env_clear();
-    command
-        .stdin(OwnedFd::from(there))
-        .stdout(Stdio::null())
-        .stderr(errors);
+    command.stdin(OwnedFd::from(there)).stdout(Stdio::null()).stderr(errors);
     Ok((command.spawn()?, UnixStream::from_std(here)?))
 }
 
 /// Connects to the shim of `state` as one who watches.
 async fn watch_shim(state: &ShimState) -> io::Result<(Connection, Option<ExitRecord>)> {
     match Connection::open(&state.control, &Request::Watch).await? {
-        (
-            connection,
-            Response::Status {
-                child_pid,
-                child_start,
-                exit,
-                ..
-            },
-        ) if child_pid == state.child_pid && child_start == state.child_start => Ok((connection, exit)),
-        _ => Err(io::Error::new(
-            io::ErrorKind::InvalidData,
-            "the socket belongs to another child",
-        )),
+        (connection, Response::Status { child_pid, child_start, exit, .. })
+            if child_pid == state.child_pid && child_start == state.child_start =>
+        {
+            Ok((connection, exit))
+        }
+        _ => Err(io::Error::new(io::ErrorKind::InvalidData, "the socket belongs to another child")),
     }
 }
 
 /// What `exit.json` says about the child of `state`, or about whichever ended last.
 fn ended(dir: &Path, state: Option<&ShimState>) -> Result<Adopted, AdoptError> {
-    let record = record::read_exit(dir).map_err(|source| AdoptError::Record {
-        dir: dir.to_owned(),
-        source,
-    })?;
+    let record =
+        record::read_exit(dir).map_err(|source| AdoptError::Record { dir: dir.to_owned(), source })?;
     let is_its = |record: &ExitRecord| {
         state.is_none_or(|state| record.pid == state.child_pid && record.generation == state.generation)
     };

@@ -30,11 +30,7 @@ pub(super) struct Connection {
 
 impl Connection {
     pub(super) fn new(stream: UnixStream) -> Self {
-        Self {
-            stream,
-            inbox: Vec::new(),
-            fds: Vec::new(),
-        }
+        Self { stream, inbox: Vec::new(), fds: Vec::new() }
     }
 
     /// Connects and asks the first question.
@@ -77,16 +73,12 @@ impl Connection {
                 return Ok(self.inbox.drain(..=end).collect());
             }
             if self.inbox.len() > RESPONSE_BYTES_MAX {
-                return Err(io::Error::new(
-                    io::ErrorKind::InvalidData,
-                    "the shim's answer is too long",
-                ));
+                return Err(io::Error::new(io::ErrorKind::InvalidData, "the shim's answer is too long"));
             }
             let mut buffer = [0; READ_BYTES];
             let (stream, fds) = (&self.stream, &mut self.fds);
-            let count = stream
-                .async_io(Interest::READABLE, || fds::receive(stream, &mut buffer, fds))
-                .await?;
+            let count =
+                stream.async_io(Interest::READABLE, || fds::receive(stream, &mut buffer, fds)).await?;
             if count == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }

@@ -108,18 +108,9 @@ mod tests {
     #[test]
     fn requests_read_as_documented() {
         check(r#"{"op":"status"}"#, Some(Request::Status));
-        check(
-            r#"{"op":"signal","signo":15}"#,
-            Some(Request::Signal {
-                signo: 15,
-                group: false,
-            }),
-        );
+        check(r#"{"op":"signal","signo":15}"#, Some(Request::Signal { signo: 15, group: false }));
         check(r#"{"op":"stop"}"#, Some(Request::Stop { grace_ms: None }));
-        check(
-            r#"{"op":"stop","grace_ms":5}"#,
-            Some(Request::Stop { grace_ms: Some(5) }),
-        );
+        check(r#"{"op":"stop","grace_ms":5}"#, Some(Request::Stop { grace_ms: Some(5) }));
         check(r#"{"op":"explode"}"#, None);
         check("[]", None);
     }

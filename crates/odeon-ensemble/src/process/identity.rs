@@ -35,11 +35,7 @@ impl ProcessId {
     #[must_use]
     pub fn of(pid: i32) -> Option<Self> {
         let stat = stat(pid).filter(|stat| !stat.dead)?;
-        Some(Self {
-            pid,
-            start: stat.start,
-            boot: boot_id()?,
-        })
+        Some(Self { pid, start: stat.start, boot: boot_id()? })
     }
 
     /// Whether exactly this process still runs.
@@ -51,9 +47,7 @@ impl ProcessId {
 
 /// The kernel's id of this boot.
 pub(crate) fn boot_id() -> Option<String> {
-    fs::read_to_string("/proc/sys/kernel/random/boot_id")
-        .ok()
-        .map(|text| text.trim().to_owned())
+    fs::read_to_string("/proc/sys/kernel/random/boot_id").ok().map(|text| text.trim().to_owned())
 }
 
 /// The state of process `pid`, or `None` if it is gone.
@@ -63,9 +57,7 @@ pub(crate) fn stat(pid: i32) -> Option<Stat> {
 
 /// All processes whose parent is `parent`.
 pub(crate) fn children_of(parent: i32) -> Vec<i32> {
-    pids()
-        .filter(|pid| stat(*pid).is_some_and(|stat| stat.parent == parent))
-        .collect()
+    pids().filter(|pid| stat(*pid).is_some_and(|stat| stat.parent == parent)).collect()
 }
 
 /// Kills every process whose environment carries `marker`; answers how many were found alive.
@@ -80,13 +72,9 @@ pub(crate) fn kill_marked(marker: &str) -> usize {
         let Ok(pidfd) = pidfd_open(pid, PidfdFlags::empty()) else {
             continue;
         };
-        let environ = Path::new("/proc")
-            .join(pid.as_raw_nonzero().to_string())
-            .join("environ");
+        let environ = Path::new("/proc").join(pid.as_raw_nonzero().to_string()).join("environ");
         let Ok(environ) = fs::read(environ) else { continue };
-        if environ
-            .split(|byte| *byte == 0)
-            .any(|variable| variable == entry.as_bytes())
+        if environ.split(|byte| *byte == 0).any(|variable| variable == entry.as_bytes())
             && pidfd_send_signal(&pidfd, Signal::KILL).is_ok()
         {
             found += 1;
@@ -109,11 +97,7 @@ fn parse_stat(bytes: &[u8]) -> Option<Stat> {
     let parent = fields.next()?.parse().ok()?;
     // Field 22 of the line is field 19 from the state on; two are read.
     let start = fields.nth(17)?.parse().ok()?;
-    Some(Stat {
-        dead: matches!(state, "Z" | "X"),
-        parent,
-        start,
-    })
+    Some(Stat { dead: matches!(state, "Z" | "X"), parent, start })
 }
 
 #[cfg(test)]
@@ -125,11 +109,7 @@ mod tests {
     #[test]
     fn stat_is_parsed_whatever_the_name_holds() {
         let line = format!("42 (a) R (b) S {LINE}");
-        let expected = Stat {
-            dead: false,
-            parent: 1,
-            start: 777,
-        };
+        let expected = Stat { dead: false, parent: 1, start: 777 };
         assert_eq!(parse_stat(line.as_bytes()), Some(expected));
         let zombie = format!("42 (x) Z {LINE}");
         assert!(parse_stat(zombie.as_bytes()).is_some_and(|stat| stat.dead));
@@ -142,19 +122,7 @@ mod tests {
         let pid = i32::try_from(std::process::id()).expect("a pid fits");
         let here = ProcessId::of(pid).expect("this process runs");
         assert!(here.is_alive());
-        assert!(
-            !ProcessId {
-                start: here.start + 1,
-                ..here.clone()
-            }
-            .is_alive()
-        );
-        assert!(
-            !ProcessId {
-                boot: "another".to_owned(),
-                ..here
-            }
-            .is_alive()
-        );
+        assert!(!ProcessId { start: here.start + 1, ..here.clone() }.is_alive());
+        assert!(!ProcessId { boot: "another".to_owned(), ..here }.is_alive());
     }
 }

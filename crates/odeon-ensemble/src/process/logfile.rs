@@ -17,11 +17,7 @@ const LOG_FILE: &str = "server.log";
 
 /// The path of the `index`-th log file, 0 being the one that is written.
 pub(crate) fn path(dir: &Path, index: u32) -> PathBuf {
-    if index == 0 {
-        dir.join(LOG_FILE)
-    } else {
-        dir.join(format!("{LOG_FILE}.{index}"))
-    }
+    if index == 0 { dir.join(LOG_FILE) } else { dir.join(format!("{LOG_FILE}.{index}")) }
 }
 
 /// What to do with the next bytes.
@@ -56,15 +52,9 @@ impl Position {
         if self.size > 0 && (self.line == 0 || self.line >= LINE_BYTES_MAX) {
             return Step::Rotate;
         }
-        let cap = usize::try_from(LINE_BYTES_MAX.saturating_sub(self.line))
-            .unwrap_or(usize::MAX)
-            .max(1);
+        let cap = usize::try_from(LINE_BYTES_MAX.saturating_sub(self.line)).unwrap_or(usize::MAX).max(1);
         let line = &bytes[..bytes.len().min(cap)];
-        Step::Write(
-            line.iter()
-                .position(|byte| *byte == b'\n')
-                .map_or(line.len(), |end| end + 1),
-        )
+        Step::Write(line.iter().position(|byte| *byte == b'\n').map_or(line.len(), |end| end + 1))
     }
 
     fn advance(&mut self, written: &[u8]) {
@@ -133,10 +123,8 @@ impl LogWriter {
         }
         self.open()?;
         let begin = if self.at.line > 0 { "\n" } else { "" };
-        let note = format!(
-            "{begin}[odeon: {} bytes of output lost, the log could not be written]\n",
-            self.dropped
-        );
+        let note =
+            format!("{begin}[odeon: {} bytes of output lost, the log could not be written]\n", self.dropped);
         self.write(&mut note.as_bytes())?;
         self.dropped = 0;
         Ok(())
@@ -169,10 +157,7 @@ impl LogWriter {
 
     fn open(&mut self) -> io::Result<()> {
         if self.file.is_none() {
-            let file = OpenOptions::new()
-                .create(true)
-                .append(true)
-                .open(path(&self.dir, 0))?;
+            let file = OpenOptions::new().create(true).append(true).open(path(&self.dir, 0))?;
             self.at.size = file.metadata()?.len();
             self.file = Some(file);
         }
@@ -223,10 +208,7 @@ mod tests {
     fn a_line_without_end_is_cut_at_the_limit() {
         let long = vec![b'x'; 2 * 64 * 1024];
         assert_eq!(step(0, 0, &long, 10), Step::Write(64 * 1024));
-        assert_eq!(
-            step(LINE_BYTES_MAX - 1, LINE_BYTES_MAX - 1, &long, 10),
-            Step::Write(1)
-        );
+        assert_eq!(step(LINE_BYTES_MAX - 1, LINE_BYTES_MAX - 1, &long, 10), Step::Write(1));
         assert_eq!(step(LINE_BYTES_MAX, LINE_BYTES_MAX, &long, 10), Step::Rotate);
     }
 
@@ -246,10 +228,7 @@ mod tests {
         }
         let lines: Vec<&str> = all.lines().collect();
         assert_eq!(lines.last(), Some(&"line 099"));
-        assert_eq!(
-            lines.first().copied(),
-            Some(format!("line {:03}", 100 - lines.len()).as_str())
-        );
+        assert_eq!(lines.first().copied(), Some(format!("line {:03}", 100 - lines.len()).as_str()));
     }
 
     #[test]
@@ -263,17 +242,10 @@ mod tests {
         fs::remove_file(path(dir.path(), 0)).expect("unlinks");
         log.append(b"kept\n");
         let text = fs::read_to_string(path(dir.path(), 0)).expect("reads");
-        assert_eq!(
-            text,
-            "[odeon: 14 bytes of output lost, the log could not be written]\nkept\n"
-        );
+        assert_eq!(text, "[odeon: 14 bytes of output lost, the log could not be written]\nkept\n");
         log.append(b"and on\n");
         assert_eq!(log.dropped_total(), 14);
-        assert!(
-            fs::read_to_string(path(dir.path(), 0))
-                .expect("reads")
-                .ends_with("kept\nand on\n")
-        );
+        assert!(fs::read_to_string(path(dir.path(), 0)).expect("reads").ends_with("kept\nand on\n"));
     }
 
     #[test]
@@ -296,9 +268,6 @@ mod tests {
         log.append(b"no end");
         log.finish();
         log.finish();
-        assert_eq!(
-            fs::read_to_string(path(dir.path(), 0)).expect("reads"),
-            "no end\n"
-        );
+        assert_eq!(fs::read_to_string(path(dir.path(), 0)).expect("reads"), "no end\n");
     }
 }

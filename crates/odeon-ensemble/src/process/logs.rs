@@ -44,12 +44,7 @@ pub fn tail_and_follow(dir: &Path, lines: usize) -> io::Result<(Vec<String>, Fol
     let lines = lines.min(TAIL_LINES_MAX);
     let mut file = open(dir, 0)?;
     let mut end = 0;
-    let mut backwards = Backwards {
-        wanted: lines,
-        newlines: 0,
-        blocks: Vec::new(),
-        bytes: 0,
-    };
+    let mut backwards = Backwards { wanted: lines, newlines: 0, blocks: Vec::new(), bytes: 0 };
     let mut last_inode = None;
     if let Some(file) = &mut file {
         end = file.seek(SeekFrom::End(0))?;
@@ -68,14 +63,7 @@ pub fn tail_and_follow(dir: &Path, lines: usize) -> io::Result<(Vec<String>, Fol
             last_inode = Some(meta.ino());
         }
     }
-    Ok((
-        backwards.lines(),
-        Follow {
-            dir: dir.to_owned(),
-            file,
-            offset: end,
-        },
-    ))
+    Ok((backwards.lines(), Follow { dir: dir.to_owned(), file, offset: end }))
 }
 
 /// The bytes that are appended to a log, from rotation to rotation.
@@ -157,10 +145,8 @@ impl Follow {
                 return Ok(None);
             };
             // A rotation during the search moves names; only a search without one is believed.
-            let still = open(&self.dir, index)?
-                .map(|file| file.metadata())
-                .transpose()?
-                .map(|meta| meta.ino());
+            let still =
+                open(&self.dir, index)?.map(|file| file.metadata()).transpose()?.map(|meta| meta.ino());
             if still == Some(newer.metadata()?.ino()) {
                 // If `file` was not found at all, rotation deleted it, and this is the oldest that is left.
                 return Ok(Some(newer));
@@ -215,11 +201,7 @@ impl Backwards {
             lines.pop();
         }
         let skip = lines.len().saturating_sub(self.wanted).max(usize::from(cut));
-        lines
-            .into_iter()
-            .skip(skip)
-            .map(|line| String::from_utf8_lossy(line).into_owned())
-            .collect()
+        lines.into_iter().skip(skip).map(|line| String::from_utf8_lossy(line).into_owned()).collect()
     }
 }
 
@@ -252,10 +234,7 @@ mod tests {
     #[test]
     fn tail_reads_across_rotated_files() {
         let dir = tempfile::tempdir().expect("temporary directory");
-        assert_eq!(
-            tail(dir.path(), 5).expect("no log, no lines"),
-            Vec::<String>::new()
-        );
+        assert_eq!(tail(dir.path(), 5).expect("no log, no lines"), Vec::<String>::new());
         let mut log = LogWriter::new(dir.path(), 30, 5);
         write(&mut log, 0..12);
         let expected: Vec<String> = (3..12).map(|n| format!("line {n}")).collect();
@@ -272,14 +251,8 @@ mod tests {
         let dir = tempfile::tempdir().expect("temporary directory");
         let mut log = LogWriter::new(dir.path(), u64::MAX, 1);
         write(&mut log, 0..TAIL_LINES_MAX + 1);
-        assert_eq!(
-            tail(dir.path(), TAIL_LINES_MAX).expect("reads").len(),
-            TAIL_LINES_MAX
-        );
-        assert_eq!(
-            tail(dir.path(), TAIL_LINES_MAX + 1).expect("reads").len(),
-            TAIL_LINES_MAX
-        );
+        assert_eq!(tail(dir.path(), TAIL_LINES_MAX).expect("reads").len(), TAIL_LINES_MAX);
+        assert_eq!(tail(dir.path(), TAIL_LINES_MAX + 1).expect("reads").len(), TAIL_LINES_MAX);
         log.append(&vec![b'x'; 2 * TAIL_BYTES_MAX]);
         log.append(b"\nlast\n");
         assert_eq!(tail(dir.path(), 2).expect("reads"), ["last"]);

@@ -34,19 +34,10 @@ pub(crate) enum Action {
 #[derive(Debug)]
 enum Phase {
     Running,
-    Stopping {
-        kill_at: u64,
-    },
+    Stopping { kill_at: u64 },
     Killed,
-    Draining {
-        until: u64,
-    },
-    Ended {
-        written: bool,
-        tries: u32,
-        next_try: u64,
-        idle_since: u64,
-    },
+    Draining { until: u64 },
+    Ended { written: bool, tries: u32, next_try: u64, idle_since: u64 },
 }
 
 /// The state of one child as its shim sees it.
@@ -60,11 +51,7 @@ pub(crate) struct Machine {
 impl Machine {
     /// A child that has just been started.
     pub(crate) fn new() -> Self {
-        Self {
-            phase: Phase::Running,
-            watchers: 0,
-            released: false,
-        }
+        Self { phase: Phase::Running, watchers: 0, released: false }
     }
 
     /// The child's state, in the words of the control socket.
@@ -104,9 +91,7 @@ impl Machine {
         match self.phase {
             Phase::Draining { .. } | Phase::Ended { .. } => None,
             _ => {
-                self.phase = Phase::Draining {
-                    until: now.saturating_add(DRAIN_MS_MAX),
-                };
+                self.phase = Phase::Draining { until: now.saturating_add(DRAIN_MS_MAX) };
                 Some(Action::Kill)
             }
         }
@@ -120,13 +105,7 @@ impl Machine {
 
     /// How the attempt to write the record went.
     pub(crate) fn recorded(&mut self, now: u64, success: bool) {
-        if let Phase::Ended {
-            written,
-            tries,
-            next_try,
-            idle_since,
-        } = &mut self.phase
-        {
+        if let Phase::Ended { written, tries, next_try, idle_since } = &mut self.phase {
             *written = success;
             *tries += 1;
             *next_try = now.saturating_add(RECORD_RETRY_MS);
@@ -159,12 +138,9 @@ impl Machine {
             }
             Phase::Draining { until } if now >= until => Some(self.begin_record(now)),
             Phase::Ended { tries, .. } if tries > 0 && self.released => Some(Action::Quit),
-            Phase::Ended {
-                written: false,
-                tries,
-                next_try,
-                ..
-            } if tries < RECORD_TRIES_MAX => (now >= next_try).then_some(Action::Record),
+            Phase::Ended { written: false, tries, next_try, .. } if tries < RECORD_TRIES_MAX => {
+                (now >= next_try).then_some(Action::Record)
+            }
             Phase::Ended { idle_since, .. } => (self.watchers == 0
                 && now >= idle_since.saturating_add(LINGER_MS_MAX))
             .then_some(Action::Quit),
@@ -179,24 +155,16 @@ impl Machine {
             Phase::Stopping { kill_at } => Some(kill_at),
             Phase::Draining { until } => Some(until),
             Phase::Ended { tries, .. } if tries > 0 && self.released => Some(0),
-            Phase::Ended {
-                written: false,
-                tries,
-                next_try,
-                ..
-            } if tries < RECORD_TRIES_MAX => Some(next_try),
+            Phase::Ended { written: false, tries, next_try, .. } if tries < RECORD_TRIES_MAX => {
+                Some(next_try)
+            }
             Phase::Ended { .. } if self.watchers > 0 => None,
             Phase::Ended { idle_since, .. } => Some(idle_since.saturating_add(LINGER_MS_MAX)),
         }
     }
 
     fn begin_record(&mut self, now: u64) -> Action {
-        self.phase = Phase::Ended {
-            written: false,
-            tries: 0,
-            next_try: now,
-            idle_since: now,
-        };
+        self.phase = Phase::Ended { written: false, tries: 0, next_try: now, idle_since: now };
         Action::Record
     }
 }

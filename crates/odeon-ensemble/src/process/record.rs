@@ -60,21 +60,13 @@ impl ShimState {
     /// The shim's identity.
     #[must_use]
     pub fn shim(&self) -> ProcessId {
-        ProcessId {
-            pid: self.shim_pid,
-            start: self.shim_start,
-            boot: self.boot.clone(),
-        }
+        ProcessId { pid: self.shim_pid, start: self.shim_start, boot: self.boot.clone() }
     }
 
     /// The child's identity.
     #[must_use]
     pub fn child(&self) -> ProcessId {
-        ProcessId {
-            pid: self.child_pid,
-            start: self.child_start,
-            boot: self.boot.clone(),
-        }
+        ProcessId { pid: self.child_pid, start: self.child_start, boot: self.boot.clone() }
     }
 
     /// What the child's environment carries as [`super::identity::MARKER`].
@@ -208,10 +200,7 @@ impl LastLines {
     pub(crate) fn lines(&self) -> Vec<String> {
         let all: Vec<&Vec<u8>> = self.lines.iter().chain(&self.open).collect();
         let skip = all.len().saturating_sub(LAST_LINES_MAX);
-        all.into_iter()
-            .skip(skip)
-            .map(|line| String::from_utf8_lossy(line).into_owned())
-            .collect()
+        all.into_iter().skip(skip).map(|line| String::from_utf8_lossy(line).into_owned()).collect()
     }
 
     fn close(&mut self) {
@@ -236,15 +225,9 @@ mod tests {
             last_lines: vec!["x".to_owned()],
         };
         let text = serde_json::to_string(&record).expect("serialises");
-        assert_eq!(
-            text,
-            r#"{"pid":7,"generation":2,"signal":9,"at_ms":5,"last_lines":["x"]}"#
-        );
+        assert_eq!(text, r#"{"pid":7,"generation":2,"signal":9,"at_ms":5,"last_lines":["x"]}"#);
         for ended_by in [EndedBy::Code(3), EndedBy::Signal(9), EndedBy::ShimLost(())] {
-            let record = ExitRecord {
-                ended_by,
-                ..record.clone()
-            };
+            let record = ExitRecord { ended_by, ..record.clone() };
             let text = serde_json::to_string(&record).expect("serialises");
             assert_eq!(serde_json::from_str::<ExitRecord>(&text).expect("parses"), record);
         }
@@ -262,14 +245,7 @@ mod tests {
             last_lines: Vec::new(),
         };
         write_exit(dir.path(), &record).expect("writes");
-        write_exit(
-            dir.path(),
-            &ExitRecord {
-                pid: 2,
-                ..record.clone()
-            },
-        )
-        .expect("replaces");
+        write_exit(dir.path(), &ExitRecord { pid: 2, ..record.clone() }).expect("replaces");
         let read_back = read_exit(dir.path()).expect("reads").map(|record| record.pid);
         assert_eq!(read_back, Some(2));
         assert_eq!(fs::read_dir(dir.path()).expect("lists").count(), 1);

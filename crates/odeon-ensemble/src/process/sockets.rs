@@ -54,9 +54,7 @@ impl FromStr for ListenAddr {
 
     fn from_str(text: &str) -> Result<Self, ListenAddrError> {
         let address = text.strip_prefix("tcp:").and_then(|rest| rest.parse().ok());
-        address.map(Self).ok_or_else(|| ListenAddrError {
-            text: text.to_owned(),
-        })
+        address.map(Self).ok_or_else(|| ListenAddrError { text: text.to_owned() })
     }
 }
 
@@ -88,17 +86,12 @@ pub fn listeners() -> io::Result<Vec<(String, TcpListener)>> {
     if given.len() > LISTEN_MAX {
         return Err(io::Error::new(
             io::ErrorKind::InvalidInput,
-            format!(
-                "LISTEN_FDS announces {} sockets, expected at most {LISTEN_MAX}",
-                given.len()
-            ),
+            format!("LISTEN_FDS announces {} sockets, expected at most {LISTEN_MAX}", given.len()),
         ));
     }
     let mut all = Vec::new();
     for index in 0..given.len() {
-        let name = names
-            .next()
-            .map_or_else(|| format!("listen-{index}"), str::to_owned);
+        let name = names.next().map_or_else(|| format!("listen-{index}"), str::to_owned);
         if let Some(listener) = given.take_tcp_listener(index)? {
             all.push((name, listener));
         }
@@ -107,11 +100,7 @@ pub fn listeners() -> io::Result<Vec<(String, TcpListener)>> {
 }
 
 fn try_bind(addr: SocketAddr) -> io::Result<TcpListener> {
-    let family = if addr.is_ipv4() {
-        AddressFamily::INET
-    } else {
-        AddressFamily::INET6
-    };
+    let family = if addr.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
     let socket = socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
     sockopt::set_socket_reuseaddr(&socket, true)?;
     bind_socket(&socket, &addr)?;
@@ -130,13 +119,7 @@ mod tests {
         for good in ["tcp:0.0.0.0:8080", "tcp:[::1]:0"] {
             assert_eq!(good.parse::<ListenAddr>().expect("an address").to_string(), good);
         }
-        for bad in [
-            "0.0.0.0:8080",
-            "tcp:8080",
-            "udp:0.0.0.0:1",
-            "tcp:0.0.0.0:65536",
-            "",
-        ] {
+        for bad in ["0.0.0.0:8080", "tcp:8080", "udp:0.0.0.0:1", "tcp:0.0.0.0:65536", ""] {
             let error = bad.parse::<ListenAddr>().expect_err("no address").to_string();
             assert!(error.contains("expected `tcp:IP:PORT`"), "{error}");
         }

@@ -141,10 +141,7 @@ impl Spec {
     /// It detects change; it is no protection against forgery.
     #[must_use]
     pub fn fingerprint(&self) -> String {
-        let same = Self {
-            generation: 0,
-            ..self.clone()
-        };
+        let same = Self { generation: 0, ..self.clone() };
         let bytes = serde_json::to_vec(&same).unwrap_or_default();
         // FNV-1a: stable across builds, which the standard hasher is not.
         let hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
@@ -156,18 +153,16 @@ impl Spec {
     /// The checked specification as JSON.
     pub(crate) fn encode(&self) -> Result<Vec<u8>, SpecError> {
         self.check()?;
-        let bytes = serde_json::to_vec(self).map_err(|error| SpecError::Malformed {
-            reason: error.to_string(),
-        })?;
+        let bytes =
+            serde_json::to_vec(self).map_err(|error| SpecError::Malformed { reason: error.to_string() })?;
         self.within("specification", bytes.len() as u64, 1, SPEC_BYTES_MAX as u64)?;
         Ok(bytes)
     }
 
     /// The specification in `bytes`, checked.
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, SpecError> {
-        let spec: Self = serde_json::from_slice(bytes).map_err(|error| SpecError::Malformed {
-            reason: error.to_string(),
-        })?;
+        let spec: Self = serde_json::from_slice(bytes)
+            .map_err(|error| SpecError::Malformed { reason: error.to_string() })?;
         spec.check()?;
         Ok(spec)
     }
@@ -178,28 +173,15 @@ impl Spec {
         self.absolute("cwd", &self.cwd)?;
         self.absolute("log_dir", &self.log_dir)?;
         self.absolute("control", &self.control)?;
-        self.within(
-            "control",
-            self.control.as_os_str().len() as u64,
-            1,
-            CONTROL_PATH_BYTES_MAX as u64,
-        )?;
+        self.within("control", self.control.as_os_str().len() as u64, 1, CONTROL_PATH_BYTES_MAX as u64)?;
         self.within("log_bytes_max", self.log_bytes_max, 1, u64::MAX)?;
-        self.within(
-            "log_files_max",
-            u64::from(self.log_files_max),
-            1,
-            u64::from(LOG_FILES_MAX),
-        )?;
+        self.within("log_files_max", u64::from(self.log_files_max), 1, u64::from(LOG_FILES_MAX))?;
         self.within("grace_ms", self.grace_ms, 0, GRACE_MS_MAX)?;
         self.within("listen", self.listen.len() as u64, 0, LISTEN_MAX as u64)?;
         for name in &self.listen {
             let visible = name.bytes().all(|byte| byte.is_ascii_graphic() && byte != b':');
             if !visible || name.is_empty() || name.len() > LISTEN_NAME_BYTES_MAX {
-                return Err(SpecError::ListenName {
-                    id: self.id.clone(),
-                    name: name.clone(),
-                });
+                return Err(SpecError::ListenName { id: self.id.clone(), name: name.clone() });
             }
         }
         for arg in &self.args {
@@ -216,35 +198,21 @@ impl Spec {
         if path.is_absolute() {
             return Ok(());
         }
-        Err(SpecError::Relative {
-            id: self.id.clone(),
-            field,
-            path: path.to_owned(),
-        })
+        Err(SpecError::Relative { id: self.id.clone(), field, path: path.to_owned() })
     }
 
     fn within(&self, field: &'static str, value: u64, min: u64, max: u64) -> Result<(), SpecError> {
         if (min..=max).contains(&value) {
             return Ok(());
         }
-        Err(SpecError::OutOfRange {
-            id: self.id.clone(),
-            field,
-            value,
-            min,
-            max,
-        })
+        Err(SpecError::OutOfRange { id: self.id.clone(), field, value, min, max })
     }
 
     fn passable(&self, what: &'static str, name: &str, sound: bool) -> Result<(), SpecError> {
         if sound {
             return Ok(());
         }
-        Err(SpecError::Unpassable {
-            id: self.id.clone(),
-            what,
-            name: name.to_owned(),
-        })
+        Err(SpecError::Unpassable { id: self.id.clone(), what, name: name.to_owned() })
     }
 }
 
@@ -285,15 +253,9 @@ mod tests {
         check(|s| s.log_files_max = LOG_FILES_MAX + 1, Err("log_files_max"));
         check(|s| s.log_files_max = 0, Err("log_files_max"));
         check(|s| s.listen = vec!["http".to_owned(); LISTEN_MAX], Ok(()));
-        check(
-            |s| s.listen = vec!["http".to_owned(); LISTEN_MAX + 1],
-            Err("`listen`"),
-        );
+        check(|s| s.listen = vec!["http".to_owned(); LISTEN_MAX + 1], Err("`listen`"));
         check(|s| s.listen = vec!["n".repeat(LISTEN_NAME_BYTES_MAX)], Ok(()));
-        check(
-            |s| s.listen = vec!["n".repeat(LISTEN_NAME_BYTES_MAX + 1)],
-            Err("socket name"),
-        );
+        check(|s| s.listen = vec!["n".repeat(LISTEN_NAME_BYTES_MAX + 1)], Err("socket name"));
         let room = SPEC_BYTES_MAX - spec().encode().expect("sound").len() - 2;
         check(|s| s.args = vec!["a".repeat(room)], Ok(()));
         check(|s| s.args = vec!["a".repeat(room + 1)], Err("specification"));
@@ -301,33 +263,18 @@ mod tests {
 
     #[test]
     fn what_no_process_can_be_given_is_refused() {
-        check(
-            |s| s.exe = "bin/true".into(),
-            Err("`exe` of server web-0@/ must be an absolute path"),
-        );
+        check(|s| s.exe = "bin/true".into(), Err("`exe` of server web-0@/ must be an absolute path"));
         check(|s| s.listen = vec!["tcp:80".to_owned()], Err("without `:`"));
         check(|s| s.args = vec!["a\0b".to_owned()], Err("argument"));
-        check(
-            |s| drop(s.env.insert("A=B".to_owned(), String::new())),
-            Err("environment variable"),
-        );
-        check(
-            |s| drop(s.env.insert(String::new(), String::new())),
-            Err("environment variable"),
-        );
+        check(|s| drop(s.env.insert("A=B".to_owned(), String::new())), Err("environment variable"));
+        check(|s| drop(s.env.insert(String::new(), String::new())), Err("environment variable"));
     }
 
     #[test]
     fn fingerprint_ignores_only_the_generation() {
         let one = spec();
-        let again = Spec {
-            generation: 7,
-            ..spec()
-        };
-        let other = Spec {
-            args: vec!["x".to_owned()],
-            ..spec()
-        };
+        let again = Spec { generation: 7, ..spec() };
+        let other = Spec { args: vec!["x".to_owned()], ..spec() };
         assert_eq!(one.fingerprint(), again.fingerprint());
         assert_ne!(one.fingerprint(), other.fingerprint());
     }

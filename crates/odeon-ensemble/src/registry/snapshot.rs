@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use odeon_core::{Epoch, ServerId};
 use serde::{Deserialize, Serialize};
 
-use super::state::{Entry, SERVERS_MAX, check_sizes};
+use super::entry::{Entry, SERVERS_MAX, check_sizes};
 
 /// The format written, and the only one read so far.
 const FORMAT: u32 = 1;
@@ -59,10 +59,7 @@ pub enum SnapshotError {
 
 impl Snapshot {
     pub(super) const fn of(servers: Vec<Member>) -> Self {
-        Self {
-            format: FORMAT,
-            servers,
-        }
+        Self { format: FORMAT, servers }
     }
 
     /// The snapshot as JSON text, indented, with a closing newline.

@@ -9,113 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use odeon_core::limits::LEASE_TTL;
 use odeon_core::{Address, Epoch, Instant, Role, ServerId};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
+use super::entry::{Entry, Health, RegistryError, SERVERS_MAX, Tenure, check_sizes};
 use super::snapshot::{Member, Snapshot};
-
-/// Most servers known, the dead and the remembered epochs included. An entry takes below 1 KiB as a rule: 64 MiB.
-pub const SERVERS_MAX: usize = 65_536;
-
-/// Most addresses of one server; each may cost whoever connects a timeout.
-pub const ADDRESSES_MAX: usize = 16;
-
-/// Most roles of one server.
-pub const ROLES_MAX: usize = 32;
-
-/// How long an entry lasts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Tenure {
-    /// As long as it is renewed within [`LEASE_TTL`].
-    Leased,
-    /// Until it is removed.
-    Permanent,
-}
-
-/// Whether a server is believed to be there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Health {
-    /// Its lease runs, or it needs none.
-    Alive,
-    /// Its lease ran out; it has to be added again.
-    Dead,
-}
-
-/// A server as it announced itself.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Entry {
-    /// Its id.
-    pub id: ServerId,
-    /// Where it can be reached, in the order in which addresses are tried.
-    pub addresses: Vec<Address>,
-    /// Its roles, the primary one first.
-    pub roles: Vec<Role>,
-    /// Its incarnation.
-    #[schemars(with = "u64")]
-    pub epoch: Epoch,
-    /// How long the entry lasts.
-    pub tenure: Tenure,
-    /// Whether it is believed to be there.
-    pub health: Health,
-}
-
-/// Why the registry refused.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum RegistryError {
-    /// The registry has seen a later incarnation.
-    #[error("{id} of epoch {given} is stale: epoch {known} is known")]
-    Stale {
-        /// The server.
-        id: ServerId,
-        /// The epoch of the request.
-        given: Epoch,
-        /// The highest epoch known.
-        known: Epoch,
-    },
-    /// There is no such incarnation to renew: it must be added.
-    #[error("{id} of epoch {epoch} is not registered: add it first")]
-    NotAdded {
-        /// The server.
-        id: ServerId,
-        /// The epoch of the request.
-        epoch: Epoch,
-    },
-    /// The lease ran out before it was renewed: others may have acted on that, so it must be added again.
-    #[error("the lease of {id} has run out: add it again")]
-    Lapsed {
-        /// The server.
-        id: ServerId,
-    },
-    /// No more servers fit.
-    #[error("the registry is full: {SERVERS_MAX} servers are known")]
-    Full,
-    /// More addresses than a server may have.
-    #[error("{id} has {count} addresses; {ADDRESSES_MAX} at most are kept")]
-    TooManyAddresses {
-        /// The server.
-        id: ServerId,
-        /// How many were given.
-        count: usize,
-    },
-    /// More roles than a server may have.
-    #[error("{id} has {count} roles; {ROLES_MAX} at most are kept")]
-    TooManyRoles {
-        /// The server.
-        id: ServerId,
-        /// How many were given.
-        count: usize,
-    },
-    /// The epoch cannot be raised any more.
-    #[error("the epochs of {id} are used up: remove its record by hand")]
-    EpochsExhausted {
-        /// The server.
-        id: ServerId,
-    },
-}
 
 /// What is known of one id.
 #[derive(Debug)]
@@ -225,14 +121,7 @@ impl Registry {
         self.make_place(&id)?;
         addresses.sort();
         addresses.dedup();
-        let entry = Entry {
-            id: id.clone(),
-            addresses,
-            roles,
-            epoch,
-            tenure,
-            health: Health::Alive,
-        };
+        let entry = Entry { id: id.clone(), addresses, roles, epoch, tenure, health: Health::Alive };
         let before = self.take(&id);
         // Adding the same again is a renewal: nothing that is saved has changed.
         if before.and_then(|record| record.entry).as_ref() != Some(&entry) {
@@ -248,16 +137,9 @@ impl Registry {
     /// [`RegistryError::Stale`], [`RegistryError::NotAdded`], or [`RegistryError::Lapsed`] when it is too late.
     pub fn renew(&mut self, id: &ServerId, epoch: Epoch, now: Instant) -> Result<(), RegistryError> {
         self.check_epoch(id, epoch)?;
-        let not_added = || RegistryError::NotAdded {
-            id: id.clone(),
-            epoch,
-        };
+        let not_added = || RegistryError::NotAdded { id: id.clone(), epoch };
         let record = self.records.get_mut(id).ok_or_else(not_added)?;
-        let entry = record
-            .entry
-            .as_ref()
-            .filter(|entry| entry.epoch == epoch)
-            .ok_or_else(not_added)?;
+        let entry = record.entry.as_ref().filter(|entry| entry.epoch == epoch).ok_or_else(not_added)?;
         let lapsed = entry.health == Health::Dead || (entry.tenure == Tenure::Leased && record.since <= now);
         if lapsed {
             return Err(RegistryError::Lapsed { id: id.clone() });
@@ -284,7 +166,7 @@ impl Registry {
         if let Some(epoch) = epoch {
             self.check_epoch(id, epoch)?;
         }
-        if !self.records.get(id).is_some_and(|record| record.entry.is_some()) {
+        if self.lookup(id).is_none() {
             return Ok(false);
         }
         if let Some(record) = self.take(id) {
@@ -308,10 +190,7 @@ impl Registry {
             Standing::Permanent => true,
             Standing::Gone => false,
         });
-        living
-            .filter_map(|record| record.entry.as_ref())
-            .filter(|entry| entry.roles.contains(role))
-            .collect()
+        living.filter_map(|record| record.entry.as_ref()).filter(|entry| entry.roles.contains(role)).collect()
     }
 
     /// All servers, dead or alive, in order of their ids.
@@ -365,11 +244,9 @@ impl Registry {
 
     fn check_epoch(&self, id: &ServerId, given: Epoch) -> Result<(), RegistryError> {
         match self.records.get(id) {
-            Some(record) if given < record.highest => Err(RegistryError::Stale {
-                id: id.clone(),
-                given,
-                known: record.highest,
-            }),
+            Some(record) if given < record.highest => {
+                Err(RegistryError::Stale { id: id.clone(), given, known: record.highest })
+            }
             _ => Ok(()),
         }
     }
@@ -398,11 +275,7 @@ impl Registry {
 
     /// Puts a record, which must not be there, into the map and its index.
     fn put(&mut self, id: ServerId, highest: Epoch, entry: Option<Entry>, now: Instant) {
-        let mut record = Record {
-            highest,
-            entry,
-            since: now,
-        };
+        let mut record = Record { highest, entry, since: now };
         match record.standing() {
             Standing::Leased => {
                 record.since = now + LEASE_TTL;
@@ -415,23 +288,6 @@ impl Registry {
         }
         self.records.insert(id, record);
     }
-}
-
-/// Checks what one server may have.
-pub(super) fn check_sizes(id: &ServerId, addresses: usize, roles: usize) -> Result<(), RegistryError> {
-    if addresses > ADDRESSES_MAX {
-        return Err(RegistryError::TooManyAddresses {
-            id: id.clone(),
-            count: addresses,
-        });
-    }
-    if roles > ROLES_MAX {
-        return Err(RegistryError::TooManyRoles {
-            id: id.clone(),
-            count: roles,
-        });
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::registry::SnapshotError;
+use crate::registry::{ADDRESSES_MAX, ROLES_MAX, SnapshotError};
 
 const TTL: u64 = 15;
 
@@ -24,9 +24,7 @@ fn role(name: &str) -> Role {
 }
 
 fn addresses(count: usize) -> Vec<Address> {
-    (0..count)
-        .map(|i| format!("tcp:h:{i}").parse().expect("an address"))
-        .collect()
+    (0..count).map(|i| format!("tcp:h:{i}").parse().expect("an address")).collect()
 }
 
 fn add(
@@ -36,14 +34,7 @@ fn add(
     tenure: Tenure,
     now: Instant,
 ) -> Result<(), RegistryError> {
-    registry.add(
-        id(name),
-        addresses(1),
-        vec![role("web")],
-        Epoch(epoch),
-        tenure,
-        now,
-    )
+    registry.add(id(name), addresses(1), vec![role("web")], Epoch(epoch), tenure, now)
 }
 
 fn add_leased(registry: &mut Registry, name: &str, epoch: u64, now: Instant) {
@@ -51,11 +42,7 @@ fn add_leased(registry: &mut Registry, name: &str, epoch: u64, now: Instant) {
 }
 
 fn web(registry: &Registry, now: Instant) -> Vec<&str> {
-    registry
-        .lookup_role(&role("web"), now)
-        .iter()
-        .map(|entry| entry.id.name())
-        .collect()
+    registry.lookup_role(&role("web"), now).iter().map(|entry| entry.id.name()).collect()
 }
 
 #[test]
@@ -67,22 +54,12 @@ fn a_lease_lives_to_its_last_moment_and_no_longer() {
     assert_eq!(registry.poll_timeout(), Some(at(TTL)));
     assert_eq!(registry.expire(last), []);
     assert_eq!(web(&registry, last), ["a"]);
-    assert_eq!(
-        web(&registry, at(TTL)),
-        [""; 0],
-        "not even before `expire` was called"
-    );
+    assert_eq!(web(&registry, at(TTL)), [""; 0], "not even before `expire` was called");
     assert_eq!(registry.expire(at(TTL)), [id("a")]);
     assert_eq!(registry.expire(at(TTL)), [], "told once");
-    assert_eq!(
-        registry.lookup(&id("a")).map(|entry| entry.health),
-        Some(Health::Dead)
-    );
+    assert_eq!(registry.lookup(&id("a")).map(|entry| entry.health), Some(Health::Dead));
     assert_eq!(registry.list().count(), 1);
-    assert_eq!(
-        registry.renew(&id("a"), Epoch(1), at(TTL)),
-        Err(RegistryError::Lapsed { id: id("a") })
-    );
+    assert_eq!(registry.renew(&id("a"), Epoch(1), at(TTL)), Err(RegistryError::Lapsed { id: id("a") }));
     add_leased(&mut registry, "a", 1, at(TTL));
     assert_eq!(web(&registry, at(TTL)), ["a"]);
 }
@@ -93,44 +70,25 @@ fn a_renewal_that_comes_too_late_is_refused_even_before_anybody_noticed() {
     add_leased(&mut registry, "a", 1, at(0));
     registry.renew(&id("a"), Epoch(1), at(14)).expect("in time");
     registry.renew(&id("a"), Epoch(1), at(28)).expect("in time again");
-    assert!(matches!(
-        registry.renew(&id("a"), Epoch(1), at(43)),
-        Err(RegistryError::Lapsed { .. })
-    ));
+    assert!(matches!(registry.renew(&id("a"), Epoch(1), at(43)), Err(RegistryError::Lapsed { .. })));
 }
 
 #[test]
 fn an_older_incarnation_can_neither_add_renew_nor_remove() {
     let mut registry = Registry::new();
     add_leased(&mut registry, "a", 3, at(0));
-    let stale = |known| {
-        Err(RegistryError::Stale {
-            id: id("a"),
-            given: Epoch(2),
-            known: Epoch(known),
-        })
-    };
+    let stale = |known| Err(RegistryError::Stale { id: id("a"), given: Epoch(2), known: Epoch(known) });
     assert_eq!(add(&mut registry, "a", 2, Tenure::Leased, at(0)), stale(3));
     assert_eq!(registry.renew(&id("a"), Epoch(2), at(0)), stale(3));
-    assert_eq!(
-        registry.remove(&id("a"), Some(Epoch(2)), at(0)).map(|_| ()),
-        stale(3)
-    );
+    assert_eq!(registry.remove(&id("a"), Some(Epoch(2)), at(0)).map(|_| ()), stale(3));
     assert_eq!(
         registry.renew(&id("a"), Epoch(4), at(0)),
-        Err(RegistryError::NotAdded {
-            id: id("a"),
-            epoch: Epoch(4)
-        })
+        Err(RegistryError::NotAdded { id: id("a"), epoch: Epoch(4) })
     );
     assert_eq!(registry.remove(&id("a"), Some(Epoch(3)), at(0)), Ok(true));
     assert_eq!(registry.remove(&id("a"), None, at(0)), Ok(false), "idempotent");
     assert_eq!(registry.lookup(&id("a")), None);
-    assert_eq!(
-        add(&mut registry, "a", 2, Tenure::Leased, at(0)),
-        stale(3),
-        "removed, not forgotten"
-    );
+    assert_eq!(add(&mut registry, "a", 2, Tenure::Leased, at(0)), stale(3), "removed, not forgotten");
     add_leased(&mut registry, "a", 3, at(0));
 }
 
@@ -141,45 +99,22 @@ fn a_raised_epoch_fences_the_old_incarnation_off_at_once() {
     assert_eq!(registry.lookup(&id("a")), None);
     add_leased(&mut registry, "a", 1, at(0));
     assert_eq!(registry.next_epoch(&id("a"), at(1)), Ok(Epoch(2)));
-    assert!(matches!(
-        registry.renew(&id("a"), Epoch(1), at(1)),
-        Err(RegistryError::Stale { .. })
-    ));
+    assert!(matches!(registry.renew(&id("a"), Epoch(1), at(1)), Err(RegistryError::Stale { .. })));
     assert_eq!(registry.lookup(&id("a")).map(|entry| entry.epoch), Some(Epoch(1)));
     add_leased(&mut registry, "a", 2, at(1));
     add_leased(&mut registry, "z", u64::MAX, at(1));
-    assert_eq!(
-        registry.next_epoch(&id("z"), at(1)),
-        Err(RegistryError::EpochsExhausted { id: id("z") })
-    );
+    assert_eq!(registry.next_epoch(&id("z"), at(1)), Err(RegistryError::EpochsExhausted { id: id("z") }));
 }
 
 #[test]
 fn addresses_are_kept_in_the_order_of_trying_and_once() {
     let mut registry = Registry::new();
     let given = ["tcp:h:1", "unix:h:/s", "tcp:h:1"].map(|text| text.parse().expect("an address"));
-    registry
-        .add(
-            id("a"),
-            given.to_vec(),
-            vec![],
-            Epoch(0),
-            Tenure::Permanent,
-            at(0),
-        )
-        .expect("added");
+    registry.add(id("a"), given.to_vec(), vec![], Epoch(0), Tenure::Permanent, at(0)).expect("added");
     let kept = &registry.lookup(&id("a")).expect("there").addresses;
-    assert_eq!(
-        kept.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        ["unix:h:/s", "tcp:h:1"]
-    );
-    assert_eq!(
-        (registry.poll_timeout(), registry.expire(at(1000))),
-        (None, vec![])
-    );
-    registry
-        .renew(&id("a"), Epoch(0), at(1000))
-        .expect("nothing to renew is no error");
+    assert_eq!(kept.iter().map(ToString::to_string).collect::<Vec<_>>(), ["unix:h:/s", "tcp:h:1"]);
+    assert_eq!((registry.poll_timeout(), registry.expire(at(1000))), (None, vec![]));
+    registry.renew(&id("a"), Epoch(0), at(1000)).expect("nothing to renew is no error");
 }
 
 #[test]
@@ -187,24 +122,11 @@ fn limits_hold_at_the_last_and_refuse_past_it() {
     let mut registry = Registry::new();
     let mut try_add = |addresses_count, roles_count| {
         let roles = vec![role("web"); roles_count];
-        registry.add(
-            id("a"),
-            addresses(addresses_count),
-            roles,
-            Epoch(0),
-            Tenure::Leased,
-            at(0),
-        )
+        registry.add(id("a"), addresses(addresses_count), roles, Epoch(0), Tenure::Leased, at(0))
     };
     assert_eq!(try_add(ADDRESSES_MAX, ROLES_MAX), Ok(()));
-    assert!(matches!(
-        try_add(ADDRESSES_MAX + 1, 0),
-        Err(RegistryError::TooManyAddresses { count: 17, .. })
-    ));
-    assert!(matches!(
-        try_add(0, ROLES_MAX + 1),
-        Err(RegistryError::TooManyRoles { count: 33, .. })
-    ));
+    assert!(matches!(try_add(ADDRESSES_MAX + 1, 0), Err(RegistryError::TooManyAddresses { count: 17, .. })));
+    assert!(matches!(try_add(0, ROLES_MAX + 1), Err(RegistryError::TooManyRoles { count: 33, .. })));
 }
 
 #[test]
@@ -213,10 +135,7 @@ fn a_full_registry_forgets_who_has_been_gone_the_longest_and_else_refuses() {
     for i in 0..SERVERS_MAX {
         add(&mut registry, &format!("s{i}"), 1, Tenure::Permanent, at(0)).expect("fits");
     }
-    assert_eq!(
-        add(&mut registry, "more", 1, Tenure::Leased, at(0)),
-        Err(RegistryError::Full)
-    );
+    assert_eq!(add(&mut registry, "more", 1, Tenure::Leased, at(0)), Err(RegistryError::Full));
     assert_eq!(registry.next_epoch(&id("more"), at(0)), Err(RegistryError::Full));
     add(&mut registry, "s7", 2, Tenure::Leased, at(0)).expect("known already");
     registry.remove(&id("s9"), None, at(1)).expect("removed");
@@ -225,10 +144,7 @@ fn a_full_registry_forgets_who_has_been_gone_the_longest_and_else_refuses() {
     assert!(registry.lookup(&id("s7")).is_some());
     add(&mut registry, "most", 1, Tenure::Leased, at(20)).expect("takes the place of s7");
     assert_eq!(registry.lookup(&id("s7")), None);
-    assert_eq!(
-        add(&mut registry, "s9", 1, Tenure::Leased, at(20)),
-        Err(RegistryError::Full)
-    );
+    assert_eq!(add(&mut registry, "s9", 1, Tenure::Leased, at(20)), Err(RegistryError::Full));
 }
 
 #[test]
@@ -286,39 +202,21 @@ fn a_file_that_is_corrupt_foreign_or_unsound_is_refused() {
         Snapshot::from_json(&value.to_string())
     };
     for cut in 0..good.trim_end().len() {
-        assert!(
-            matches!(Snapshot::from_json(&good[..cut]), Err(SnapshotError::Corrupt(_))),
-            "{cut}"
-        );
+        assert!(matches!(Snapshot::from_json(&good[..cut]), Err(SnapshotError::Corrupt(_))), "{cut}");
     }
-    assert!(matches!(
-        edited(|v| v["format"] = json!(2)),
-        Err(SnapshotError::UnknownFormat { found: 2 })
-    ));
-    assert!(matches!(
-        edited(|v| v["more"] = json!(2)),
-        Err(SnapshotError::Corrupt(_))
-    ));
-    assert!(matches!(
-        edited(|v| v["servers"][0]["id"] = json!("A")),
-        Err(SnapshotError::Corrupt(_))
-    ));
+    assert!(matches!(edited(|v| v["format"] = json!(2)), Err(SnapshotError::UnknownFormat { found: 2 })));
+    assert!(matches!(edited(|v| v["more"] = json!(2)), Err(SnapshotError::Corrupt(_))));
+    assert!(matches!(edited(|v| v["servers"][0]["id"] = json!("A")), Err(SnapshotError::Corrupt(_))));
     assert!(edited(|_| ()).is_ok());
     let twice: fn(&mut serde_json::Value) = |v| v["servers"] = json!([v["servers"][0], v["servers"][0]]);
     let ahead: fn(&mut serde_json::Value) = |v| v["servers"][0]["entry"]["epoch"] = json!(2);
     let other: fn(&mut serde_json::Value) = |v| v["servers"][0]["entry"]["id"] = json!("b@/");
     let roles: fn(&mut serde_json::Value) = |v| v["servers"][0]["entry"]["roles"] = json!(vec!["web"; 33]);
-    for (edit, part) in [
-        (twice, "twice"),
-        (ahead, "not its own"),
-        (other, "not its own"),
-        (roles, "33 roles"),
-    ] {
+    for (edit, part) in
+        [(twice, "twice"), (ahead, "not its own"), (other, "not its own"), (roles, "33 roles")]
+    {
         let error = edited(edit).expect_err(part);
-        assert!(
-            matches!(&error, SnapshotError::Unsound { reason } if reason.contains(part)),
-            "{error}"
-        );
+        assert!(matches!(&error, SnapshotError::Unsound { reason } if reason.contains(part)), "{error}");
     }
 }
 

@@ -80,19 +80,13 @@ impl Plan {
             };
             Step { kind, id: server.id }
         };
-        let waves: Vec<Vec<Step>> = waves(ensemble)
-            .map(|wave| wave.into_iter().map(step).collect())
-            .collect();
+        let waves: Vec<Vec<Step>> =
+            waves(ensemble).map(|wave| wave.into_iter().map(step).collect()).collect();
         let wanted: BTreeSet<&ServerId> = waves.iter().flatten().map(|step| &step.id).collect();
-        let running = found
-            .iter()
-            .filter(|(_, found)| found.state == FoundState::Running);
+        let running = found.iter().filter(|(_, found)| found.state == FoundState::Running);
         let stops = running
             .filter(|(id, _)| !wanted.contains(*id))
-            .map(|(id, _)| Step {
-                kind: StepKind::Stop,
-                id: id.clone(),
-            })
+            .map(|(id, _)| Step { kind: StepKind::Stop, id: id.clone() })
             .collect();
         Self { stops, waves }
     }
@@ -130,9 +124,8 @@ impl fmt::Display for Plan {
 /// of one wave may be stopped at the same time.
 #[must_use]
 pub fn stop_waves(ensemble: &Ensemble) -> Vec<Vec<ServerId>> {
-    let mut waves: Vec<Vec<ServerId>> = waves(ensemble)
-        .map(|wave| wave.into_iter().map(|server| server.id).rev().collect())
-        .collect();
+    let mut waves: Vec<Vec<ServerId>> =
+        waves(ensemble).map(|wave| wave.into_iter().map(|server| server.id).rev().collect()).collect();
     waves.reverse();
     waves
 }
@@ -143,11 +136,7 @@ pub fn waits_for<'e>(
     server: &ServerSpec,
     is_ready: impl Fn(&ServerId) -> bool,
 ) -> Vec<&'e ServerId> {
-    let needs = ensemble
-        .roles
-        .get(&server.role)
-        .into_iter()
-        .flat_map(|role| &role.needs);
+    let needs = ensemble.roles.get(&server.role).into_iter().flat_map(|role| &role.needs);
     needs
         .filter_map(|need| ensemble.roles.get(need))
         .flat_map(|role| &role.servers)
@@ -157,11 +146,7 @@ pub fn waits_for<'e>(
 
 fn waves(ensemble: &Ensemble) -> impl Iterator<Item = Vec<ServerSpec>> {
     let roles = ensemble.waves().into_iter();
-    roles.map(|wave| {
-        wave.into_iter()
-            .flat_map(|role| ensemble.servers_of(role))
-            .collect()
-    })
+    roles.map(|wave| wave.into_iter().flat_map(|role| ensemble.servers_of(role)).collect())
 }
 
 #[cfg(test)]
@@ -190,9 +175,7 @@ mod tests {
             let spec = (*spec).to_owned();
             (id(name), Found { spec, state: *state })
         });
-        Plan::new(&ensemble(), &found.collect(), |server| {
-            format!("{}-v2", server.role)
-        })
+        Plan::new(&ensemble(), &found.collect(), |server| format!("{}-v2", server.role))
     }
 
     #[test]
@@ -200,10 +183,7 @@ mod tests {
         use FoundState::{Ended, Running};
         let up = "+ cache-0@/: start\n+ db-0@/: start\n+ web-0@/: start\n+ web-1@/: start\n+ edge-0@/: start";
         assert_eq!(plan(&[]).to_string(), up);
-        assert_eq!(
-            plan(&[("db-0", "db-v2", Ended), ("gone", "x", Ended)]).to_string(),
-            up
-        );
+        assert_eq!(plan(&[("db-0", "db-v2", Ended), ("gone", "x", Ended)]).to_string(), up);
         let mixed = plan(&[
             ("db-0", "db-v2", Running),
             ("web-0", "web-v1", Running),
@@ -226,24 +206,13 @@ mod tests {
         );
         assert!(!mixed.is_done());
         let json = serde_json::to_value(&mixed).expect("JSON");
-        assert_eq!(
-            json["stops"][0],
-            serde_json::json!({ "kind": "stop", "id": "alien@/" })
-        );
-        assert_eq!(
-            json["waves"][1][0],
-            serde_json::json!({ "kind": "replace", "id": "web-0@/" })
-        );
+        assert_eq!(json["stops"][0], serde_json::json!({ "kind": "stop", "id": "alien@/" }));
+        assert_eq!(json["waves"][1][0], serde_json::json!({ "kind": "replace", "id": "web-0@/" }));
     }
 
     #[test]
     fn a_plan_that_keeps_everything_is_done() {
-        let ids = [
-            ("cache-0", "cache-v2"),
-            ("db-0", "db-v2"),
-            ("web-0", "web-v2"),
-            ("web-1", "web-v2"),
-        ];
+        let ids = [("cache-0", "cache-v2"), ("db-0", "db-v2"), ("web-0", "web-v2"), ("web-1", "web-v2")];
         let mut found = ids.map(|(name, spec)| (name, spec, FoundState::Running)).to_vec();
         assert!(!plan(&found).is_done(), "edge-0 is missing");
         found.push(("edge-0", "edge-v2", FoundState::Running));
@@ -256,10 +225,7 @@ mod tests {
             .into_iter()
             .map(|wave| wave.iter().map(|id| id.name().to_owned()).collect())
             .collect();
-        assert_eq!(
-            names,
-            [vec!["edge-0"], vec!["web-1", "web-0"], vec!["db-0", "cache-0"]]
-        );
+        assert_eq!(names, [vec!["edge-0"], vec!["web-1", "web-0"], vec!["db-0", "cache-0"]]);
     }
 
     #[test]
@@ -267,10 +233,7 @@ mod tests {
         let ensemble = ensemble();
         let servers = ensemble.servers();
         let waiting = |name: &str, ready: &[&str]| -> Vec<String> {
-            let server = servers
-                .iter()
-                .find(|server| server.id == id(name))
-                .expect("a server");
+            let server = servers.iter().find(|server| server.id == id(name)).expect("a server");
             let missing = waits_for(&ensemble, server, |id| ready.contains(&id.name()));
             missing.iter().map(|id| id.name().to_owned()).collect()
         };

@@ -163,10 +163,7 @@ impl Process {
                 // It was stopped before it was there: there was nothing to kill until now.
                 self.pid = Some(pid);
                 let grace = self.policy.stop_grace;
-                self.state = State::Stopping {
-                    since,
-                    deadline: now + grace,
-                };
+                self.state = State::Stopping { since, deadline: now + grace };
                 vec![Action::Kill { grace }]
             }
             _ => Vec::new(),
@@ -261,13 +258,8 @@ impl Process {
                 self.end(Next::Policy(Why::NotReady { within }), now)
             }
             State::Stopping { since, .. } => {
-                self.state = State::Stopping {
-                    since,
-                    deadline: now + KILL_RETRY,
-                };
-                let kill = Action::Kill {
-                    grace: Duration::ZERO,
-                };
+                self.state = State::Stopping { since, deadline: now + KILL_RETRY };
+                let kill = Action::Kill { grace: Duration::ZERO };
                 self.pid.map(|_| kill).into_iter().collect()
             }
             _ => Vec::new(),
@@ -293,11 +285,7 @@ impl Process {
             Restart::Never => false,
         };
         if !wanted {
-            let state = if end.failed {
-                failed(end.why, last_lines)
-            } else {
-                State::Stopped
-            };
+            let state = if end.failed { failed(end.why, last_lines) } else { State::Stopped };
             return self.enter(state, Some(end.status), now);
         }
         let window = self.policy.restart_window;
@@ -306,11 +294,7 @@ impl Process {
         }
         self.recent.retain(|at| now - *at < window);
         if self.recent.len() >= self.policy.restart_max as usize {
-            let why = Why::TooManyRestarts {
-                restarts: self.recent.len(),
-                window,
-                last: Box::new(end.why),
-            };
+            let why = Why::TooManyRestarts { restarts: self.recent.len(), window, last: Box::new(end.why) };
             return self.enter(failed(why, last_lines), Some(end.status), now);
         }
         self.recent.push_back(now);
@@ -354,11 +338,7 @@ impl Process {
     fn enter(&mut self, state: State, exit: Option<ExitStatus>, now: Instant) -> Vec<Action> {
         let from = std::mem::replace(&mut self.state, state.clone()).phase();
         self.entered = now;
-        vec![Action::Notify(StateChange {
-            from,
-            to: state,
-            exit,
-        })]
+        vec![Action::Notify(StateChange { from, to: state, exit })]
     }
 }
 
@@ -377,10 +357,7 @@ fn failed(why: Why, last_lines: Vec<String>) -> State {
     let skipped = last_lines.len().saturating_sub(LAST_LINES_MAX);
     let lines = last_lines.into_iter().skip(skipped);
     let clipped = lines.map(|line| line.chars().take(LAST_LINE_CHARS_MAX).collect());
-    State::Failed {
-        why,
-        last_lines: clipped.collect(),
-    }
+    State::Failed { why, last_lines: clipped.collect() }
 }
 
 /// The wait before the restart with number `streak`, from 1: doubled each time, capped, and spread over its upper

@@ -12,10 +12,7 @@ fn at_ms(millis: u64) -> Instant {
 }
 
 fn policy(restart: Restart) -> Policy {
-    Policy {
-        restart,
-        ..Policy::default()
-    }
+    Policy { restart, ..Policy::default() }
 }
 
 fn phase(process: &Process) -> Phase {
@@ -54,11 +51,7 @@ fn each_policy_answers_each_end() {
         (Restart::Never, Code(0), Phase::Stopped),
         (Restart::Never, Code(1), Phase::Failed),
         (Restart::Never, Signal(9), Phase::Failed),
-        (
-            Restart::Never,
-            NotStarted("no such file".to_owned()),
-            Phase::Failed,
-        ),
+        (Restart::Never, NotStarted("no such file".to_owned()), Phase::Failed),
     ] {
         let mut process = ready(policy(restart), at_ms(0));
         let actions = die(&mut process, status.clone(), at_ms(1));
@@ -74,13 +67,8 @@ fn each_policy_answers_each_end() {
 fn one_that_was_up_comes_back_at_once_and_then_with_growing_waits() {
     let mut process = ready(policy(Restart::Always), at_ms(0));
     let actions = die(&mut process, ExitStatus::Signal(9), at_ms(5));
-    let Action::Notify(change) = &actions[0] else {
-        panic!("{actions:?}")
-    };
-    assert_eq!(
-        change.to_string(),
-        "ready -> starting: killed by signal 9 (SIGKILL)"
-    );
+    let Action::Notify(change) = &actions[0] else { panic!("{actions:?}") };
+    assert_eq!(change.to_string(), "ready -> starting: killed by signal 9 (SIGKILL)");
     assert_eq!(spawns(&actions), 1);
 
     let mut now = at_ms(5);
@@ -97,20 +85,11 @@ fn one_that_was_up_comes_back_at_once_and_then_with_growing_waits() {
     assert_eq!(waits, [200, 400, 800, 1600]);
     assert_eq!(process.restarts(), 5);
     let _ = die(&mut process, ExitStatus::Code(1), now);
-    let State::Failed { why, last_lines } = process.state() else {
-        panic!("{process:?}")
-    };
+    let State::Failed { why, last_lines } = process.state() else { panic!("{process:?}") };
     assert_eq!(why.to_string(), "exited with code 1, after 5 restarts within 60s");
     assert_eq!(last_lines, &["last words"]);
-    assert_eq!(
-        (process.poll_timeout(), process.tick(at_ms(1_000_000_000))),
-        (None, vec![])
-    );
-    assert_eq!(
-        spawns(&process.start(now)),
-        1,
-        "by hand it starts again, its past forgiven"
-    );
+    assert_eq!((process.poll_timeout(), process.tick(at_ms(1_000_000_000))), (None, vec![]));
+    assert_eq!(spawns(&process.start(now)), 1, "by hand it starts again, its past forgiven");
     assert_eq!(phase(&process), Phase::Starting);
 }
 
@@ -120,16 +99,11 @@ fn one_that_never_was_up_waits_from_the_first_time() {
     assert_eq!(spawns(&process.start(at_ms(0))), 1);
     let missing = ExitStatus::NotStarted("no such file".to_owned());
     assert_eq!(spawns(&die(&mut process, missing, at_ms(0))), 0);
-    let State::Backoff { until, why } = process.state() else {
-        panic!("{process:?}")
-    };
+    let State::Backoff { until, why } = process.state() else { panic!("{process:?}") };
     assert_eq!(*until, at_ms(100));
     assert_eq!(why.to_string(), "could not be started: no such file");
     let status = process.status(at_ms(60));
-    assert_eq!(
-        (status.restart_in_ms, status.state_age_ms, status.restarts),
-        (Some(40), 60, 0)
-    );
+    assert_eq!((status.restart_in_ms, status.state_age_ms, status.restarts), (Some(40), 60, 0));
 }
 
 #[test]
@@ -142,11 +116,7 @@ fn one_that_was_up_for_a_window_is_sound_again() {
         assert_eq!(process.became_ready(now).len(), 1);
     }
     now = now + Duration::from_secs(59);
-    assert_eq!(
-        spawns(&die(&mut process, ExitStatus::Code(1), now)),
-        0,
-        "too early to be sound"
-    );
+    assert_eq!(spawns(&die(&mut process, ExitStatus::Code(1), now)), 0, "too early to be sound");
     assert_eq!(phase(&process), Phase::Backoff);
 }
 
@@ -163,36 +133,22 @@ fn the_wait_is_capped_and_spread() {
         (9, u64::MAX, 30_000),
         (u32::MAX, u64::MAX, 30_000),
     ] {
-        assert_eq!(
-            backoff(&policy, streak, random).as_millis(),
-            expected_ms,
-            "{streak} {random}"
-        );
+        assert_eq!(backoff(&policy, streak, random).as_millis(), expected_ms, "{streak} {random}");
     }
     let longest = crate::config::DURATION_MAX;
-    let extreme = Policy {
-        backoff_min: longest,
-        backoff_max: longest,
-        ..Policy::default()
-    };
+    let extreme = Policy { backoff_min: longest, backoff_max: longest, ..Policy::default() };
     assert_eq!(backoff(&extreme, u32::MAX, u64::MAX), longest);
 }
 
 #[test]
 fn restarts_within_the_window_are_limited_at_the_number_given() {
     for restart_max in [0, 1, 3] {
-        let policy = Policy {
-            restart_max,
-            ..Policy::default()
-        };
+        let policy = Policy { restart_max, ..Policy::default() };
         let mut process = ready(policy, at_ms(0));
         let mut now = at_ms(0);
         for done in 0..restart_max {
             let _ = die(&mut process, ExitStatus::Code(1), now);
-            now = process
-                .poll_timeout()
-                .filter(|_| phase(&process) == Phase::Backoff)
-                .unwrap_or(now);
+            now = process.poll_timeout().filter(|_| phase(&process) == Phase::Backoff).unwrap_or(now);
             let _ = process.tick(now);
             assert_eq!(phase(&process), Phase::Starting, "{done} of {restart_max}");
         }
@@ -204,10 +160,7 @@ fn restarts_within_the_window_are_limited_at_the_number_given() {
 
 #[test]
 fn one_that_is_not_ready_in_time_is_stopped_and_counts_as_failed() {
-    for (restart, expected) in [
-        (Restart::OnFailure, Phase::Backoff),
-        (Restart::Never, Phase::Failed),
-    ] {
+    for (restart, expected) in [(Restart::OnFailure, Phase::Backoff), (Restart::Never, Phase::Failed)] {
         let mut process = Process::new(policy(restart), at_ms(0));
         let _ = process.start(at_ms(0));
         let _ = process.spawned(7, at_ms(1));
@@ -217,10 +170,7 @@ fn one_that_is_not_ready_in_time_is_stopped_and_counts_as_failed() {
         assert_eq!(process.became_ready(at_ms(10_001)), [], "too late");
         let _ = die(&mut process, ExitStatus::Code(0), at_ms(10_002));
         assert_eq!(phase(&process), expected);
-        assert_eq!(
-            process.status(at_ms(10_002)).why.as_deref(),
-            Some("not ready within 10s")
-        );
+        assert_eq!(process.status(at_ms(10_002)).why.as_deref(), Some("not ready within 10s"));
     }
 }
 
@@ -230,36 +180,23 @@ fn a_stop_asks_then_kills_and_kills_again() {
     let actions = process.stop(at_ms(0));
     assert_eq!(actions.last(), Some(&Action::Kill { grace: 5 * SECOND }));
     assert_eq!(process.stop(at_ms(1)), [], "once is enough");
-    let kill = [Action::Kill {
-        grace: Duration::ZERO,
-    }];
+    let kill = [Action::Kill { grace: Duration::ZERO }];
     assert_eq!(process.tick(at_ms(4_999)), []);
     assert_eq!(process.tick(at_ms(5_000)), kill);
     assert_eq!(process.tick(at_ms(5_999)), []);
     assert_eq!(process.tick(at_ms(6_000)), kill);
     assert_eq!(spawns(&die(&mut process, ExitStatus::Signal(9), at_ms(6_001))), 0);
     assert_eq!(phase(&process), Phase::Stopped);
-    assert_eq!(
-        die(&mut process, ExitStatus::Signal(9), at_ms(6_002)),
-        [],
-        "told twice"
-    );
+    assert_eq!(die(&mut process, ExitStatus::Signal(9), at_ms(6_002)), [], "told twice");
 }
 
 #[test]
 fn a_stop_before_the_process_is_there_kills_it_when_it_comes() {
     let mut process = Process::new(policy(Restart::Always), at_ms(0));
     let _ = process.start(at_ms(0));
-    assert_eq!(
-        process.stop(at_ms(1)).len(),
-        1,
-        "only the notice: there is nobody to kill"
-    );
+    assert_eq!(process.stop(at_ms(1)).len(), 1, "only the notice: there is nobody to kill");
     assert_eq!(process.tick(at_ms(5_001)), []);
-    assert_eq!(
-        process.spawned(7, at_ms(5_500)),
-        [Action::Kill { grace: 5 * SECOND }]
-    );
+    assert_eq!(process.spawned(7, at_ms(5_500)), [Action::Kill { grace: 5 * SECOND }]);
     assert_eq!(process.poll_timeout(), Some(at_ms(10_500)));
     let _ = die(&mut process, ExitStatus::Signal(15), at_ms(5_600));
     assert_eq!(phase(&process), Phase::Stopped);
@@ -282,10 +219,7 @@ fn the_last_word_by_hand_counts() {
         assert_eq!(process.restarts(), 0, "restarts by hand are not policy's");
     }
     let mut running = ready(policy(Restart::Never), at_ms(0));
-    assert_eq!(
-        running.restart(at_ms(1)).last(),
-        Some(&Action::Kill { grace: 5 * SECOND })
-    );
+    assert_eq!(running.restart(at_ms(1)).last(), Some(&Action::Kill { grace: 5 * SECOND }));
     assert_eq!(spawns(&die(&mut running, ExitStatus::Code(3), at_ms(2))), 1);
 }
 
@@ -295,31 +229,22 @@ fn an_adopted_process_is_not_spawned_but_must_answer() {
     assert_eq!(spawns(&process.adopted(7, at_ms(0))), 0);
     assert_eq!((phase(&process), process.pid()), (Phase::Starting, Some(7)));
     assert_eq!(process.adopted(8, at_ms(0)), []);
-    assert_eq!(
-        process.tick(at_ms(10_000)).last(),
-        Some(&Action::Kill { grace: 5 * SECOND })
-    );
+    assert_eq!(process.tick(at_ms(10_000)).last(), Some(&Action::Kill { grace: 5 * SECOND }));
 }
 
 #[test]
 fn last_lines_are_cut_at_their_limits() {
     let lines = |count: usize, chars: usize| -> Vec<String> {
-        (0..count)
-            .map(|i| format!("{i:02}{}", "x".repeat(chars - 2)))
-            .collect()
+        (0..count).map(|i| format!("{i:02}{}", "x".repeat(chars - 2))).collect()
     };
-    for (count, chars) in [
-        (LAST_LINES_MAX, LAST_LINE_CHARS_MAX),
-        (LAST_LINES_MAX + 1, LAST_LINE_CHARS_MAX + 1),
-    ] {
+    for (count, chars) in
+        [(LAST_LINES_MAX, LAST_LINE_CHARS_MAX), (LAST_LINES_MAX + 1, LAST_LINE_CHARS_MAX + 1)]
+    {
         let mut process = ready(policy(Restart::Never), at_ms(0));
         let _ = process.exited(ExitStatus::Code(1), lines(count, chars), 0, at_ms(1));
         let kept = process.status(at_ms(1)).last_lines;
         assert_eq!((kept.len(), kept[0].len()), (LAST_LINES_MAX, LAST_LINE_CHARS_MAX));
-        assert!(
-            kept[LAST_LINES_MAX - 1].starts_with(&format!("{:02}", count - 1)),
-            "the last are kept"
-        );
+        assert!(kept[LAST_LINES_MAX - 1].starts_with(&format!("{:02}", count - 1)), "the last are kept");
     }
 }
 
@@ -336,11 +261,8 @@ enum Event {
 }
 
 fn event() -> impl Strategy<Value = Event> {
-    let status = prop_oneof![
-        Just(ExitStatus::Code(0)),
-        Just(ExitStatus::Code(1)),
-        Just(ExitStatus::Signal(9)),
-    ];
+    let status =
+        prop_oneof![Just(ExitStatus::Code(0)), Just(ExitStatus::Code(1)), Just(ExitStatus::Signal(9)),];
     prop_oneof![
         2 => Just(Event::Start),
         1 => Just(Event::Stop),

@@ -88,11 +88,7 @@ impl fmt::Display for Why {
         match self {
             Self::Exited(status) => status.fmt(f),
             Self::NotReady { within } => write!(f, "not ready within {within:?}"),
-            Self::TooManyRestarts {
-                restarts,
-                window,
-                last,
-            } => {
+            Self::TooManyRestarts { restarts, window, last } => {
                 write!(f, "{last}, after {restarts} restarts within {window:?}")
             }
         }

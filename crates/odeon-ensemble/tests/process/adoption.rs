@@ -25,10 +25,7 @@ pub(crate) async fn a_dropped_child_is_adopted() {
     let (pid, started, state) = (child.pid(), child.started_at(), child.state().clone());
     drop(child);
     let child = adopt(&place).await;
-    assert_eq!(
-        (child.pid(), child.started_at(), child.state()),
-        (pid, started, &state)
-    );
+    assert_eq!((child.pid(), child.started_at(), child.state()), (pid, started, &state));
     // Two may watch; both learn the end.
     let second = adopt(&place).await;
     let (stopped, seen) = tokio::join!(child.stop(Duration::from_secs(5)), second.exited());
@@ -50,10 +47,7 @@ pub(crate) async fn a_killed_supervisor_is_succeeded() {
     let sockets = child.sockets().await.expect("sockets");
     let [(name, socket)] = <[_; 1]>::try_from(sockets).expect("one socket");
     let socket = std::net::TcpListener::from(socket);
-    assert_eq!(
-        (name.as_str(), socket.local_addr().expect("bound")),
-        ("http", supervisor.addr)
-    );
+    assert_eq!((name.as_str(), socket.local_addr().expect("bound")), ("http", supervisor.addr));
     child.signal(9, Target::Child).await.expect("signals");
     assert_eq!(child.exited().await.ended_by, EndedBy::Signal(9));
     // The socket is now in one hand only, and still listens.
@@ -74,11 +68,7 @@ pub(crate) async fn a_stop_outlives_its_supervisor() {
     drop(child);
     assert!(process.is_alive());
     until_dead(&process).await;
-    assert!(
-        began.elapsed() >= Duration::from_millis(600),
-        "{:?}",
-        began.elapsed()
-    );
+    assert!(began.elapsed() >= Duration::from_millis(600), "{:?}", began.elapsed());
 }
 
 pub(crate) async fn an_end_nobody_saw_is_found() {
@@ -89,14 +79,8 @@ pub(crate) async fn an_end_nobody_saw_is_found() {
     let Adopted::Exited(record) = Child::adopt(&place.dir()).await.expect("adopts") else {
         panic!("not exited");
     };
-    assert!(
-        matches!(record.ended_by, EndedBy::Code(code) if code != 0),
-        "{record:?}"
-    );
-    assert!(
-        !place.dir().join("shim.json").exists(),
-        "the lingering shim was released"
-    );
+    assert!(matches!(record.ended_by, EndedBy::Code(code) if code != 0), "{record:?}");
+    assert!(!place.dir().join("shim.json").exists(), "the lingering shim was released");
     assert!(matches!(Child::adopt(&place.dir()).await, Ok(Adopted::Exited(again)) if again == record));
 }
 
@@ -118,19 +102,12 @@ pub(crate) async fn a_reused_pid_is_nobody() {
         log_dir: place.dir().join("log"),
         spec: String::new(),
     };
-    let other_boot = ShimState {
-        shim_start: here.start,
-        boot: "another boot".to_owned(),
-        ..state.clone()
-    };
+    let other_boot = ShimState { shim_start: here.start, boot: "another boot".to_owned(), ..state.clone() };
     for stale in [state, other_boot] {
         let text = serde_json::to_string(&stale).expect("serialises");
         fs::write(place.dir().join("shim.json"), text).expect("writes");
         assert!(is_gone(&place).await);
-        assert!(
-            !place.dir().join("shim.json").exists(),
-            "the stale file is removed"
-        );
+        assert!(!place.dir().join("shim.json").exists(), "the stale file is removed");
     }
 }
 

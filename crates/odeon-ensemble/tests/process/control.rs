@@ -14,9 +14,7 @@ const CONNECTIONS_MAX: usize = 16;
 
 fn open(child: &Child) -> UnixStream {
     let stream = UnixStream::connect(&child.state().control).expect("connects");
-    stream
-        .set_read_timeout(Some(Duration::from_secs(10)))
-        .expect("sets");
+    stream.set_read_timeout(Some(Duration::from_secs(10))).expect("sets");
     stream
 }
 
@@ -33,10 +31,9 @@ fn ask(stream: &UnixStream, request: &str) -> serde_json::Value {
 fn is_closed(mut stream: &UnixStream) -> bool {
     let mut rest = Vec::new();
     // Closed with unread bytes of ours, it is a reset.
-    stream.read_to_end(&mut rest).map_or_else(
-        |error| error.kind() == std::io::ErrorKind::ConnectionReset,
-        |n| n == 0,
-    )
+    stream
+        .read_to_end(&mut rest)
+        .map_or_else(|error| error.kind() == std::io::ErrorKind::ConnectionReset, |n| n == 0)
 }
 
 async fn resident(place: &Place) -> Child {
@@ -56,10 +53,7 @@ pub(crate) async fn the_control_socket_is_private() {
         |path: &std::path::Path| std::fs::metadata(path).expect("metadata").permissions().mode() & 0o777;
     assert_eq!(mode(&child.state().control), 0o600);
     let status = ask(&open(&child), r#"{"op":"status"}"#);
-    assert_eq!(
-        (&status["answer"], &status["state"]),
-        (&"status".into(), &"running".into())
-    );
+    assert_eq!((&status["answer"], &status["state"]), (&"status".into(), &"running".into()));
     assert_eq!(status["child_pid"], child.pid());
     end(child).await;
 }
@@ -68,13 +62,7 @@ pub(crate) async fn nonsense_is_answered_and_survived() {
     let place = Place::new();
     let child = resident(&place).await;
     let stream = open(&child);
-    for bad in [
-        "",
-        "{",
-        r#"{"op":"explode"}"#,
-        r#"{"op":"signal","signo":99}"#,
-        "\u{1F3AD}",
-    ] {
+    for bad in ["", "{", r#"{"op":"explode"}"#, r#"{"op":"signal","signo":99}"#, "\u{1F3AD}"] {
         assert_eq!(ask(&stream, bad)["answer"], "error", "{bad}");
     }
     assert_eq!(ask(&stream, r#"{"op":"status"}"#)["answer"], "status");
@@ -110,10 +98,7 @@ pub(crate) async fn idle_connections_are_closed() {
     let began = Instant::now();
     assert!(is_closed(&idle));
     let took = began.elapsed();
-    assert!(
-        took >= Duration::from_millis(4500) && took < Duration::from_secs(9),
-        "{took:?}"
-    );
+    assert!(took >= Duration::from_millis(4500) && took < Duration::from_secs(9), "{took:?}");
     assert_eq!(ask(&watching, r#"{"op":"status"}"#)["answer"], "status");
     end(child).await;
 }

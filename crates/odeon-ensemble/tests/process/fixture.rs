@@ -19,9 +19,7 @@ pub(crate) struct Place {
 
 impl Place {
     pub(crate) fn new() -> Self {
-        Self {
-            root: tempfile::tempdir().expect("temporary directory"),
-        }
+        Self { root: tempfile::tempdir().expect("temporary directory") }
     }
 
     pub(crate) fn dir(&self) -> PathBuf {
@@ -48,19 +46,12 @@ impl Place {
     }
 
     pub(crate) async fn until_logged(&self, line: &str) {
-        until(&format!("`{line}` is logged"), || {
-            self.lines().iter().any(|logged| logged == line)
-        })
-        .await;
+        until(&format!("`{line}` is logged"), || self.lines().iter().any(|logged| logged == line)).await;
     }
 
     /// The number that the child printed after `key `.
     pub(crate) async fn logged_pid(&self, key: &str) -> ProcessId {
-        let find = || {
-            self.lines()
-                .iter()
-                .find_map(|line| line.strip_prefix(key)?.trim().parse::<i32>().ok())
-        };
+        let find = || self.lines().iter().find_map(|line| line.strip_prefix(key)?.trim().parse::<i32>().ok());
         until(&format!("`{key}` is logged"), || find().is_some()).await;
         ProcessId::of(find().expect("just found")).expect("it runs")
     }
@@ -93,17 +84,12 @@ pub(crate) async fn run_to_end(spec: &Spec) -> ExitRecord {
 
 /// A process that is not dead; for the end of an assertion.
 pub(crate) async fn until_dead(process: &ProcessId) {
-    until(&format!("process {} is dead", process.pid), || {
-        !process.is_alive()
-    })
-    .await;
+    until(&format!("process {} is dead", process.pid), || !process.is_alive()).await;
 }
 
 /// The whole answer of the server at `addr`.
 pub(crate) fn read_answer(mut stream: TcpStream) -> String {
-    stream
-        .set_read_timeout(Some(Duration::from_secs(10)))
-        .expect("sets");
+    stream.set_read_timeout(Some(Duration::from_secs(10))).expect("sets");
     let mut text = String::new();
     stream.read_to_string(&mut text).expect("an answer");
     text
@@ -115,10 +101,7 @@ pub(crate) fn connect(addr: SocketAddr) -> TcpStream {
 
 /// Kills a process by number.
 pub(crate) fn kill9(pid: i32) {
-    let status = std::process::Command::new("/bin/kill")
-        .arg("-9")
-        .arg(pid.to_string())
-        .status();
+    let status = std::process::Command::new("/bin/kill").arg("-9").arg(pid.to_string()).status();
     assert!(status.expect("kill runs").success(), "kill -9 {pid}");
 }
 
@@ -135,11 +118,7 @@ pub(crate) fn run() -> Option<ExitCode> {
 
 /// A server that answers each connection with its pid, the socket's name, and closes.
 fn serve() -> ExitCode {
-    let (name, listener) = listeners()
-        .expect("sockets")
-        .into_iter()
-        .next()
-        .expect("a socket");
+    let (name, listener) = listeners().expect("sockets").into_iter().next().expect("a socket");
     say("serving");
     for stream in listener.incoming() {
         let mut stream = stream.expect("a connection");
@@ -150,10 +129,7 @@ fn serve() -> ExitCode {
 
 /// A supervisor that starts a server and does nothing more; it writes what it has to say into `ready`.
 fn supervise(dir: &Path, addr: &str) -> ExitCode {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         let listener = sockets::bind(&addr.parse().expect("an address")).expect("binds");
         let bound = listener.local_addr().expect("bound");
@@ -162,10 +138,9 @@ fn supervise(dir: &Path, addr: &str) -> ExitCode {
         spec.listen = vec!["http".to_owned()];
         let passed: [BorrowedFd<'_>; 1] = [listener.as_fd()];
         let outcome = Child::spawn(&spec, &passed, &this_exe()).await;
-        let text = outcome.as_ref().map_or_else(
-            |error| error.to_string(),
-            |child| format!("{} {bound}", child.pid()),
-        );
+        let text = outcome
+            .as_ref()
+            .map_or_else(|error| error.to_string(), |child| format!("{} {bound}", child.pid()));
         fs::write(dir.with_extension("ready.new"), text).expect("writes");
         fs::rename(dir.with_extension("ready.new"), dir.with_extension("ready")).expect("renames");
         std::future::pending::<()>().await;

@@ -20,10 +20,7 @@ pub(crate) fn test<F: Future<Output = ()> + 'static>(
     name: &'static str,
     start: impl Fn() -> F + 'static,
 ) -> Test {
-    Test {
-        name,
-        start: Box::new(move || Box::pin(start())),
-    }
+    Test { name, start: Box::new(move || Box::pin(start())) }
 }
 
 /// Runs the tests that the command line selects.
@@ -39,13 +36,7 @@ pub(crate) fn run(tests: &[Test]) -> ExitCode {
     let filters: Vec<&String> = args.iter().filter(|arg| !arg.starts_with('-')).collect();
     let chosen = |name: &str| {
         filters.is_empty()
-            || filters.iter().any(|filter| {
-                if exact {
-                    name == *filter
-                } else {
-                    name.contains(*filter)
-                }
-            })
+            || filters.iter().any(|filter| if exact { name == *filter } else { name.contains(*filter) })
     };
     let (mut passed, mut failed) = (0, 0);
     for test in tests.iter().filter(|test| chosen(test.name)) {
@@ -61,14 +52,8 @@ pub(crate) fn run(tests: &[Test]) -> ExitCode {
     }
     let word = if failed == 0 { "ok" } else { "FAILED" };
     let left_out = tests.len() - passed - failed;
-    say(&format!(
-        "\ntest result: {word}. {passed} passed; {failed} failed; {left_out} filtered out\n"
-    ));
-    if failed == 0 {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
+    say(&format!("\ntest result: {word}. {passed} passed; {failed} failed; {left_out} filtered out\n"));
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// Prints a line.
@@ -86,10 +71,7 @@ pub(crate) async fn until(what: &str, mut condition: impl FnMut() -> bool) {
 }
 
 fn run_one(test: &Test) {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let outcome = runtime.block_on(async { tokio::time::timeout(TEST_MAX, (test.start)()).await });
     outcome.expect("the test ends in time");
 }

@@ -26,20 +26,12 @@ pub(crate) async fn logs_rotate_and_keep_whole_lines() {
     spec.log_bytes_max = 4096;
     spec.log_files_max = 3;
     run_to_end(&spec).await;
-    let logs: Vec<_> = fs::read_dir(&spec.log_dir)
-        .expect("lists")
-        .map(|entry| entry.expect("an entry"))
-        .collect();
-    let servers: Vec<_> = logs
-        .iter()
-        .filter(|entry| entry.file_name().to_string_lossy().starts_with("server.log"))
-        .collect();
+    let logs: Vec<_> =
+        fs::read_dir(&spec.log_dir).expect("lists").map(|entry| entry.expect("an entry")).collect();
+    let servers: Vec<_> =
+        logs.iter().filter(|entry| entry.file_name().to_string_lossy().starts_with("server.log")).collect();
     assert_eq!(servers.len(), 3);
-    assert!(
-        servers
-            .iter()
-            .all(|entry| entry.metadata().expect("metadata").len() <= 4096)
-    );
+    assert!(servers.iter().all(|entry| entry.metadata().expect("metadata").len() <= 4096));
     let lines = place.lines();
     let first = 2000 - lines.len();
     assert!(lines.len() > 300, "{} lines", lines.len());
@@ -54,13 +46,7 @@ pub(crate) async fn a_full_disk_does_not_reach_the_child() {
     std::os::unix::fs::symlink("/dev/full", spec.log_dir.join("server.log")).expect("links");
     let record = run_to_end(&spec).await;
     assert_eq!(record.ended_by, EndedBy::Code(5));
-    assert!(
-        record
-            .last_lines
-            .last()
-            .is_some_and(|line| line.starts_with('\0')),
-        "the record has the output"
-    );
+    assert!(record.last_lines.last().is_some_and(|line| line.starts_with('\0')), "the record has the output");
 }
 
 pub(crate) async fn the_exit_code_is_recorded() {
@@ -69,20 +55,14 @@ pub(crate) async fn the_exit_code_is_recorded() {
     spec.generation = 5;
     let child = spawn(&spec).await;
     let record = child.exited().await;
-    assert_eq!(
-        (record.ended_by, record.pid, record.generation),
-        (EndedBy::Code(3), child.pid(), 5)
-    );
+    assert_eq!((record.ended_by, record.pid, record.generation), (EndedBy::Code(3), child.pid(), 5));
     let expected: Vec<String> = (30 - LAST_LINES_MAX..30).map(|n| n.to_string()).collect();
     assert_eq!(record.last_lines, expected);
     assert_eq!(child.exited().await, record);
     let text = fs::read_to_string(spec.dir.join("exit.json")).expect("reads");
     assert!(text.contains(r#""code":3"#), "{text}");
     assert!(!child.state().shim().is_alive(), "the shim has ended, too");
-    assert!(
-        !spec.control.exists() && !spec.dir.join("shim.json").exists(),
-        "nothing stale is left"
-    );
+    assert!(!spec.control.exists() && !spec.dir.join("shim.json").exists(), "nothing stale is left");
 }
 
 pub(crate) async fn the_deadly_signal_is_recorded() {
@@ -110,10 +90,7 @@ pub(crate) async fn stop_kills_the_stubborn_after_the_grace() {
     let record = child.stop(Duration::from_millis(400)).await.expect("stops");
     assert_eq!(record.ended_by, EndedBy::Signal(9));
     let took = began.elapsed();
-    assert!(
-        took >= Duration::from_millis(400) && took < Duration::from_secs(5),
-        "{took:?}"
-    );
+    assert!(took >= Duration::from_millis(400) && took < Duration::from_secs(5), "{took:?}");
 }
 
 pub(crate) async fn descendants_end_with_the_child() {
@@ -137,11 +114,7 @@ pub(crate) async fn descendants_end_with_the_child() {
 
 pub(crate) async fn what_cannot_start_says_why() {
     let place = Place::new();
-    let spawn = async |spec: &Spec| {
-        Child::spawn(spec, &[], &this_exe())
-            .await
-            .expect_err("does not start")
-    };
+    let spawn = async |spec: &Spec| Child::spawn(spec, &[], &this_exe()).await.expect_err("does not start");
     let exec_error = |error: SpawnError| match error {
         SpawnError::Exec { source, .. } => source.kind(),
         other => panic!("unexpected {other}"),
@@ -152,10 +125,7 @@ pub(crate) async fn what_cannot_start_says_why() {
     let plain = place.root.path().join("plain");
     fs::write(&plain, "no program").expect("writes");
     spec.exe = plain;
-    assert_eq!(
-        exec_error(spawn(&spec).await),
-        std::io::ErrorKind::PermissionDenied
-    );
+    assert_eq!(exec_error(spawn(&spec).await), std::io::ErrorKind::PermissionDenied);
     let mut spec = place.shell("true");
     spec.cwd = "/nowhere".into();
     let error = spawn(&spec).await;
@@ -167,18 +137,11 @@ pub(crate) async fn what_cannot_start_says_why() {
     spec.exe = "true".into();
     assert!(matches!(spawn(&spec).await, SpawnError::Spec(_)));
     let spec = place.shell("true");
-    let error = Child::spawn(&spec, &[], "/bin/false".as_ref())
-        .await
-        .expect_err("no shim");
+    let error = Child::spawn(&spec, &[], "/bin/false".as_ref()).await.expect_err("no shim");
     assert!(matches!(error, SpawnError::NoAnswer { .. }), "{error}");
-    let error = Child::spawn(&spec, &[], "/no/shim".as_ref())
-        .await
-        .expect_err("no shim");
+    let error = Child::spawn(&spec, &[], "/no/shim".as_ref()).await.expect_err("no shim");
     assert!(matches!(error, SpawnError::Shim { .. }), "{error}");
-    assert!(
-        !spec.control.exists() && !spec.dir.join("shim.json").exists(),
-        "nothing stale is left"
-    );
+    assert!(!spec.control.exists() && !spec.dir.join("shim.json").exists(), "nothing stale is left");
 }
 
 pub(crate) async fn the_environment_is_built_not_inherited() {
@@ -197,9 +160,7 @@ pub(crate) async fn the_environment_is_built_not_inherited() {
 pub(crate) async fn one_directory_has_one_shim() {
     let place = Place::new();
     let child = spawn(&place.shell("sleep 1000")).await;
-    let error = Child::spawn(&place.shell("true"), &[], &this_exe())
-        .await
-        .expect_err("occupied");
+    let error = Child::spawn(&place.shell("true"), &[], &this_exe()).await.expect_err("occupied");
     assert!(matches!(error, SpawnError::Occupied { .. }), "{error}");
     // The first is none the worse for it.
     let record = child.stop(Duration::from_secs(5)).await.expect("stops");
@@ -211,14 +172,8 @@ pub(crate) async fn a_cancelled_spawn_leaves_nothing() {
     let place = Place::new();
     let pid_file = place.root.path().join("pid");
     let script = place.root.path().join("stuck");
-    fs::write(
-        &script,
-        format!(
-            "#!/bin/sh\necho $$ > {}\nexec /bin/sleep 1000\n",
-            pid_file.display()
-        ),
-    )
-    .expect("writes");
+    fs::write(&script, format!("#!/bin/sh\necho $$ > {}\nexec /bin/sleep 1000\n", pid_file.display()))
+        .expect("writes");
     fs::set_permissions(&script, fs::Permissions::from_mode(0o700)).expect("sets");
     let spec = place.shell("true");
     let pid = || fs::read_to_string(&pid_file).ok()?.trim().parse::<i32>().ok();
@@ -238,19 +193,11 @@ pub(crate) async fn the_shim_is_small() {
     place.until_logged("ready").await;
     let status = fs::read_to_string(format!("/proc/{}/status", child.state().shim_pid)).expect("reads");
     let figure = |key: &str| {
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix(key))
-            .expect("the key is there");
-        line.trim()
-            .trim_end_matches(" kB")
-            .parse::<u64>()
-            .expect("a figure")
+        let line = status.lines().find_map(|line| line.strip_prefix(key)).expect("the key is there");
+        line.trim().trim_end_matches(" kB").parse::<u64>().expect("a figure")
     };
     let (anon, rss) = (figure("RssAnon:"), figure("VmRSS:"));
-    say(&format!(
-        "shim: RssAnon {anon} KiB, VmRSS {rss} KiB (the rest are pages of the shared binary)"
-    ));
+    say(&format!("shim: RssAnon {anon} KiB, VmRSS {rss} KiB (the rest are pages of the shared binary)"));
     assert_eq!(figure("Threads:"), 1);
     assert!(anon <= RSS_ANON_KIB_MAX, "{anon} KiB");
     child.stop(Duration::from_secs(5)).await.expect("stops");

@@ -174,14 +174,7 @@ struct Run<'a> {
 impl<'a> Run<'a> {
     fn new(sender: &'a Sender<Item, Item>, receiver: Receiver<Item, Item>) -> Self {
         let model = Model::new(sender.capacity());
-        Self {
-            sender,
-            receiver,
-            receiver_bell: Bell::new(),
-            pending: Vec::new(),
-            model,
-            item_next: 0,
-        }
+        Self { sender, receiver, receiver_bell: Bell::new(), pending: Vec::new(), model, item_next: 0 }
     }
 
     fn item(&mut self) -> Item {
@@ -277,12 +270,7 @@ impl<'a> Run<'a> {
             Err(Refused::Full) => {
                 assert_eq!(polled, Poll::Pending);
                 self.model.line.push_back(item);
-                self.pending.push(Pending {
-                    item,
-                    send,
-                    bell,
-                    fate: Fate::Waits,
-                });
+                self.pending.push(Pending { item, send, bell, fate: Fate::Waits });
             }
         }
     }

@@ -30,10 +30,7 @@ fn control_comes_first_and_each_lane_is_fifo() {
     while let Some(received) = receiver.try_recv() {
         seen.push(received);
     }
-    let expected = [10, 11, 12]
-        .map(Received::Control)
-        .into_iter()
-        .chain([0, 1, 2].map(Received::Data));
+    let expected = [10, 11, 12].map(Received::Control).into_iter().chain([0, 1, 2].map(Received::Data));
     assert_eq!(seen, expected.collect::<Vec<_>>());
 }
 
@@ -50,17 +47,9 @@ fn data_has_one_turn_after_a_full_burst_of_control_and_not_before() {
             let item = round * CONTROL_BURST_MAX + turn;
             assert_eq!(receiver.try_recv(), Some(Received::Control(item)));
         }
-        assert_eq!(
-            receiver.try_recv(),
-            Some(Received::Data(round)),
-            "turn {}",
-            CONTROL_BURST_MAX + 1
-        );
+        assert_eq!(receiver.try_recv(), Some(Received::Data(round)), "turn {}", CONTROL_BURST_MAX + 1);
     }
-    assert_eq!(
-        receiver.try_recv(),
-        Some(Received::Control(2 * CONTROL_BURST_MAX))
-    );
+    assert_eq!(receiver.try_recv(), Some(Received::Control(2 * CONTROL_BURST_MAX)));
 }
 
 #[test]
@@ -73,11 +62,7 @@ fn a_burst_goes_on_while_there_is_no_data_and_ends_when_the_mailbox_is_empty() {
     assert_eq!(receiver.try_recv(), None);
     sender.try_send(0).expect("there is room");
     sender.control(1).expect("it is open");
-    assert_eq!(
-        receiver.try_recv(),
-        Some(Received::Control(1)),
-        "a new burst has begun"
-    );
+    assert_eq!(receiver.try_recv(), Some(Received::Control(1)), "a new burst has begun");
 }
 
 #[test]
@@ -132,25 +117,13 @@ fn close_returns_what_is_queued_in_order_and_refuses_the_rest() {
         sender.control(10 * item).expect("it is open");
     }
     let left = receiver.close();
-    assert_eq!(
-        left,
-        Leftover {
-            control: [10, 20, 30].into(),
-            data: [1, 2, 3].into()
-        }
-    );
+    assert_eq!(left, Leftover { control: [10, 20, 30].into(), data: [1, 2, 3].into() });
     assert_eq!(sender.try_send(4), Err(TrySendError::Closed(4)));
     assert_eq!(sender.control(40), Err(ControlError::Closed(40)));
     assert!(sender.is_closed() && sender.is_empty());
     assert_eq!(receiver.try_recv(), Some(Received::Drained));
     park_control(&mut receiver, &Bell::new());
-    assert_eq!(
-        receiver.close(),
-        Leftover {
-            control: [].into(),
-            data: [].into()
-        }
-    );
+    assert_eq!(receiver.close(), Leftover { control: [].into(), data: [].into() });
 }
 
 #[test]
@@ -204,10 +177,7 @@ fn a_parked_receiver_is_woken_by_each_kind_of_event() {
         park(&mut receiver, &bell);
         event(&sender);
         assert_eq!(bell.rings(), 1, "event {n}");
-        assert!(
-            with_bell(&bell, |cx| receiver.poll_recv(cx)).is_ready(),
-            "event {n}"
-        );
+        assert!(with_bell(&bell, |cx| receiver.poll_recv(cx)).is_ready(), "event {n}");
     }
 }
 
@@ -269,31 +239,19 @@ fn no_waker_runs_under_the_lock() {
         let waker = || Waker::from(Arc::new(Nosy(sender.clone())));
         let mut park = |times: usize| {
             for _ in 0..times {
-                assert!(
-                    receiver
-                        .poll_recv(&mut Context::from_waker(&waker()))
-                        .is_pending()
-                );
+                assert!(receiver.poll_recv(&mut Context::from_waker(&waker())).is_pending());
             }
         };
         park(2);
         sender.control(1).expect("it is open");
         assert_eq!(receiver.try_recv(), Some(Received::Control(1)));
-        assert!(
-            receiver
-                .poll_recv(&mut Context::from_waker(&waker()))
-                .is_pending()
-        );
+        assert!(receiver.poll_recv(&mut Context::from_waker(&waker())).is_pending());
         sender.try_send(1).expect("there is room");
 
         let mut sends = [2, 3, 4].map(|item| Box::pin(sender.send(item)));
         for send in &mut sends {
             for _ in 0..2 {
-                assert!(
-                    send.as_mut()
-                        .poll(&mut Context::from_waker(&waker()))
-                        .is_pending()
-                );
+                assert!(send.as_mut().poll(&mut Context::from_waker(&waker())).is_pending());
             }
         }
         let [admitted, cancelled, closed] = sends;

@@ -104,10 +104,7 @@ fn lost_says_why() {
     assert!(dropped.source().is_none());
     let abandoned = Lost::Abandoned(Expired);
     assert_eq!(abandoned.to_string(), "the request was abandoned without a reply");
-    assert_eq!(
-        abandoned.source().map(ToString::to_string).as_deref(),
-        Some("expired")
-    );
+    assert_eq!(abandoned.source().map(ToString::to_string).as_deref(), Some("expired"));
 }
 
 #[test]
@@ -157,11 +154,7 @@ fn no_waker_is_dropped_under_the_lock() {
         let port = Arc::new(Mutex::new(port));
         for _ in 0..2 {
             let waker = Waker::from(Arc::new(Nosy(Arc::clone(&port))));
-            assert!(
-                Pin::new(&mut future)
-                    .poll(&mut Context::from_waker(&waker))
-                    .is_pending()
-            );
+            assert!(Pin::new(&mut future).poll(&mut Context::from_waker(&waker)).is_pending());
         }
         // The first waker has been replaced and dropped; let the second be replaced by one that is not nosy.
         assert!(poll_once(&mut future, &Bell::new()).is_pending());

@@ -30,10 +30,7 @@ fn data_is_refused_one_past_the_capacity() {
         }
         assert_eq!(sender.len(), capacity);
         assert_eq!(sender.try_send(capacity), Err(TrySendError::Full(capacity)));
-        assert_eq!(
-            sender.try_send_with(|| unreachable!("there is no room")),
-            Err(Refused::Full)
-        );
+        assert_eq!(sender.try_send_with(|| unreachable!("there is no room")), Err(Refused::Full));
         for item in 0..capacity {
             assert_eq!(receiver.try_recv(), Some(Received::Data(item)));
         }
@@ -75,18 +72,11 @@ fn waiting_senders_are_refused_one_past_their_bound() {
         assert_eq!(poll_once(send, &bell), Poll::Pending);
     }
     let mut late = sender.send(99);
-    assert_eq!(
-        poll_once(&mut late, &bell),
-        Poll::Ready(Err(SendError::Crowded(99)))
-    );
+    assert_eq!(poll_once(&mut late, &bell), Poll::Ready(Err(SendError::Crowded(99))));
 
     assert_eq!(receiver.try_recv(), Some(Received::Data(0)));
     let mut next = sender.send(WAITERS_MAX + 1);
-    assert_eq!(
-        poll_once(&mut next, &bell),
-        Poll::Pending,
-        "one was admitted, so one more may wait"
-    );
+    assert_eq!(poll_once(&mut next, &bell), Poll::Pending, "one was admitted, so one more may wait");
 }
 
 #[test]
@@ -112,16 +102,8 @@ fn waiting_senders_are_admitted_in_order_and_nobody_barges() {
 
     assert_eq!(receiver.try_recv(), Some(Received::Data(0)));
     assert_eq!(bells.each_ref().map(|bell| bell.rings()), [1, 0]);
-    assert_eq!(
-        sender.len(),
-        1,
-        "the first item is in the lane before its sender runs"
-    );
-    assert_eq!(
-        sender.try_send(3),
-        Err(TrySendError::Full(3)),
-        "the room was given to the first in line"
-    );
+    assert_eq!(sender.len(), 1, "the first item is in the lane before its sender runs");
+    assert_eq!(sender.try_send(3), Err(TrySendError::Full(3)), "the room was given to the first in line");
 
     assert_eq!(receiver.try_recv(), Some(Received::Data(1)));
     assert_eq!(receiver.try_recv(), Some(Received::Data(2)));
@@ -197,19 +179,10 @@ fn senders_waiting_when_the_intake_shuts_get_their_items_back() {
         receiver.close();
         drop(receiver);
         assert_eq!(bell.rings(), 1, "one fate, one wake");
-        assert_eq!(
-            poll_once(&mut polled, &bell),
-            Poll::Ready(Err(SendError::Closed(1)))
-        );
-        assert_eq!(
-            poll_once(&mut unpolled, &bell),
-            Poll::Ready(Err(SendError::Closed(2)))
-        );
+        assert_eq!(poll_once(&mut polled, &bell), Poll::Ready(Err(SendError::Closed(1))));
+        assert_eq!(poll_once(&mut unpolled, &bell), Poll::Ready(Err(SendError::Closed(2))));
         assert_eq!(sender.try_send(3), Err(TrySendError::Closed(3)));
-        assert_eq!(
-            sender.try_send_with(|| unreachable!("it is shut")),
-            Err(Refused::Closed)
-        );
+        assert_eq!(sender.try_send_with(|| unreachable!("it is shut")), Err(Refused::Closed));
         assert!(sender.is_closed());
     }
 }
@@ -254,29 +227,13 @@ fn errors_give_the_item_back_and_do_not_print_it() {
         assert_eq!(error.to_string(), display);
     }
     check(TrySendError::Full("secret"), "Full(..)", "the mailbox is full");
-    check(
-        TrySendError::Closed("secret"),
-        "Closed(..)",
-        "the mailbox is closed",
-    );
+    check(TrySendError::Closed("secret"), "Closed(..)", "the mailbox is closed");
     check(Refused::Full, "Full", "the mailbox is full");
     check(Refused::Closed, "Closed", "the mailbox is closed");
     check(SendError::Closed("secret"), "Closed(..)", "the mailbox is closed");
-    check(
-        SendError::Crowded("secret"),
-        "Crowded(..)",
-        "too many senders already wait for the mailbox",
-    );
-    check(
-        ControlError::Closed("secret"),
-        "Closed(..)",
-        "the mailbox is closed",
-    );
-    check(
-        ControlError::Full("secret"),
-        "Full(..)",
-        "the control lane of the mailbox is full",
-    );
+    check(SendError::Crowded("secret"), "Crowded(..)", "too many senders already wait for the mailbox");
+    check(ControlError::Closed("secret"), "Closed(..)", "the mailbox is closed");
+    check(ControlError::Full("secret"), "Full(..)", "the control lane of the mailbox is full");
 
     assert_eq!(TrySendError::Full(1).into_inner(), 1);
     assert_eq!(SendError::Crowded(2).into_inner(), 2);
@@ -312,10 +269,7 @@ fn no_item_is_dropped_under_the_lock() {
         drop(cancelled);
         drop(receiver.try_recv());
         drop(receiver);
-        assert!(matches!(
-            poll_once(&mut closed, &Bell::new()),
-            Poll::Ready(Err(SendError::Closed(_)))
-        ));
+        assert!(matches!(poll_once(&mut closed, &Bell::new()), Poll::Ready(Err(SendError::Closed(_)))));
         assert!(sender.control(nosy()).is_err());
     });
 }

@@ -40,9 +40,7 @@ fn nothing_is_lost_or_doubled_and_each_sender_stays_in_order() {
     fn produce(sender: &Sender<Item, (usize, usize)>, thread: usize, alive: &Arc<()>) {
         for number in 0..ITEMS {
             if number % 8 == 0 {
-                sender
-                    .control((thread, number))
-                    .expect("control is far from its bound");
+                sender.control((thread, number)).expect("control is far from its bound");
             }
             let mut item = (thread, number, Arc::clone(alive));
             if number % 3 == 0 {
@@ -77,11 +75,7 @@ fn nothing_is_lost_or_doubled_and_each_sender_stays_in_order() {
         assert_eq!(data, (0..ITEMS).collect::<Vec<_>>());
         assert_eq!(control, (0..ITEMS).step_by(8).collect::<Vec<_>>());
     }
-    assert_eq!(
-        Arc::strong_count(&alive),
-        1,
-        "every item was dropped exactly once"
-    );
+    assert_eq!(Arc::strong_count(&alive), 1, "every item was dropped exactly once");
 }
 
 #[test]
@@ -112,29 +106,17 @@ fn cancelled_sends_are_either_sent_or_dropped_and_never_block_others() {
                 scope.spawn(move || produce(&sender, thread, alive))
             })
             .collect();
-        let sent: Vec<_> = producers
-            .into_iter()
-            .map(|producer| producer.join().expect("the producer ends well"))
-            .collect();
+        let sent: Vec<_> =
+            producers.into_iter().map(|producer| producer.join().expect("the producer ends well")).collect();
         sender.close_intake();
         (consumer.join().expect("the consumer ends well"), sent)
     });
     for ((data, _), sent) in seen.into_iter().zip(sent) {
-        assert!(
-            data.windows(2).all(|pair| pair[0] < pair[1]),
-            "in order and not twice"
-        );
+        assert!(data.windows(2).all(|pair| pair[0] < pair[1]), "in order and not twice");
         let seen: std::collections::HashSet<_> = data.into_iter().collect();
-        assert!(
-            sent.iter().all(|number| seen.contains(number)),
-            "what was reported as sent arrived"
-        );
+        assert!(sent.iter().all(|number| seen.contains(number)), "what was reported as sent arrived");
     }
-    assert_eq!(
-        Arc::strong_count(&alive),
-        1,
-        "every item was dropped exactly once"
-    );
+    assert_eq!(Arc::strong_count(&alive), 1, "every item was dropped exactly once");
 }
 
 #[test]
@@ -147,9 +129,7 @@ fn closing_under_fire_accounts_for_every_item() {
                 .map(|_| {
                     let sender = sender.clone();
                     scope.spawn(move || {
-                        (0..PER_THREAD)
-                            .filter(|item| block_on(sender.send(*item)).is_err())
-                            .count()
+                        (0..PER_THREAD).filter(|item| block_on(sender.send(*item)).is_err()).count()
                     })
                 })
                 .collect();
@@ -157,10 +137,8 @@ fn closing_under_fire_accounts_for_every_item() {
                 assert!(matches!(block_on(receiver.recv()), Received::Data(_)));
             }
             let left = receiver.close().data.len();
-            let refused: usize = producers
-                .into_iter()
-                .map(|producer| producer.join().expect("the producer ends well"))
-                .sum();
+            let refused: usize =
+                producers.into_iter().map(|producer| producer.join().expect("the producer ends well")).sum();
             (left, refused)
         });
         assert_eq!(round + left + refused, THREADS * PER_THREAD);

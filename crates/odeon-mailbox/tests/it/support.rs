@@ -62,9 +62,7 @@ pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
         if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
             return output;
         }
-        nudged
-            .recv_timeout(DEADLINE)
-            .expect("the future is woken before the deadline");
+        nudged.recv_timeout(DEADLINE).expect("the future is woken before the deadline");
     }
 }
 

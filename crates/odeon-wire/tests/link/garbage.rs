@@ -13,9 +13,7 @@ fn session_stream() -> Vec<u8> {
     let session = &mut pair.dialler.session;
     session.tell(&parcel("x/1", b"one"), pair.now).expect("sent");
     session.ask(&parcel("y/1", b"two"), pair.now).expect("sent");
-    session
-        .monitor("greeter".parse().expect("an actor"))
-        .expect("sent");
+    session.monitor("greeter".parse().expect("an actor")).expect("sent");
     session.cancel(1);
     pair.dialler.transmits()
 }
@@ -28,11 +26,7 @@ fn check_end(end: &mut End) {
         assert!(!reason.to_string().contains(char::is_control), "{reason}");
     }
     let said = end.transmits();
-    assert!(
-        said.len() <= 3 * HANDSHAKE_FRAME_BYTES_MAX,
-        "{} bytes in answer",
-        said.len()
-    );
+    assert!(said.len() <= 3 * HANDSHAKE_FRAME_BYTES_MAX, "{} bytes in answer", said.len());
 }
 
 proptest! {
@@ -104,10 +98,7 @@ fn a_stream_cut_at_any_byte_waits_and_then_goes_on() {
         cut.listener.session.handle_bytes(head, cut.now);
         cut.listener.session.handle_lost("end of stream");
         cut.listener.drain();
-        assert_eq!(
-            cut.listener.closed(),
-            Some(&CloseReason::Lost("end of stream".into()))
-        );
+        assert_eq!(cut.listener.closed(), Some(&CloseReason::Lost("end of stream".into())));
 
         pair.listener.session.handle_bytes(tail, pair.now);
         pair.listener.drain();
@@ -133,11 +124,9 @@ fn a_hello_cut_at_any_byte_waits_and_then_goes_on() {
 
 #[test]
 fn another_protocol_is_told_so() {
-    for greeting in [
-        "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
-        "SSH-2.0-OpenSSH_9.6\r\n",
-        "\u{16}\u{3}\u{1}",
-    ] {
+    for greeting in
+        ["GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", "SSH-2.0-OpenSSH_9.6\r\n", "\u{16}\u{3}\u{1}"]
+    {
         let mut listener = End::new(Session::listen(config("b@/"), [2; 32], Instant::ZERO), [7; 32]);
         listener.session.handle_bytes(greeting.as_bytes(), Instant::ZERO);
         check_end(&mut listener);
@@ -172,9 +161,25 @@ fn claimed_lengths_are_not_believed() {
         pair.listener.session.handle_bytes(&stream, pair.now);
         pair.listener.drain();
         let news = pair.listener.news();
-        assert!(
-            matches!(&news[..], [Event::Closed(CloseReason::Protocol(_))]),
-            "{news:?}"
-        );
+        assert!(matches!(&news[..], [Event::Closed(CloseReason::Protocol(_))]), "{news:?}");
+    }
+}
+
+/// A peer's texts end in logs and on terminals.
+#[test]
+fn control_characters_of_a_peer_do_not_come_through() {
+    let bye = framed(&Frame::Bye { reason: "\u{1b}[2Jgone".into() });
+    // A mark is checked when it is read, and the error quotes it.
+    let mut define = vec![0x83, 0x04, 0x00, 0x65];
+    define.extend_from_slice(b"\x1b[2J!");
+    let mut quoted = u32::try_from(define.len()).expect("short").to_be_bytes().to_vec();
+    quoted.extend(define);
+    for (bytes, kept) in [(bye, "[2Jgone"), (quoted, "cannot be read")] {
+        let mut pair = Pair::established();
+        pair.listener.session.handle_bytes(&bytes, pair.now);
+        pair.listener.drain();
+        let reason = pair.listener.closed().expect("closed").to_string();
+        assert!(reason.contains(kept), "{reason}");
+        assert!(!reason.contains(char::is_control), "{reason}");
     }
 }

@@ -21,16 +21,8 @@ fn both_sides_accept_whatever_the_pieces() {
             assert_eq!(
                 end.news(),
                 [
-                    Event::PeerHello {
-                        server: id(peer),
-                        epoch: Epoch(1)
-                    },
-                    Event::Accepted {
-                        peer: id(peer),
-                        epoch: Epoch(1),
-                        version: 1,
-                        features: Vec::new()
-                    },
+                    Event::PeerHello { server: id(peer), epoch: Epoch(1) },
+                    Event::Accepted { peer: id(peer), epoch: Epoch(1), version: 1, features: Vec::new() },
                 ]
             );
         }
@@ -41,10 +33,7 @@ fn both_sides_accept_whatever_the_pieces() {
 fn the_listener_proves_nothing_first() {
     let mut listener = End::new(Session::listen(config("b@/"), [2; 32], Instant::ZERO), [7; 32]);
     assert!(listener.transmits().is_empty(), "it does not even say who it is");
-    let mut dialler = End::new(
-        Session::dial(config("a@/"), id("b@/"), [1; 32], Instant::ZERO),
-        [7; 32],
-    );
+    let mut dialler = End::new(Session::dial(config("a@/"), id("b@/"), [1; 32], Instant::ZERO), [7; 32]);
     listener.session.handle_bytes(&dialler.transmits(), Instant::ZERO);
     listener.drain();
     let said = listener.transmits();
@@ -55,10 +44,7 @@ fn the_listener_proves_nothing_first() {
 #[test]
 fn a_wrong_cookie_is_found_by_the_listener() {
     let mut pair = Pair::default_ends();
-    pair.dialler = End::new(
-        Session::dial(config("a@/"), id("b@/"), [1; 32], pair.now),
-        [8; 32],
-    );
+    pair.dialler = End::new(Session::dial(config("a@/"), id("b@/"), [1; 32], pair.now), [8; 32]);
     pair.drive();
     assert_eq!(pair.listener.closed(), Some(&CloseReason::AuthenticationFailed));
     let Some(CloseReason::Refused { code, detail }) = pair.dialler.closed() else {
@@ -72,13 +58,9 @@ fn a_wrong_cookie_is_found_by_the_listener() {
 #[test]
 fn a_wrong_proof_is_found_by_the_dialler() {
     let mut pair = Pair::default_ends();
-    pair.listener
-        .session
-        .handle_bytes(&pair.dialler.transmits(), pair.now);
+    pair.listener.session.handle_bytes(&pair.dialler.transmits(), pair.now);
     pair.listener.drain();
-    pair.dialler
-        .session
-        .handle_bytes(&pair.listener.transmits(), pair.now);
+    pair.dialler.session.handle_bytes(&pair.listener.transmits(), pair.now);
     pair.dialler.drain();
     pair.dialler.transmits();
     let mut forged = framed(&Frame::Proof { mac: [0; 32] });
@@ -90,18 +72,12 @@ fn a_wrong_proof_is_found_by_the_dialler() {
 
     // The refusal reaches a listener that has accepted already.
     let mut pair = Pair::established();
-    let refuse = framed(&Frame::Refuse {
-        code: RefuseCode::Authentication,
-        detail: "no\u{1b}[2J".into(),
-    });
+    let refuse = framed(&Frame::Refuse { code: RefuseCode::Authentication, detail: "no\u{1b}[2J".into() });
     pair.listener.session.handle_bytes(&refuse, pair.now);
     pair.listener.drain();
     assert_eq!(
         pair.listener.closed(),
-        Some(&CloseReason::Refused {
-            code: RefuseCode::Authentication,
-            detail: "no\u{fffd}[2J".into()
-        })
+        Some(&CloseReason::Refused { code: RefuseCode::Authentication, detail: "no\u{fffd}[2J".into() })
     );
 }
 
@@ -123,12 +99,7 @@ fn check_refused(server: &str, wanted: &str, expected: RefuseCode, told: &str) {
 
 #[test]
 fn the_wrong_server_says_who_it_is() {
-    check_refused(
-        "a@/",
-        "c@/",
-        RefuseCode::WrongServer,
-        "this address is b@/, and not c@/",
-    );
+    check_refused("a@/", "c@/", RefuseCode::WrongServer, "this address is b@/, and not c@/");
     check_refused("a@/", "b@/shop", RefuseCode::WrongServer, "not b@/shop");
 }
 
@@ -154,9 +125,7 @@ fn hello() -> Hello {
 /// How the listener `b@/` takes this hello: `None` when it goes on.
 fn answer_to(hello: Hello) -> Option<(RefuseCode, String)> {
     let mut listener = End::new(Session::listen(config("b@/"), [2; 32], Instant::ZERO), [7; 32]);
-    listener
-        .session
-        .handle_bytes(&framed(&Frame::Hello(hello)), Instant::ZERO);
+    listener.session.handle_bytes(&framed(&Frame::Hello(hello)), Instant::ZERO);
     listener.drain();
     match Frame::decode(&listener.transmits()[4..]).expect("one whole frame") {
         Frame::Refuse { code, detail } => Some((code, detail)),
@@ -167,13 +136,7 @@ fn answer_to(hello: Hello) -> Option<(RefuseCode, String)> {
 
 #[test]
 fn versions_must_overlap() {
-    let versions = |version_min, version_max| {
-        answer_to(Hello {
-            version_min,
-            version_max,
-            ..hello()
-        })
-    };
+    let versions = |version_min, version_max| answer_to(Hello { version_min, version_max, ..hello() });
     assert_eq!(versions(1, 1), None);
     assert_eq!(versions(0, 9), None);
     for (min, max) in [(2, 3), (0, 0), (3, 2)] {
@@ -185,55 +148,30 @@ fn versions_must_overlap() {
 
 #[test]
 fn a_hello_is_limited() {
-    let features = |count: usize, bytes: usize| {
-        answer_to(Hello {
-            features: vec!["x".repeat(bytes); count],
-            ..hello()
-        })
-    };
+    let features =
+        |count: usize, bytes: usize| answer_to(Hello { features: vec!["x".repeat(bytes); count], ..hello() });
     assert_eq!(features(FEATURES_MAX, FEATURE_BYTES_MAX), None);
     assert!(features(FEATURES_MAX + 1, 1).is_some());
     assert!(features(1, FEATURE_BYTES_MAX + 1).is_some());
 
-    let frame_limit = |bytes: usize| {
-        answer_to(Hello {
-            frame_bytes_max: u32::try_from(bytes).expect("small"),
-            ..hello()
-        })
-    };
+    let frame_limit =
+        |bytes: usize| answer_to(Hello { frame_bytes_max: u32::try_from(bytes).expect("small"), ..hello() });
     assert_eq!(frame_limit(HANDSHAKE_FRAME_BYTES_MAX), None);
     assert!(frame_limit(HANDSHAKE_FRAME_BYTES_MAX - 1).is_some());
 
-    let (code, _) = answer_to(Hello {
-        magic: "odeum".into(),
-        ..hello()
-    })
-    .expect("refused");
+    let (code, _) = answer_to(Hello { magic: "odeum".into(), ..hello() }).expect("refused");
     assert_eq!(code, RefuseCode::Protocol);
-    assert_eq!(
-        answer_to(Hello {
-            wanted: None,
-            ..hello()
-        }),
-        None,
-        "a dialler need not know whom it reaches"
-    );
+    assert_eq!(answer_to(Hello { wanted: None, ..hello() }), None, "a dialler need not know whom it reaches");
 }
 
 /// The longest ids and every feature fit in a handshake frame.
 #[test]
 fn the_longest_hello_fits() {
     let segment = "a".repeat(63);
-    let longest = id(&format!(
-        "{segment}@/{segment}/{segment}/{segment}/{}",
-        &segment[..62]
-    ));
+    let longest = id(&format!("{segment}@/{segment}/{segment}/{segment}/{}", &segment[..62]));
     let listener = id(&format!("b{}@{}", &segment[1..], longest.domain()));
-    let mut pair = Pair::new(
-        config(&longest.to_string()),
-        &listener.to_string(),
-        config(&listener.to_string()),
-    );
+    let mut pair =
+        Pair::new(config(&longest.to_string()), &listener.to_string(), config(&listener.to_string()));
     pair.drive();
     assert!(pair.dialler.session.is_established());
     let mut bytes = Vec::new();
@@ -267,9 +205,7 @@ fn a_stalled_handshake_ends_at_its_deadline() {
         assert_eq!(session.poll_timeout(), None);
         pair.listener.drain();
         assert_eq!(pair.listener.closed(), Some(&CloseReason::HandshakeTimeout));
-        pair.dialler
-            .session
-            .handle_bytes(&pair.listener.transmits(), deadline);
+        pair.dialler.session.handle_bytes(&pair.listener.transmits(), deadline);
         pair.dialler.drain();
         let told = pair.dialler.closed().expect("told").to_string();
         assert!(told.contains("took longer than 5s"), "{told}");
@@ -283,10 +219,7 @@ fn nothing_but_the_handshake_is_taken_before_acceptance() {
         Frame::Accept,
         Frame::Proof { mac: [0; 32] },
         Frame::Cancel { ask_id: 1 },
-        Frame::Define {
-            type_id: 0,
-            mark: "x/1".parse().expect("a mark"),
-        },
+        Frame::Define { type_id: 0, mark: "x/1".parse().expect("a mark") },
     ] {
         let mut pair = Pair::default_ends();
         pair.listener.session.handle_bytes(&framed(&early), pair.now);
@@ -294,23 +227,13 @@ fn nothing_but_the_handshake_is_taken_before_acceptance() {
         let reason = pair.listener.closed().expect("refused");
         assert!(matches!(reason, CloseReason::Protocol(_)), "{early:?}: {reason}");
         let said = pair.listener.transmits();
-        assert!(matches!(
-            Frame::decode(&said[4..]),
-            Ok(Frame::Refuse {
-                code: RefuseCode::Protocol,
-                ..
-            })
-        ));
+        assert!(matches!(Frame::decode(&said[4..]), Ok(Frame::Refuse { code: RefuseCode::Protocol, .. })));
     }
 }
 
 #[test]
 fn nothing_of_the_handshake_is_taken_after_acceptance() {
-    for late in [
-        Frame::Hello(hello()),
-        Frame::Accept,
-        Frame::Proof { mac: [0; 32] },
-    ] {
+    for late in [Frame::Hello(hello()), Frame::Accept, Frame::Proof { mac: [0; 32] }] {
         let mut pair = Pair::established();
         pair.listener.session.handle_bytes(&framed(&late), pair.now);
         pair.drive();
@@ -325,46 +248,26 @@ fn nothing_is_sent_before_acceptance() {
     let mut pair = Pair::default_ends();
     let now = pair.now;
     let session = &mut pair.dialler.session;
-    assert_eq!(
-        session.tell(&parcel("x/1", b""), now),
-        Err(SendError::NotEstablished)
-    );
-    assert_eq!(
-        session.ask(&parcel("x/1", b""), now),
-        Err(SendError::NotEstablished)
-    );
-    assert_eq!(
-        session.monitor("greeter".parse().expect("an actor")),
-        Err(SendError::NotEstablished)
-    );
+    assert_eq!(session.tell(&parcel("x/1", b""), now), Err(SendError::NotEstablished));
+    assert_eq!(session.ask(&parcel("x/1", b""), now), Err(SendError::NotEstablished));
+    assert_eq!(session.monitor("greeter".parse().expect("an actor")), Err(SendError::NotEstablished));
 }
 
 /// The listener may speak at once after it has accepted, in the very bytes that carry its proof.
 #[test]
 fn what_follows_the_acceptance_waits_for_the_driver() {
     let mut pair = Pair::default_ends();
-    pair.listener
-        .session
-        .handle_bytes(&pair.dialler.transmits(), pair.now);
+    pair.listener.session.handle_bytes(&pair.dialler.transmits(), pair.now);
     pair.listener.drain();
-    pair.dialler
-        .session
-        .handle_bytes(&pair.listener.transmits(), pair.now);
+    pair.dialler.session.handle_bytes(&pair.listener.transmits(), pair.now);
     pair.dialler.drain();
-    pair.listener
-        .session
-        .handle_bytes(&pair.dialler.transmits(), pair.now);
+    pair.listener.session.handle_bytes(&pair.dialler.transmits(), pair.now);
     pair.listener.drain();
     let hello = parcel("x/1", b"hello");
     pair.listener.session.tell(&hello, pair.now).expect("sent");
     pair.dialler.news();
-    pair.dialler
-        .session
-        .handle_bytes(&pair.listener.transmits(), pair.now);
-    assert!(
-        !pair.dialler.session.is_established(),
-        "the proof is not checked yet"
-    );
+    pair.dialler.session.handle_bytes(&pair.listener.transmits(), pair.now);
+    assert!(!pair.dialler.session.is_established(), "the proof is not checked yet");
     pair.dialler.drain();
     let news = pair.dialler.news();
     assert!(matches!(&news[..], [Event::Accepted { .. }, Event::Tell(parcel)] if *parcel == hello));
@@ -374,17 +277,11 @@ fn what_follows_the_acceptance_waits_for_the_driver() {
 fn what_is_held_for_the_driver_is_limited() {
     for (extra, closes) in [(0, false), (1, true)] {
         let mut pair = Pair::default_ends();
-        pair.listener
-            .session
-            .handle_bytes(&pair.dialler.transmits(), pair.now);
+        pair.listener.session.handle_bytes(&pair.dialler.transmits(), pair.now);
         pair.listener.drain();
-        pair.dialler
-            .session
-            .handle_bytes(&pair.listener.transmits(), pair.now);
+        pair.dialler.session.handle_bytes(&pair.listener.transmits(), pair.now);
         // The dialler's driver has not made its proof.
-        pair.dialler
-            .session
-            .handle_bytes(&vec![0; HELD_BYTES_MAX], pair.now);
+        pair.dialler.session.handle_bytes(&vec![0; HELD_BYTES_MAX], pair.now);
         pair.dialler.session.handle_bytes(&vec![0; extra], pair.now);
         assert_eq!(pair.dialler.session.is_closed(), closes);
     }
@@ -393,31 +290,17 @@ fn what_is_held_for_the_driver_is_limited() {
 #[test]
 fn a_driver_refuses_a_proven_peer() {
     let mut pair = Pair::default_ends();
-    pair.listener
-        .session
-        .handle_bytes(&pair.dialler.transmits(), pair.now);
+    pair.listener.session.handle_bytes(&pair.dialler.transmits(), pair.now);
     pair.listener.drain();
-    pair.dialler
-        .session
-        .handle_bytes(&pair.listener.transmits(), pair.now);
+    pair.dialler.session.handle_bytes(&pair.listener.transmits(), pair.now);
     pair.dialler.drain();
-    pair.listener
-        .session
-        .handle_bytes(&pair.dialler.transmits(), pair.now);
-    assert!(matches!(
-        pair.listener.session.poll_event(),
-        Some(Event::Verify { .. })
-    ));
-    pair.listener
-        .session
-        .refuse(RefuseCode::StaleEpoch, "epoch 4 is known");
+    pair.listener.session.handle_bytes(&pair.dialler.transmits(), pair.now);
+    assert!(matches!(pair.listener.session.poll_event(), Some(Event::Verify { .. })));
+    pair.listener.session.refuse(RefuseCode::StaleEpoch, "epoch 4 is known");
     pair.drive();
     assert_eq!(
         pair.dialler.closed(),
-        Some(&CloseReason::Refused {
-            code: RefuseCode::StaleEpoch,
-            detail: "epoch 4 is known".into()
-        })
+        Some(&CloseReason::Refused { code: RefuseCode::StaleEpoch, detail: "epoch 4 is known".into() })
     );
     pair.listener.session.verified(true);
     assert!(pair.listener.session.is_closed(), "a late answer changes nothing");

@@ -44,14 +44,9 @@ fn a_message_too_large_is_its_senders_error() {
     let mut pair = pair(|config| config.frame_bytes_max = max);
     let (fits, not) = (tell_of(max), tell_of(max + 1));
     pair.dialler.session.tell(&fits, pair.now).expect("at the limit");
-    assert_eq!(
-        pair.dialler.session.tell(&not, pair.now),
-        Err(SendError::TooLarge { bytes: max + 1, max })
-    );
+    assert_eq!(pair.dialler.session.tell(&not, pair.now), Err(SendError::TooLarge { bytes: max + 1, max }));
     assert!(matches!(
-        pair.dialler
-            .session
-            .ask(&parcel("x/1", &vec![0; max + 1]), pair.now),
+        pair.dialler.session.ask(&parcel("x/1", &vec![0; max + 1]), pair.now),
         Err(SendError::TooLarge { .. })
     ));
     pair.drive();
@@ -66,17 +61,9 @@ fn the_smaller_limit_of_the_two_holds() {
     a.frame_bytes_max = 10_000;
     let mut pair = Pair::new(a, "b@/", b).establish();
     for end in [&mut pair.listener, &mut pair.dialler] {
-        end.session
-            .tell(&tell_of(10_000), pair.now)
-            .expect("at the limit");
+        end.session.tell(&tell_of(10_000), pair.now).expect("at the limit");
         let error = end.session.tell(&tell_of(10_001), pair.now).expect_err("past it");
-        assert_eq!(
-            error,
-            SendError::TooLarge {
-                bytes: 10_001,
-                max: 10_000
-            }
-        );
+        assert_eq!(error, SendError::TooLarge { bytes: 10_001, max: 10_000 });
     }
     pair.drive();
     assert_eq!(pair.dialler.news().len(), 1);
@@ -96,16 +83,10 @@ fn a_length_past_the_limit_ends_the_link_before_its_bytes_come() {
     established.listener.session.handle_bytes(&prefix(max + 1), now);
     established.drive();
     let told = established.dialler.closed().expect("told").to_string();
-    assert!(
-        told.contains("a frame of 100001 bytes, where 100000 are the limit"),
-        "{told}"
-    );
+    assert!(told.contains("a frame of 100001 bytes, where 100000 are the limit"), "{told}");
 
     // Before acceptance the limit is smaller, whatever the settings say.
-    for (bytes, closes) in [
-        (HANDSHAKE_FRAME_BYTES_MAX, false),
-        (HANDSHAKE_FRAME_BYTES_MAX + 1, true),
-    ] {
+    for (bytes, closes) in [(HANDSHAKE_FRAME_BYTES_MAX, false), (HANDSHAKE_FRAME_BYTES_MAX + 1, true)] {
         let mut strangers = Pair::default_ends();
         strangers.listener.session.handle_bytes(&prefix(bytes), now);
         assert_eq!(strangers.listener.session.is_closed(), closes);
@@ -128,26 +109,15 @@ fn what_waits_to_be_sent_is_limited() {
     assert_eq!(pair.dialler.session.tell(&tell_of(100), pair.now), full);
     assert!(pair.dialler.session.ask(&tell_of(100), pair.now).is_err());
     assert!(pair.dialler.session.monitor(GREETER).is_err());
-    assert!(
-        pair.dialler
-            .session
-            .tell(&parcel("new/1", b""), pair.now)
-            .is_err()
-    );
+    assert!(pair.dialler.session.tell(&parcel("new/1", b""), pair.now).is_err());
     assert_eq!(
-        (
-            pair.dialler.session.open_asks(),
-            pair.dialler.session.open_monitors()
-        ),
+        (pair.dialler.session.open_asks(), pair.dialler.session.open_monitors()),
         (0, 0),
         "nothing is left of what was not sent"
     );
     pair.drive();
     assert_eq!(pair.listener.news().len(), 50);
-    pair.dialler
-        .session
-        .tell(&parcel("new/1", b""), pair.now)
-        .expect("room again");
+    pair.dialler.session.tell(&parcel("new/1", b""), pair.now).expect("room again");
     pair.drive();
     assert_eq!(pair.listener.news(), [Event::Tell(parcel("new/1", b""))]);
 }
@@ -155,33 +125,17 @@ fn what_waits_to_be_sent_is_limited() {
 #[test]
 fn a_reply_without_room_can_be_tried_again() {
     let mut pair = pair(|config| config.outbound_bytes_max = 5_000);
-    let ask_id = pair
-        .dialler
-        .session
-        .ask(&parcel("x/1", b"?"), pair.now)
-        .expect("asked");
+    let ask_id = pair.dialler.session.ask(&parcel("x/1", b"?"), pair.now).expect("asked");
     pair.drive();
-    pair.listener
-        .session
-        .tell(&tell_of(4_900), pair.now)
-        .expect("room");
+    pair.listener.session.tell(&tell_of(4_900), pair.now).expect("room");
     let reply = vec![1; 200];
     let error = pair.listener.session.reply(ask_id, Encoding::Cbor, &reply);
     assert!(matches!(error, Err(SendError::Backlogged { .. })));
     pair.drive();
     pair.dialler.news();
-    pair.listener
-        .session
-        .reply(ask_id, Encoding::Cbor, &reply)
-        .expect("room again");
+    pair.listener.session.reply(ask_id, Encoding::Cbor, &reply).expect("room again");
     pair.drive();
-    assert_eq!(
-        pair.dialler.news(),
-        [Event::Reply {
-            ask_id,
-            outcome: Ok((Encoding::Cbor, reply))
-        }]
-    );
+    assert_eq!(pair.dialler.news(), [Event::Reply { ask_id, outcome: Ok((Encoding::Cbor, reply)) }]);
 }
 
 #[test]
@@ -194,11 +148,7 @@ fn a_peer_that_does_not_read_loses_the_link() {
         pings += 1;
         assert!(pair.listener.session.queued_bytes() <= 1_000 + CONTROL_RESERVE_BYTES);
     }
-    assert_eq!(
-        pings,
-        (1_000 + CONTROL_RESERVE_BYTES) / ping.len() + 1,
-        "the first that finds no room"
-    );
+    assert_eq!(pings, (1_000 + CONTROL_RESERVE_BYTES) / ping.len() + 1, "the first that finds no room");
     pair.listener.drain();
     let Some(CloseReason::Local(why)) = pair.listener.closed() else {
         panic!("{:?}", pair.listener.events);
@@ -233,13 +183,7 @@ fn open_asks_are_limited_at_both_ends() {
     pair.drive();
     assert_eq!(pair.listener.news().len(), max);
     let news = pair.dialler.news();
-    let [
-        Event::Reply {
-            ask_id: 11,
-            outcome: Err(AskFailure::Refused(refusal)),
-        },
-    ] = &news[..]
-    else {
+    let [Event::Reply { ask_id: 11, outcome: Err(AskFailure::Refused(refusal)) }] = &news[..] else {
         panic!("{news:?}");
     };
     assert_eq!(refusal.code, RefusalCode::LimitReached);
@@ -265,13 +209,7 @@ fn monitors_are_limited_at_both_ends() {
     pair.drive();
     assert_eq!(pair.listener.news().len(), max);
     let news = pair.dialler.news();
-    let [
-        Event::Down {
-            monitor_id: 4,
-            reason: ExitReason::Failed(why),
-        },
-    ] = &news[..]
-    else {
+    let [Event::Down { monitor_id: 4, reason: ExitReason::Failed(why) }] = &news[..] else {
         panic!("{news:?}");
     };
     assert!(why.contains("not monitored: 3 monitors"), "{why}");
@@ -284,22 +222,13 @@ fn long_texts_are_cut_and_the_link_lives() {
     let mut pair = pair(|config| config.frame_bytes_max = 0); // taken as the least there is
     let long = "é".repeat(1_000_000);
     for _ in 0..3 {
-        pair.dialler
-            .session
-            .ask(&parcel("x/1", b"?"), pair.now)
-            .expect("asked");
+        pair.dialler.session.ask(&parcel("x/1", b"?"), pair.now).expect("asked");
     }
     pair.drive();
     let session = &mut pair.listener.session;
     session.refuse_ask(1, Refusal::new(RefusalCode::Internal, long.clone()));
     session.dead(2, ExitReason::Failed(long.clone()));
-    session.dead(
-        3,
-        ExitReason::Panicked(PanicReport {
-            message: long.clone(),
-            location: long.clone(),
-        }),
-    );
+    session.dead(3, ExitReason::Panicked(PanicReport { message: long.clone(), location: long.clone() }));
     session.close(long);
     pair.drive();
     let news = pair.dialler.news();

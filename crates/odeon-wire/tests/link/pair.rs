@@ -52,12 +52,7 @@ pub(crate) struct End {
 
 impl End {
     pub(crate) fn new(session: Session, cookie: [u8; 32]) -> Self {
-        Self {
-            session,
-            cookie: Cookie::from_bytes(cookie),
-            inbound: VecDeque::new(),
-            events: Vec::new(),
-        }
+        Self { session, cookie: Cookie::from_bytes(cookie), inbound: VecDeque::new(), events: Vec::new() }
     }
 
     /// Polls all events, and does what a driver must about the proofs.
@@ -67,14 +62,9 @@ impl End {
                 Event::NeedProof { side, transcript } => {
                     assert_eq!(side, self.session.side());
                     let seen = odeon_auth::transcript(&transcript.dialler_hello, &transcript.listener_hello);
-                    self.session
-                        .provide_proof(odeon_auth::prove(&self.cookie, auth(side), &seen).0);
+                    self.session.provide_proof(odeon_auth::prove(&self.cookie, auth(side), &seen).0);
                 }
-                Event::Verify {
-                    side,
-                    transcript,
-                    mac,
-                } => {
+                Event::Verify { side, transcript, mac } => {
                     assert_eq!(side, self.session.side().peer());
                     let seen = odeon_auth::transcript(&transcript.dialler_hello, &transcript.listener_hello);
                     let right = odeon_auth::verify(&self.cookie, auth(side), &seen, &Proof(mac));
@@ -92,10 +82,7 @@ impl End {
 
     /// Why the session is over, if it is; nothing may come after.
     pub(crate) fn closed(&self) -> Option<&CloseReason> {
-        let at = self
-            .events
-            .iter()
-            .position(|event| matches!(event, Event::Closed(_)))?;
+        let at = self.events.iter().position(|event| matches!(event, Event::Closed(_)))?;
         assert_eq!(at, self.events.len() - 1, "an event after the last");
         match &self.events[at] {
             Event::Closed(reason) => Some(reason),
@@ -183,12 +170,8 @@ impl Pair {
         let answered = self.listener.pieces(self.piece);
         let any = !(said.is_empty() && answered.is_empty());
         if !self.is_cut {
-            self.listener
-                .inbound
-                .extend(said.into_iter().map(|piece| (at, piece)));
-            self.dialler
-                .inbound
-                .extend(answered.into_iter().map(|piece| (at, piece)));
+            self.listener.inbound.extend(said.into_iter().map(|piece| (at, piece)));
+            self.dialler.inbound.extend(answered.into_iter().map(|piece| (at, piece)));
         }
         any
     }

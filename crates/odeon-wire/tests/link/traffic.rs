@@ -16,9 +16,8 @@ fn tells_arrive_in_order_whatever_the_pieces() {
     for piece in [1, 5, 100, 4_096, 1_000_000] {
         let mut pair = Pair::established();
         pair.piece = piece;
-        let sent: Vec<_> = (0..200u8)
-            .map(|n| parcel(&format!("type-{}/1", n % 7), &vec![n; usize::from(n) * 3]))
-            .collect();
+        let sent: Vec<_> =
+            (0..200u8).map(|n| parcel(&format!("type-{}/1", n % 7), &vec![n; usize::from(n) * 3])).collect();
         for parcel in &sent {
             pair.dialler.session.tell(parcel, pair.now).expect("sent");
             pair.listener.session.tell(parcel, pair.now).expect("sent");
@@ -34,10 +33,7 @@ fn tells_arrive_in_order_whatever_the_pieces() {
 fn many_frames_leave_in_one_piece() {
     let mut pair = Pair::established();
     for _ in 0..100 {
-        pair.dialler
-            .session
-            .tell(&parcel("x/1", b"hi"), pair.now)
-            .expect("sent");
+        pair.dialler.session.tell(&parcel("x/1", b"hi"), pair.now).expect("sent");
     }
     let mut out = Vec::new();
     assert!(pair.dialler.session.poll_transmit(&mut out, 64 * 1024));
@@ -55,10 +51,7 @@ fn the_time_left_travels() {
     message.expires_at = Some(pair.now + Duration::from_micros(2_500));
     pair.dialler.session.tell(&message, pair.now).expect("sent");
     message.expires_at = Some(pair.now); // no time left, or less
-    pair.dialler
-        .session
-        .tell(&message, pair.now + Duration::from_secs(1))
-        .expect("sent");
+    pair.dialler.session.tell(&message, pair.now + Duration::from_secs(1)).expect("sent");
     pair.drive();
     let left: Vec<_> = pair
         .listener
@@ -87,10 +80,7 @@ fn outcome(answer: impl FnOnce(&mut odeon_wire::Session, u64)) -> Result<(Encodi
     answer(&mut pair.listener.session, *ask_id);
     // Whatever comes after the one answer is not sent.
     pair.listener.session.no_reply(*ask_id);
-    pair.listener
-        .session
-        .reply(*ask_id, Encoding::Cbor, b"again")
-        .expect("ignored");
+    pair.listener.session.reply(*ask_id, Encoding::Cbor, b"again").expect("ignored");
     pair.drive();
     assert_eq!(pair.dialler.session.open_asks(), 0);
     let mut news = pair.dialler.news();
@@ -122,19 +112,12 @@ fn an_ask_has_one_answer_of_any_kind() {
 #[test]
 fn a_cancelled_ask_is_told_and_its_late_answer_dropped() {
     let mut pair = Pair::established();
-    let ask_id = pair
-        .dialler
-        .session
-        .ask(&parcel("x/1", b"?"), pair.now)
-        .expect("asked");
+    let ask_id = pair.dialler.session.ask(&parcel("x/1", b"?"), pair.now).expect("asked");
     pair.drive();
     pair.listener.news();
     // The answer and the cancel cross.
     pair.dialler.session.cancel(ask_id);
-    pair.listener
-        .session
-        .reply(ask_id, Encoding::Cbor, b"late")
-        .expect("sent");
+    pair.listener.session.reply(ask_id, Encoding::Cbor, b"late").expect("sent");
     assert_eq!(pair.dialler.session.open_asks(), 0);
     pair.drive();
     assert_eq!(pair.listener.news(), []);
@@ -142,11 +125,7 @@ fn a_cancelled_ask_is_told_and_its_late_answer_dropped() {
     assert_eq!(pair.dialler.session.late_answers(), 1);
 
     // The cancel comes first: nothing is sent back but its acknowledgement.
-    let ask_id = pair
-        .dialler
-        .session
-        .ask(&parcel("x/1", b"?"), pair.now)
-        .expect("asked");
+    let ask_id = pair.dialler.session.ask(&parcel("x/1", b"?"), pair.now).expect("asked");
     pair.dialler.session.cancel(ask_id);
     pair.dialler.session.cancel(ask_id);
     pair.drive();
@@ -154,10 +133,7 @@ fn a_cancelled_ask_is_told_and_its_late_answer_dropped() {
         pair.listener.news()[..],
         [Event::Ask { ask_id: a, .. }, Event::Cancelled { ask_id: b }] if a == ask_id && b == ask_id
     ));
-    pair.listener
-        .session
-        .reply(ask_id, Encoding::Cbor, b"late")
-        .expect("ignored");
+    pair.listener.session.reply(ask_id, Encoding::Cbor, b"late").expect("ignored");
     pair.drive();
     assert_eq!(pair.dialler.news(), []);
     assert_eq!(pair.dialler.session.late_answers(), 2);
@@ -179,13 +155,7 @@ fn a_monitor_is_told_once() {
     let monitor_id = pair.dialler.session.monitor(greeter()).expect("set");
     assert_eq!(pair.dialler.session.open_monitors(), 1);
     pair.drive();
-    assert_eq!(
-        pair.listener.news(),
-        [Event::Monitor {
-            monitor_id,
-            actor: greeter()
-        }]
-    );
+    assert_eq!(pair.listener.news(), [Event::Monitor { monitor_id, actor: greeter() }]);
     for _ in 0..2 {
         pair.listener.session.down(monitor_id, ExitReason::Killed);
     }
@@ -210,10 +180,7 @@ fn a_monitor_taken_away_is_not_told() {
     let monitor_id = pair.dialler.session.monitor(greeter()).expect("set");
     pair.dialler.session.demonitor(monitor_id);
     pair.drive();
-    assert_eq!(
-        pair.listener.news().last(),
-        Some(&Event::Demonitor { monitor_id })
-    );
+    assert_eq!(pair.listener.news().last(), Some(&Event::Demonitor { monitor_id }));
     pair.listener.session.down(monitor_id, ExitReason::Normal);
     pair.drive();
     assert_eq!(pair.dialler.news(), []);
@@ -222,59 +189,36 @@ fn a_monitor_taken_away_is_not_told() {
 
 #[test]
 fn the_end_of_the_link_is_told_to_all_who_wait() {
-    let ends: [(fn(&mut Pair), CloseReason); 2] = [
-        (
-            |pair| pair.dialler.session.handle_lost("reset"),
-            CloseReason::Lost("reset".into()),
-        ),
-        (
-            |pair| pair.listener.session.close("shutting down"),
-            CloseReason::Bye("shutting down".into()),
-        ),
-    ];
-    for (end, reason) in ends {
-        let mut pair = Pair::established();
-        let answered = pair
-            .dialler
-            .session
-            .ask(&parcel("x/1", b"?"), pair.now)
-            .expect("asked");
-        let waiting = pair
-            .dialler
-            .session
-            .ask(&parcel("x/1", b"?"), pair.now)
-            .expect("asked");
-        let monitor_id = pair.dialler.session.monitor(greeter()).expect("set");
-        pair.drive();
-        pair.listener.session.no_reply(answered);
-        pair.drive();
-        pair.dialler.news();
-        end(&mut pair);
-        pair.drive();
-        let why = reason.to_string();
-        assert_eq!(
-            pair.dialler.news(),
-            [
-                Event::Reply {
-                    ask_id: waiting,
-                    outcome: Err(AskFailure::LinkLost(why.clone()))
-                },
-                Event::Down {
-                    monitor_id,
-                    reason: ExitReason::LinkLost(why)
-                },
-                Event::Closed(reason),
-            ]
-        );
-        let session = &mut pair.dialler.session;
-        assert_eq!(
-            session.tell(&parcel("x/1", b""), pair.now),
-            Err(SendError::Closed)
-        );
-        session.handle_bytes(&framed(&Frame::Ping { n: 1 }), pair.now);
-        session.handle_lost("again");
-        assert_eq!(session.poll_event(), None, "nothing comes after the end");
-    }
+    check_end(|pair| pair.dialler.session.handle_lost("reset"), CloseReason::Lost("reset".into()));
+    check_end(|pair| pair.listener.session.close("shutting down"), CloseReason::Bye("shutting down".into()));
+}
+
+/// What the dialler is told, with an ask and a monitor open, when the link ends like this.
+fn check_end(end: impl FnOnce(&mut Pair), reason: CloseReason) {
+    let mut pair = Pair::established();
+    let answered = pair.dialler.session.ask(&parcel("x/1", b"?"), pair.now).expect("asked");
+    let waiting = pair.dialler.session.ask(&parcel("x/1", b"?"), pair.now).expect("asked");
+    let monitor_id = pair.dialler.session.monitor(greeter()).expect("set");
+    pair.drive();
+    pair.listener.session.no_reply(answered);
+    pair.drive();
+    pair.dialler.news();
+    end(&mut pair);
+    pair.drive();
+    let why = reason.to_string();
+    assert_eq!(
+        pair.dialler.news(),
+        [
+            Event::Reply { ask_id: waiting, outcome: Err(AskFailure::LinkLost(why.clone())) },
+            Event::Down { monitor_id, reason: ExitReason::LinkLost(why) },
+            Event::Closed(reason),
+        ]
+    );
+    let session = &mut pair.dialler.session;
+    assert_eq!(session.tell(&parcel("x/1", b""), pair.now), Err(SendError::Closed));
+    session.handle_bytes(&framed(&Frame::Ping { n: 1 }), pair.now);
+    session.handle_lost("again");
+    assert_eq!(session.poll_event(), None, "nothing comes after the end");
 }
 
 #[test]
@@ -284,14 +228,8 @@ fn bye_follows_what_was_queued() {
     pair.dialler.session.tell(&last, pair.now).expect("sent");
     pair.dialler.session.close("done");
     pair.drive();
-    assert_eq!(
-        pair.listener.news(),
-        [Event::Tell(last), Event::Closed(CloseReason::Bye("done".into()))]
-    );
-    assert_eq!(
-        pair.dialler.news(),
-        [Event::Closed(CloseReason::Local("done".into()))]
-    );
+    assert_eq!(pair.listener.news(), [Event::Tell(last), Event::Closed(CloseReason::Bye("done".into()))]);
+    assert_eq!(pair.dialler.news(), [Event::Closed(CloseReason::Local("done".into()))]);
 }
 
 /// The listener's fault, as it sees it, when the dialler sends these frames.
@@ -325,23 +263,11 @@ fn a_broken_protocol_ends_the_link_and_says_how() {
         expires_in_ms: None,
         payload: b"",
     };
-    let ask = |ask_id| Frame::Ask {
-        ask_id,
-        body: body(0),
-    };
-    let define = |type_id| Frame::Define {
-        type_id,
-        mark: mark(),
-    };
+    let ask = |ask_id| Frame::Ask { ask_id, body: body(0) };
+    let define = |type_id| Frame::Define { type_id, mark: mark() };
     let no_reply = |ask_id| Frame::NoReply { ask_id };
-    let monitor = |monitor_id| Frame::Monitor {
-        monitor_id,
-        actor: greeter(),
-    };
-    let down = Frame::Down {
-        monitor_id: 1,
-        reason: ExitReason::Normal,
-    };
+    let monitor = |monitor_id| Frame::Monitor { monitor_id, actor: greeter() };
+    let down = Frame::Down { monitor_id: 1, reason: ExitReason::Normal };
     for (frames, said) in [
         (vec![no_reply(1), no_reply(1)], "answered ask 1 twice"),
         (vec![no_reply(2)], "never asked"),
@@ -367,10 +293,7 @@ fn a_type_is_defined_once_in_each_direction() {
         let (mut rest, mut count) = (bytes, 0);
         while let Some((length, after)) = rest.split_first_chunk::<4>() {
             let length = usize::try_from(u32::from_be_bytes(*length)).expect("small");
-            count += usize::from(matches!(
-                Frame::decode(&after[..length]),
-                Ok(Frame::Define { .. })
-            ));
+            count += usize::from(matches!(Frame::decode(&after[..length]), Ok(Frame::Define { .. })));
             rest = &after[length..];
         }
         count

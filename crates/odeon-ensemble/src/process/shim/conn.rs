@@ -38,14 +38,7 @@ pub(super) struct Conn {
 impl Conn {
     pub(super) fn new(stream: UnixStream, now: u64) -> io::Result<Self> {
         stream.set_nonblocking(true)?;
-        Ok(Self {
-            stream,
-            inbox: Vec::new(),
-            last_used: now,
-            watches: false,
-            told: false,
-            closed: false,
-        })
+        Ok(Self { stream, inbox: Vec::new(), last_used: now, watches: false, told: false, closed: false })
     }
 
     /// When it will have been silent for too long.
@@ -64,11 +57,7 @@ impl Conn {
                 self.inbox.extend_from_slice(&buffer[..count]);
                 split(&mut self.inbox, &mut inputs);
             }
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
-                ) => {}
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
             Err(_) => inputs.push(Input::Close(None)),
         }
         inputs
@@ -138,18 +127,9 @@ mod tests {
             line.push(b'\n');
             line
         };
-        assert_eq!(
-            feed(&padded(REQUEST_BYTES_MAX)).0,
-            [Input::Request(Request::Status)]
-        );
-        assert!(matches!(
-            feed(&padded(REQUEST_BYTES_MAX + 1)).0[..],
-            [Input::Close(Some(_))]
-        ));
+        assert_eq!(feed(&padded(REQUEST_BYTES_MAX)).0, [Input::Request(Request::Status)]);
+        assert!(matches!(feed(&padded(REQUEST_BYTES_MAX + 1)).0[..], [Input::Close(Some(_))]));
         assert!(feed(&vec![b' '; REQUEST_BYTES_MAX - 1]).0.is_empty());
-        assert!(matches!(
-            feed(&vec![b' '; REQUEST_BYTES_MAX]).0[..],
-            [Input::Close(Some(_))]
-        ));
+        assert!(matches!(feed(&vec![b' '; REQUEST_BYTES_MAX]).0[..], [Input::Close(Some(_))]));
     }
 }

@@ -69,20 +69,14 @@ enum LaunchError {
 /// The shim's entry.
 pub(super) fn main(args: &[OsString]) -> ExitCode {
     if let Err(error) = close_inherited(args) {
-        report(&format!(
-            "odeon shim: cannot close inherited descriptors: {error}"
-        ));
+        report(&format!("odeon shim: cannot close inherited descriptors: {error}"));
     }
     let outcome = launch();
     let answer = match &outcome {
-        Ok(started) => Launch::Started {
-            state: started.state.clone(),
-        },
+        Ok(started) => Launch::Started { state: started.state.clone() },
         Err(LaunchError::Occupied) => Launch::Occupied,
         Err(LaunchError::Exec { errno }) => Launch::Exec { errno: *errno },
-        Err(error) => Launch::Failed {
-            reason: error.to_string(),
-        },
+        Err(error) => Launch::Failed { reason: error.to_string() },
     };
     // A supervisor that has died meanwhile does not read this; its successor adopts the child.
     if let Ok(caller) = io::stdin().as_fd().try_clone_to_owned() {
@@ -122,23 +116,12 @@ fn launch() -> Result<Started, LaunchError> {
     };
     // Nothing is pinned by a process that may live for months.
     std::env::set_current_dir("/").map_err(io_at("leave the working directory"))?;
-    Ok(Started {
-        spec,
-        state,
-        child,
-        output,
-        control,
-        sockets,
-        _lock: lock,
-    })
+    Ok(Started { spec, state, child, output, control, sockets, _lock: lock })
 }
 
 fn start(spec: &Spec, sockets: &[OwnedFd]) -> Result<(ShimState, Pid, PipeReader), LaunchError> {
     let shim_pid = rustix::process::getpid().as_raw_nonzero().get();
-    let no_proc = || LaunchError::Io {
-        step: "read /proc",
-        source: io::ErrorKind::NotFound.into(),
-    };
+    let no_proc = || LaunchError::Io { step: "read /proc", source: io::ErrorKind::NotFound.into() };
     let shim_start = stat(shim_pid).ok_or_else(no_proc)?.start;
     let boot = boot_id().ok_or_else(no_proc)?;
     let marker = record::marker(shim_pid, shim_start);
@@ -176,40 +159,26 @@ fn spawn(spec: &Spec, sockets: &[OwnedFd], marker: &str) -> Result<(Pid, PipeRea
     command.arg(EXEC_COMMAND).arg(&spec.exe).args(&spec.args);
     command.env_clear().envs(&spec.env).env(MARKER, marker);
     if !sockets.is_empty() {
-        command
-            .env("LISTEN_FDS", sockets.len().to_string())
-            .env("LISTEN_FDNAMES", spec.listen.join(":"));
+        command.env("LISTEN_FDS", sockets.len().to_string()).env("LISTEN_FDNAMES", spec.listen.join(":"));
     }
     command.current_dir(&spec.cwd).process_group(0);
-    command
-        .stdin(OwnedFd::from(status_in))
-        .stdout(output_in)
-        .stderr(errors_in);
+    command.stdin(OwnedFd::from(status_in)).stdout(output_in).stderr(errors_in);
     let child = command.spawn().map_err(io_at("start the child"))?;
     // The command holds our copies of the child's ends.
     drop(command);
     let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-    let pid = pid.ok_or_else(|| LaunchError::Io {
-        step: "start the child",
-        source: io::ErrorKind::Other.into(),
-    })?;
+    let pid =
+        pid.ok_or_else(|| LaunchError::Io { step: "start the child", source: io::ErrorKind::Other.into() })?;
     await_program(status)?;
     Ok((pid, output))
 }
 
 fn await_program(mut status: UnixStream) -> Result<(), LaunchError> {
-    status
-        .set_read_timeout(Some(STEP_MAX))
-        .map_err(io_at("wait for the program"))?;
+    status.set_read_timeout(Some(STEP_MAX)).map_err(io_at("wait for the program"))?;
     let mut errno = Vec::new();
-    (&mut status)
-        .take(4)
-        .read_to_end(&mut errno)
-        .map_err(io_at("wait for the program"))?;
+    (&mut status).take(4).read_to_end(&mut errno).map_err(io_at("wait for the program"))?;
     match <[u8; 4]>::try_from(errno.as_slice()) {
-        Ok(bytes) => Err(LaunchError::Exec {
-            errno: i32::from_le_bytes(bytes),
-        }),
+        Ok(bytes) => Err(LaunchError::Exec { errno: i32::from_le_bytes(bytes) }),
         Err(_) => Ok(()),
     }
 }
@@ -225,23 +194,14 @@ fn receive_order() -> Result<(Spec, Vec<OwnedFd>), LaunchError> {
     let length = u32::from_le_bytes(length) as usize;
     if length > SPEC_BYTES_MAX {
         let source = io::Error::new(io::ErrorKind::InvalidData, "the specification is too long");
-        return Err(LaunchError::Io {
-            step: "read the order",
-            source,
-        });
+        return Err(LaunchError::Io { step: "read the order", source });
     }
     let mut bytes = vec![0; length];
     read_exact(&mut bytes, &mut sockets)?;
     let spec = Spec::decode(&bytes)?;
     if sockets.len() != spec.listen.len() {
-        let source = io::Error::new(
-            io::ErrorKind::InvalidData,
-            "as many sockets as names are expected",
-        );
-        return Err(LaunchError::Io {
-            step: "read the order",
-            source,
-        });
+        let source = io::Error::new(io::ErrorKind::InvalidData, "as many sockets as names are expected");
+        return Err(LaunchError::Io { step: "read the order", source });
     }
     for (wanted, socket) in (FIRST_FD..).zip(&sockets) {
         if socket.as_raw_fd() != wanted {
@@ -259,10 +219,7 @@ fn read_exact(bytes: &mut [u8], sockets: &mut Vec<OwnedFd>) -> Result<(), Launch
             Ok(count) => filled += count,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(source) => {
-                return Err(LaunchError::Io {
-                    step: "read the order",
-                    source,
-                });
+                return Err(LaunchError::Io { step: "read the order", source });
             }
         }
     }
@@ -276,30 +233,19 @@ fn close_inherited(args: &[OsString]) -> io::Result<()> {
         return Ok(());
     }
     let open = fs::read_dir("/proc/self/fd")?;
-    let numbers: Vec<i32> = open
-        .flatten()
-        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-        .collect();
+    let numbers: Vec<i32> =
+        open.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
     // The listing itself had a descriptor, which is closed by now.
     let stale = |fd: &i32| {
         (FIRST_FD..=CLOSABLE_FD_MAX).contains(fd) && Path::new(&format!("/proc/self/fd/{fd}")).exists()
     };
-    let stale: Vec<String> = numbers
-        .into_iter()
-        .filter(stale)
-        .map(|fd| format!("{fd}<&-"))
-        .collect();
+    let stale: Vec<String> = numbers.into_iter().filter(stale).map(|fd| format!("{fd}<&-")).collect();
     if stale.is_empty() {
         return Ok(());
     }
     let script = format!("exec {}; exec \"$@\"", stale.join(" "));
     let mut shell = Command::new("/bin/sh");
-    shell
-        .arg("-c")
-        .arg(script)
-        .arg("sh")
-        .arg(std::env::current_exe()?)
-        .arg(super::SHIM_COMMAND);
+    shell.arg("-c").arg(script).arg("sh").arg(std::env::current_exe()?).arg(super::SHIM_COMMAND);
     Err(shell.args(args).arg(CLOSED_MARK).exec())
 }
 
@@ -308,11 +254,7 @@ fn create_dir(path: &Path) -> io::Result<()> {
 }
 
 fn lock(dir: &Path) -> Result<fs::File, LaunchError> {
-    let file = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(record::lock_path(dir));
+    let file = OpenOptions::new().create(true).truncate(false).write(true).open(record::lock_path(dir));
     let file = file.map_err(io_at("open the lock"))?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(file),
@@ -333,8 +275,5 @@ fn bind_control(path: &Path) -> io::Result<UnixListener> {
 }
 
 fn io_at<E: Into<io::Error>>(step: &'static str) -> impl Fn(E) -> LaunchError {
-    move |source| LaunchError::Io {
-        step,
-        source: source.into(),
-    }
+    move |source| LaunchError::Io { step, source: source.into() }
 }

@@ -2,10 +2,7 @@
 //!
 //! Owns everything of the shim; [`Machine`] decides, this module does. One `poll` waits for all.
 
-#![expect(
-    clippy::disallowed_methods,
-    reason = "the shim has no runtime: its clock is the system's"
-)]
+#![expect(clippy::disallowed_methods, reason = "the shim has no runtime: its clock is the system's")]
 
 use std::io::{self, Read as _};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
@@ -158,24 +155,13 @@ impl Shim {
             output: is_ready(output),
             child: is_ready(child),
             listener: is_ready(listener),
-            conns: (0..conns.len())
-                .filter(|index| is_ready(Some(conns[*index])))
-                .collect(),
+            conns: (0..conns.len()).filter(|index| is_ready(Some(conns[*index]))).collect(),
         })
     }
 
     fn timeout_ms(&self, now: u64) -> u64 {
-        let mut until = now
-            + if self.machine.is_draining() {
-                DRAIN_POLL_MS
-            } else {
-                REAP_MS
-            };
-        let deadlines = self
-            .conns
-            .iter()
-            .filter_map(Conn::deadline)
-            .chain(self.machine.deadline());
+        let mut until = now + if self.machine.is_draining() { DRAIN_POLL_MS } else { REAP_MS };
+        let deadlines = self.conns.iter().filter_map(Conn::deadline).chain(self.machine.deadline());
         until = deadlines.fold(until, u64::min);
         if self.accept_after > now {
             until = until.min(self.accept_after);
@@ -266,8 +252,7 @@ impl Shim {
         }
         // A directory that was removed is a record that nobody wants.
         let unwanted = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
-        self.machine
-            .recorded(now, written.as_ref().err().is_none_or(unwanted));
+        self.machine.recorded(now, written.as_ref().err().is_none_or(unwanted));
     }
 
     fn accept(&mut self) {
@@ -276,11 +261,7 @@ impl Shim {
             // One too many is closed at once: better a clear end than a silent queue.
             Ok((stream, _)) if self.conns.len() < CONNS_MAX => self.conns.extend(Conn::new(stream, now).ok()),
             Ok(_) => {}
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
-                ) => {}
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
             Err(_) => self.accept_after = now + ACCEPT_PAUSE_MS,
         }
     }
@@ -341,29 +322,22 @@ impl Shim {
 
     fn signal(&self, signo: i32, group: bool) -> Response {
         let Some(signal) = Signal::from_named_raw(signo) else {
-            return Response::Error {
-                reason: format!("{signo} is no signal; expected 1 to 31"),
-            };
+            return Response::Error { reason: format!("{signo} is no signal; expected 1 to 31") };
         };
         // Unreaped as long as its end was not seen: the pid is the child's.
         if self.pidfd.is_none() {
-            return Response::Error {
-                reason: "the child has ended".to_owned(),
-            };
+            return Response::Error { reason: "the child has ended".to_owned() };
         }
         let send = if group { kill_process_group } else { kill_process };
         match send(self.started.child, signal) {
             Ok(()) => Response::Done,
-            Err(error) => Response::Error {
-                reason: format!("cannot signal the child: {error}"),
-            },
+            Err(error) => Response::Error { reason: format!("cannot signal the child: {error}") },
         }
     }
 
     fn drop_closed(&mut self) {
         let now = self.now();
-        self.conns
-            .retain(|conn| !conn.closed && conn.deadline().is_none_or(|deadline| now < deadline));
+        self.conns.retain(|conn| !conn.closed && conn.deadline().is_none_or(|deadline| now < deadline));
         let watchers = self.conns.iter().filter(|conn| conn.watches).count();
         self.machine.watched_by(now, watchers);
     }
@@ -371,10 +345,7 @@ impl Shim {
 
 fn is_readable(fd: &OwnedFd) -> bool {
     let mut fds = [PollFd::new(fd, PollFlags::IN)];
-    let at_once = Timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
+    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
     poll(&mut fds, Some(&at_once)).is_ok_and(|ready| ready > 0)
 }
 

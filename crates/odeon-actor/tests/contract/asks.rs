@@ -1,0 +1,216 @@
+//! Asks: deadlines, expiry, the budget of nested asks, late and delegated answers.
+
+use std::time::Duration;
+
+use odeon::{AskError, Cx, System, actor};
+use tokio::time::Instant;
+
+use crate::support::{
+    Delegate, Delegation, Gate, Log, SECOND, Worker, WorkerCalls, WorkerHandle, at_once, beside, settle,
+};
+
+/// Timers fire at whole milliseconds.
+const TICK: Duration = Duration::from_millis(1);
+
+fn assert_about(actual: Duration, expected: Duration) {
+    assert!(actual >= expected && actual <= expected + TICK, "{actual:?} is not {expected:?}");
+}
+
+fn assert_timeout<T: std::fmt::Debug>(answer: Result<T, AskError>, expected: Duration) {
+    match answer {
+        Err(AskError::Timeout { after }) => assert_about(after, expected),
+        other => panic!("no timeout: {other:?}"),
+    }
+}
+
+/// An actor held in a handler, and the gate that lets it go on.
+async fn held(log: &Log) -> (WorkerHandle, Gate) {
+    let gate = Gate::new();
+    let worker = System::new().spawn(Worker::logging(log));
+    worker.hold(gate.clone()).tell().await.expect("taken");
+    gate.wait_entered().await;
+    (worker, gate)
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_ask_waits_five_seconds_unless_it_says_otherwise() {
+    let (worker, _gate) = held(&Log::default()).await;
+    let began = Instant::now();
+    assert_timeout(worker.note(1).await, 5 * SECOND);
+    assert_about(began.elapsed(), 5 * SECOND);
+    assert_timeout(worker.note(1).within(60 * SECOND).await, 60 * SECOND);
+    assert_timeout(worker.note(1).within(Duration::from_millis(250)).await, Duration::from_millis(250));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deadline_may_be_a_point_in_time() {
+    let system = System::new();
+    let worker = system.spawn(Worker::default());
+    worker.sleep(60 * SECOND).tell().await.expect("taken");
+    let at = system.clock().now() + 2 * SECOND;
+    tokio::time::sleep(SECOND).await;
+    assert_timeout(worker.note(1).within(at).await, SECOND);
+    let past = system.clock().now();
+    assert_timeout(at_once(worker.note(1).within(past)).await, Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_expired_request_is_not_run() {
+    let log = Log::default();
+    let (worker, gate) = held(&log).await;
+    let asker = beside({
+        let worker = worker.clone();
+        async move { worker.note(1).within(SECOND).await }
+    });
+    worker.note(2).within(SECOND).tell().await.expect("taken");
+    worker.note(3).within(SECOND).try_tell().expect("taken");
+    worker.note(4).within(60 * SECOND).tell().await.expect("taken");
+    worker.note(5).tell().await.expect("taken");
+    assert_timeout(asker.result().await, SECOND);
+    gate.open();
+    assert_eq!(worker.note(6).await, Ok(6));
+    assert_eq!(log.entries(), ["held handler gone", "4", "5", "6"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_ask_that_expires_before_a_full_mailbox_is_not_run() {
+    let (log, gate) = (Log::default(), Gate::new());
+    let options = odeon::SpawnOptions::default().capacity(1);
+    let worker = System::new().spawn_with(options, Worker::logging(&log)).expect("no name is taken");
+    worker.hold(gate.clone()).tell().await.expect("taken");
+    gate.wait_entered().await;
+    worker.note(1).tell().await.expect("the one place");
+    assert_timeout(worker.note(2).await, 5 * SECOND);
+    gate.open();
+    assert_eq!(worker.note(3).await, Ok(3));
+    assert_eq!(log.entries(), ["held handler gone", "1", "3"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_ask_dropped_as_expired_is_a_timeout_whoever_notices_first() {
+    let worker = System::new().spawn(Worker::default());
+    // The handler ends at the very instant of the deadline, and the actor's timer is the older one.
+    worker.sleep(5 * SECOND).tell().await.expect("taken");
+    settle().await;
+    assert_timeout(worker.note(1).await, 5 * SECOND);
+}
+
+/// Asks on behalf of its asker.
+struct Front {
+    back: WorkerHandle,
+    log: Log,
+}
+
+#[actor]
+impl Front {
+    /// Spends some time, then asks the one behind, with far more time than is left.
+    #[handle]
+    async fn relay(&mut self, first: Duration, cx: &mut Cx<Self>) -> u64 {
+        tokio::time::sleep(first).await;
+        let began = cx.system().clock().now();
+        let answer = self.back.note(7).within(60 * SECOND).await;
+        let waited = (cx.system().clock().now() - began).as_secs();
+        self.log.push(format!("waited {waited} s: {}", answer.is_ok()));
+        answer.unwrap_or_default()
+    }
+
+    #[handle]
+    fn seconds_left(&self, cx: &mut Cx<Self>) -> Option<u64> {
+        let now = cx.system().clock().now();
+        cx.expires_at().map(|at| (at - now).as_secs())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_nested_ask_lives_on_what_is_left() {
+    let (log, back_log) = (Log::default(), Log::default());
+    let (back, gate) = held(&back_log).await;
+    let front = System::new().spawn(Front { back, log: log.clone() });
+    assert_eq!(front.seconds_left().within(3 * SECOND).await, Ok(Some(3)));
+    assert_timeout(front.relay(SECOND).within(3 * SECOND).await, 3 * SECOND);
+    assert_eq!(front.seconds_left().await, Ok(Some(5)));
+    assert_eq!(log.entries(), ["waited 2 s: false"]);
+    gate.open();
+    settle().await;
+    assert_eq!(back_log.entries(), ["held handler gone"], "the nested request has expired as well");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_without_a_deadline_hands_none_on() {
+    let log = Log::default();
+    let (back, _gate) = held(&Log::default()).await;
+    let front = System::new().spawn(Front { back, log: log.clone() });
+    // The one before had a deadline; it must not be inherited.
+    assert_eq!(front.seconds_left().await, Ok(Some(5)));
+    front.relay(Duration::ZERO).tell().await.expect("taken");
+    assert_eq!(front.seconds_left().within(600 * SECOND).await, Ok(Some(540)));
+    assert_eq!(log.entries(), ["waited 60 s: false"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_late_reply_reaches_nobody_and_harms_nobody() {
+    let worker = System::new().spawn(Worker::default());
+    assert_timeout(worker.keep().await, 5 * SECOND);
+    let second = beside({
+        let worker = worker.clone();
+        async move { worker.keep().await }
+    });
+    settle().await;
+    worker.answer_kept(9).await.expect("sent to the late and to the waiting");
+    assert_eq!(second.result().await, Ok(9));
+    assert_eq!(worker.note(1).await, Ok(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn is_wanted_says_whether_somebody_waits() {
+    let worker = System::new().spawn(Worker::default());
+    worker.keep().tell().await.expect("taken");
+    assert_eq!(worker.kept_wanted().await, Ok(0), "a tell wants no answer");
+    let asker = beside({
+        let worker = worker.clone();
+        async move { worker.keep().await }
+    });
+    settle().await;
+    assert_eq!(worker.kept_wanted().await, Ok(1));
+    drop(asker);
+    settle().await;
+    assert_eq!(worker.kept_wanted().await, Ok(0), "the asker gave up");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reply_may_come_from_another_actor() {
+    let system = System::new();
+    let (worker, delegate) = (system.spawn(Worker::default()), system.spawn(Delegate));
+    assert_eq!(worker.delegate(delegate, Delegation::Answered(11)).await, Ok(11));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reply_may_come_from_a_task() {
+    let worker = System::new().spawn(Worker::default());
+    assert_eq!(worker.answer_from_task(Some(12)).await, Ok(12));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dropped_reply_port_is_no_reply_at_once() {
+    let worker = System::new().spawn(Worker::default());
+    assert_eq!(at_once(worker.decline()).await, Err(AskError::NoReply));
+    assert_eq!(worker.note(1).await, Ok(1), "the actor lives");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delegate_that_panics_is_no_reply_at_once() {
+    let system = System::new();
+    let (worker, delegate) = (system.spawn(Worker::default()), system.spawn(Delegate));
+    let answer = at_once(worker.delegate(delegate.clone(), Delegation::Panicking)).await;
+    assert_eq!(answer, Err(AskError::NoReply));
+    assert!(delegate.is_dead() && !worker.is_dead());
+    assert_eq!(at_once(worker.answer_from_task(None)).await, Err(AskError::NoReply));
+    assert!(!worker.is_dead());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_that_the_handler_catches_is_no_reply_at_once() {
+    let worker = System::new().spawn(Worker::default());
+    assert_eq!(at_once(worker.catch_own_panic()).await, Err(AskError::NoReply));
+    assert_eq!(worker.note(1).await, Ok(1), "the actor lives");
+}

@@ -1,0 +1,92 @@
+//! Ends against asks, monitors and registrations, on threads that really run at the same time.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use odeon::{AskError, ExitReason, NameTaken, System};
+
+use crate::support::{SECOND, Worker, WorkerCalls, WorkerHandle, beside, name};
+
+const ROUNDS: usize = 400;
+
+fn end(worker: &WorkerHandle, round: usize) {
+    match round % 4 {
+        0 => worker.stop(),
+        1 => worker.kill(),
+        2 => worker.drain(),
+        _ => drop(worker.panic().try_tell()),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_ask_that_meets_the_end_is_answered_or_told_why() {
+    for round in 0..ROUNDS {
+        let worker = System::new().spawn(Worker::default());
+        let askers: Vec<_> = (0..4)
+            .map(|_| {
+                let worker = worker.clone();
+                beside(async move {
+                    for n in 0.. {
+                        match worker.note(n).within(60 * SECOND).await {
+                            Ok(_) => {}
+                            Err(AskError::Dead(reason)) => return reason,
+                            Err(other) => panic!("round {round}: {other}"),
+                        }
+                    }
+                    unreachable!("the actor ends")
+                })
+            })
+            .collect();
+        assert_eq!(worker.note(0).await, Ok(0));
+        end(&worker, round);
+        let ended = worker.ended().await;
+        for asker in askers {
+            assert_eq!(asker.result().await, ended, "round {round}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_monitor_that_meets_the_end_is_told_once() {
+    const EACH: usize = 50;
+    for round in 0..ROUNDS {
+        let worker = System::new().spawn(Worker::default());
+        let told = Arc::new(AtomicUsize::new(0));
+        let watchers: Vec<_> = (0..2)
+            .map(|_| {
+                let (worker, told) = (worker.clone(), Arc::clone(&told));
+                beside(async move {
+                    for _ in 0..EACH {
+                        let told = Arc::clone(&told);
+                        let notify = move |_| drop(told.fetch_add(1, Ordering::Relaxed));
+                        worker.monitor(Box::new(notify)).expect("within the limit");
+                    }
+                })
+            })
+            .collect();
+        end(&worker, round);
+        for watcher in watchers {
+            watcher.result().await;
+        }
+        // Told last, because monitors are told in the order in which they came.
+        worker.ended().await;
+        assert_eq!(told.load(Ordering::Relaxed), 2 * EACH, "round {round}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_name_that_meets_the_end_is_free() {
+    for round in 0..ROUNDS {
+        let system = System::new();
+        let worker = system.spawn(Worker::default());
+        let registering = beside({
+            let (system, worker) = (system.clone(), worker.clone());
+            async move { system.register(name("cart"), &worker) }
+        });
+        end(&worker, round);
+        let outcome: Result<(), NameTaken> = registering.result().await;
+        assert_eq!(outcome, Ok(()), "nobody else wants it");
+        assert_ne!(worker.ended().await, ExitReason::Normal);
+        assert!(system.inbox(&name("cart")).is_none(), "round {round}");
+    }
+}

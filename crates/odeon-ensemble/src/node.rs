@@ -1,0 +1,335 @@
+//! A node: one server of an ensemble, as the function of its role sees it.
+//!
+//! A node takes its id's place, listens, finds the registry and announces itself; then the role runs. It ends
+//! when the role's function returns, when somebody asks the server to shut down, or on SIGTERM and SIGINT.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use odeon_actor::{Actor, Handle, NameTaken};
+use odeon_auth::{Cookie, CookieError};
+use odeon_core::{ActorName, Address, AddressError, Domain, NameError, Role, ServerId};
+use odeon_server::{ClaimError, Home, HomeError, Server, ServerConfig, StartError, World};
+use serde::de::DeserializeOwned;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::process::listeners;
+use crate::registry::{REGISTRY, RegistryActor, RegistryClient};
+
+/// How long actors may take to stop. The supervisor's own grace is longer and ends in a kill.
+const GRACE: Duration = Duration::from_secs(3);
+
+/// The environment variables by which a supervisor tells a server what it is.
+pub mod variables {
+    /// The ensemble's directory.
+    pub const HOME: &str = "ODEON_HOME";
+    /// The domain by which bare names are completed.
+    pub const DOMAIN: &str = "ODEON_DOMAIN";
+    /// The server's role.
+    pub const ROLE: &str = "ODEON_ROLE";
+    /// Further addresses of the server itself, separated by spaces.
+    pub const ADDRESSES: &str = "ODEON_ADDRESSES";
+    /// The role's settings, as JSON.
+    pub const SETTINGS: &str = "ODEON_SETTINGS";
+}
+
+/// What a node is started with.
+#[derive(Debug, Clone)]
+pub struct NodeConfig {
+    /// Who it is.
+    pub id: ServerId,
+    /// Its role.
+    pub role: Role,
+    /// The ensemble's directory.
+    pub home: PathBuf,
+    /// Where it listens beside its unix socket.
+    pub addresses: Vec<Address>,
+    /// What the ensemble's file says to the role.
+    pub settings: serde_json::Value,
+}
+
+/// Why a node did not start, or how its role failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NodeError {
+    /// A variable that the supervisor sets is missing.
+    #[error("{0} is not set: servers are started by `up`, or with `--home` and `--role` given by hand")]
+    Missing(&'static str),
+    /// A name is malformed.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// An address is malformed.
+    #[error(transparent)]
+    Address(#[from] AddressError),
+    /// The settings are not JSON, or do not fit what the role expects.
+    #[error("the role's settings do not fit: {0}")]
+    Settings(#[source] serde_json::Error),
+    /// The home cannot be used.
+    #[error(transparent)]
+    Home(#[from] HomeError),
+    /// The ensemble's secret cannot be read.
+    #[error(transparent)]
+    Cookie(#[from] CookieError),
+    /// The server's place is taken.
+    #[error(transparent)]
+    Claim(#[from] ClaimError),
+    /// The server did not start.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// The sockets passed by the supervisor cannot be used.
+    #[error("the listening sockets cannot be used")]
+    Sockets(#[source] std::io::Error),
+    /// Signals cannot be caught.
+    #[error("signals cannot be caught")]
+    Signals(#[source] std::io::Error),
+    /// An actor's name is taken.
+    #[error(transparent)]
+    Taken(#[from] NameTaken),
+    /// The role's function failed.
+    #[error("role `{role}` failed: {error}")]
+    Role {
+        /// The role.
+        role: Role,
+        /// What it said.
+        error: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+impl NodeConfig {
+    /// The configuration of server `id`, from the variables a supervisor sets.
+    ///
+    /// # Errors
+    /// When a variable is missing or malformed.
+    pub fn from_environment(id: &str) -> Result<Self, NodeError> {
+        let variable = |name| std::env::var(name).map_err(|_| NodeError::Missing(name));
+        let optional = |name| std::env::var(name).unwrap_or_default();
+        let domain = match optional(variables::DOMAIN).as_str() {
+            "" => Domain::root(),
+            text => text.parse()?,
+        };
+        let settings = match optional(variables::SETTINGS).as_str() {
+            "" => serde_json::Value::Object(serde_json::Map::new()),
+            text => serde_json::from_str(text).map_err(NodeError::Settings)?,
+        };
+        let addresses = optional(variables::ADDRESSES);
+        Ok(Self {
+            id: ServerId::parse_in(id, &domain)?,
+            role: variable(variables::ROLE)?.parse()?,
+            home: variable(variables::HOME)?.into(),
+            addresses: addresses.split_whitespace().map(str::parse).collect::<Result<_, _>>()?,
+            settings,
+        })
+    }
+}
+
+/// One server of an ensemble, as the function of its role sees it. Cheap to clone.
+#[derive(Clone)]
+pub struct Node(Arc<Inner>);
+
+struct Inner {
+    server: Server,
+    registry: RegistryClient,
+    role: Role,
+    home: Home,
+    settings: serde_json::Value,
+    listeners: Mutex<Vec<TcpListener>>,
+}
+
+impl Node {
+    /// The actor server.
+    #[must_use]
+    pub fn server(&self) -> &Server {
+        &self.0.server
+    }
+
+    /// Its id.
+    #[must_use]
+    pub fn id(&self) -> &ServerId {
+        self.0.server.id()
+    }
+
+    /// Its role.
+    #[must_use]
+    pub fn role(&self) -> &Role {
+        &self.0.role
+    }
+
+    /// The registry of the domain.
+    #[must_use]
+    pub fn registry(&self) -> &RegistryClient {
+        &self.0.registry
+    }
+
+    /// The role's settings of the ensemble's file.
+    ///
+    /// # Errors
+    /// When they do not fit `T`.
+    pub fn settings<T: DeserializeOwned>(&self) -> Result<T, NodeError> {
+        serde_json::from_value(self.0.settings.clone()).map_err(NodeError::Settings)
+    }
+
+    /// Takes the listening sockets that the supervisor holds for the role, in the order of the file. They are
+    /// given once, non-blocking.
+    #[must_use]
+    pub fn take_listeners(&self) -> Vec<TcpListener> {
+        std::mem::take(&mut *self.0.listeners.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Starts an actor under a name.
+    ///
+    /// # Errors
+    /// When the name is malformed or taken.
+    pub fn spawn<A: Actor>(&self, name: &str, actor: A) -> Result<Handle<A>, NodeError> {
+        Ok(self.server().spawn_named(name.parse::<ActorName>()?, actor)?)
+    }
+
+    /// Says that the server is ready to work: `up` waits for it, and so do the roles that need this one.
+    pub async fn ready(&self) {
+        self.server().set_ready().await;
+    }
+
+    /// Ready once somebody has asked for the server's end; the role's function should then come to its own.
+    pub async fn shutdown_requested(&self) {
+        self.server().shutdown_requested().await;
+    }
+
+    async fn start(config: &NodeConfig, epoch: odeon_core::Epoch) -> Result<Self, NodeError> {
+        let home = Home::open(&config.home)?;
+        let cookie = Cookie::load(&home.cookie())?;
+        let sockets = listeners().map_err(NodeError::Sockets)?;
+        for (_, socket) in &sockets {
+            socket.set_nonblocking(true).map_err(NodeError::Sockets)?;
+        }
+        let registry_id = RegistryClient::id_in(&config.id);
+        let mut server = ServerConfig::new(config.id.clone(), cookie, World::real(home.host().clone()))
+            .epoch(epoch)
+            .listen(home.address(&config.id));
+        if config.id != registry_id {
+            server = server.known(registry_id.clone(), vec![home.address(&registry_id)]);
+        }
+        for address in &config.addresses {
+            server = server.listen(address.clone());
+        }
+        let server = Server::start(server).await?;
+        let registry = RegistryClient::new(server.clone(), registry_id);
+        server.set_locator(Arc::new(registry.clone()));
+        let listeners = Mutex::new(sockets.into_iter().map(|(_, socket)| socket).collect());
+        let (role, settings) = (config.role.clone(), config.settings.clone());
+        Ok(Self(Arc::new(Inner { server, registry, role, home, settings, listeners })))
+    }
+}
+
+/// What a role's function may fail with: any error.
+pub type RoleError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Runs one server to its end: `role` is the function of its role.
+///
+/// # Errors
+/// When the server cannot start, or the role fails.
+async fn serve<F>(config: NodeConfig, role: impl FnOnce(Node) -> F) -> Result<(), NodeError>
+where
+    F: Future<Output = Result<(), RoleError>>,
+{
+    let home = Home::open(&config.home)?;
+    let claim = home.claim(&config.id)?;
+    let node = Node::start(&config, claim.epoch).await?;
+    node.registry().announce(vec![config.role.clone()]);
+    let mut terminate = signal(SignalKind::terminate()).map_err(NodeError::Signals)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(NodeError::Signals)?;
+    let signalled = async {
+        tokio::select! {
+            biased;
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        node.server().request_shutdown();
+        // The role sees it and ends; how long that may take is the supervisor's business.
+        std::future::pending::<()>().await;
+    };
+    let outcome = tokio::select! {
+        biased;
+        outcome = role(node.clone()) => outcome,
+        () = signalled => Ok(()),
+    };
+    node.registry().withdraw().await;
+    node.server().shutdown(GRACE).await;
+    outcome.map_err(|error| NodeError::Role { role: config.role, error })
+}
+
+/// The registry's own role: an actor on a file in its server's directory.
+///
+/// # Errors
+/// When the actor cannot be started.
+async fn registry(node: Node) -> Result<(), RoleError> {
+    let file = node.0.home.server(node.id()).join("registry.json");
+    let actor = RegistryActor::new(Arc::clone(&node.server().world().disk), file);
+    let handle = node.spawn(REGISTRY, actor)?;
+    // Answered once the file has been read; a corrupt one is the actor's end.
+    handle.ping().await?;
+    node.ready().await;
+    tokio::select! {
+        biased;
+        () = node.shutdown_requested() => Ok(()),
+        reason = handle.ended() => Err(format!("the registry {reason}").into()),
+    }
+}
+
+/// The functions of a program's roles.
+#[derive(Clone, Default)]
+pub struct Roles(BTreeMap<Role, RoleFunction>);
+
+type RoleFunction =
+    Arc<dyn Fn(Node) -> std::pin::Pin<Box<dyn Future<Output = Result<(), RoleError>> + Send>> + Send + Sync>;
+
+impl Roles {
+    /// The registry's role alone, which every program has.
+    #[must_use]
+    pub fn new() -> Self {
+        let mut roles = Self::default();
+        roles.insert(REGISTRY.parse().expect("`registry` is a role name"), registry);
+        roles
+    }
+
+    /// Has `function` run the servers of `role`; the last one said counts.
+    pub fn insert<F>(&mut self, role: Role, function: impl Fn(Node) -> F + Send + Sync + 'static)
+    where
+        F: Future<Output = Result<(), RoleError>> + Send + 'static,
+    {
+        self.0.insert(role, Arc::new(move |node| Box::pin(function(node))));
+    }
+
+    /// The roles, in order, the registry's left out.
+    #[must_use]
+    pub fn names(&self) -> Vec<Role> {
+        self.0.keys().filter(|role| role.as_str() != REGISTRY).cloned().collect()
+    }
+
+    /// Runs one server to its end, by the function of its role.
+    ///
+    /// # Errors
+    /// When the program has no such role, the server cannot start, or the role fails.
+    pub async fn serve(&self, config: NodeConfig) -> Result<(), NodeError> {
+        let Some(function) = self.0.get(&config.role).cloned() else {
+            let known: Vec<String> = self.names().iter().map(ToString::to_string).collect();
+            let error = format!("this program has no such role; it has {}", known.join(", ")).into();
+            return Err(NodeError::Role { role: config.role, error });
+        };
+        serve(config, |node| function(node)).await
+    }
+}
+
+impl fmt::Debug for Roles {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Node").field("id", self.id()).field("role", self.role()).finish_non_exhaustive()
+    }
+}

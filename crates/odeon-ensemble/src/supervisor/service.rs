@@ -1,0 +1,166 @@
+//! Running a supervisor: its place, its server, what it finds, and its end.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use odeon_actor::Handle;
+use odeon_auth::{Cookie, CookieError};
+use odeon_core::{ActorName, Address, Domain, NameError, ServerId};
+use odeon_server::{Claim, ClaimError, Home, Server, ServerConfig, StartError, World};
+
+use super::actor::{EventHook, Parts, Supervisor, SupervisorCalls};
+use super::found;
+use super::launch::{Program, registry_role};
+use super::plan::{Found, FoundState, Plan, Step, StepKind};
+use crate::config::Ensemble;
+use crate::process::{AdoptError, Child};
+use crate::registry::RegistryClient;
+
+/// The name of a supervisor's server and of its actor.
+pub const SUPERVISOR: &str = "supervisor";
+
+/// How long the supervisor's own actors may take to stop; all processes are down by then.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// What a supervisor is started with.
+pub struct SupervisorConfig {
+    /// What should run.
+    pub ensemble: Ensemble,
+    /// The ensemble's directory on this host.
+    pub home: Home,
+    /// The program whose roles are run.
+    pub program: Program,
+    /// Called with every event.
+    pub on_event: EventHook,
+}
+
+/// Why a supervisor did not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SupervisorError {
+    /// The ensemble's secret cannot be read.
+    #[error(transparent)]
+    Cookie(#[from] CookieError),
+    /// Another supervisor runs, or the place cannot be used.
+    #[error(transparent)]
+    Claim(#[from] ClaimError),
+    /// The server did not start.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// What runs already cannot be told.
+    #[error("cannot tell what an earlier supervisor left running")]
+    Adopt(#[source] AdoptError),
+    /// A shim's record names a server wrongly.
+    #[error("a shim's record is not ours")]
+    Name(#[source] NameError),
+    /// A role's socket cannot be bound.
+    #[error("cannot listen at {address}")]
+    Listen {
+        /// The address.
+        address: Address,
+        /// What the operating system said.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// The id of the supervisor of a domain.
+///
+/// # Panics
+/// Never: `supervisor` is a server name.
+#[must_use]
+pub fn supervisor_id(domain: &Domain) -> ServerId {
+    ServerId::new(SUPERVISOR, domain.clone()).expect("`supervisor` is a server name")
+}
+
+/// A running supervisor. Dropped, it goes on in the background until its runtime ends; what it started lives on.
+#[derive(Debug)]
+pub struct Supervision {
+    server: Server,
+    handle: Handle<Supervisor>,
+    // The place is ours as long as this lives.
+    _claim: Claim,
+}
+
+impl Supervision {
+    /// Starts a supervisor in the current tokio runtime, and with it everything that should run.
+    ///
+    /// # Errors
+    /// When it cannot start; nothing that ran is touched then.
+    pub async fn start(config: SupervisorConfig) -> Result<Self, SupervisorError> {
+        let SupervisorConfig { ensemble, home, program, on_event } = config;
+        let id = supervisor_id(&ensemble.domain);
+        let cookie = Cookie::load(&home.cookie())?;
+        let claim = home.claim(&id)?;
+        let running = found::running(&home).await?;
+        let sockets = found::sockets(&ensemble, &running).await?;
+        let plan = plan(&ensemble, &home, &program, &running);
+        let registry = RegistryClient::id_in(&id);
+        let mut server = ServerConfig::new(id.clone(), cookie, World::real(home.host().clone()))
+            .epoch(claim.epoch)
+            .listen(home.address(&id));
+        for id in plan.steps().map(|step| &step.id) {
+            // It needs no registry to reach what it starts itself.
+            server = server.known(id.clone(), vec![home.address(id)]);
+        }
+        let server = Server::start(server).await?;
+        let parts = Parts { ensemble, home, program, server: server.clone(), sockets, on_event };
+        let name: ActorName = SUPERVISOR.parse().expect("`supervisor` is an actor name");
+        let handle =
+            server.spawn_named(name, Supervisor::new(parts)).expect("nothing else is registered yet");
+        let client = RegistryClient::new(server.clone(), registry);
+        client.announce(vec![SUPERVISOR.parse().expect("`supervisor` is a role name")]);
+        server.set_locator(Arc::new(client));
+        // A fresh mailbox has room.
+        let _ = handle.begin(running, plan).tell().await;
+        server.set_ready().await;
+        Ok(Self { server, handle, _claim: claim })
+    }
+
+    /// The supervisor's actor.
+    #[must_use]
+    pub const fn handle(&self) -> &Handle<Supervisor> {
+        &self.handle
+    }
+
+    /// Ready when everything is down and the supervisor with it, at somebody's order.
+    pub async fn finished(self) {
+        self.server.shutdown_requested().await;
+        self.server.shutdown(GRACE).await;
+    }
+}
+
+/// What is to be done, the registry included: it is in no file, and goes first.
+fn plan(
+    ensemble: &Ensemble,
+    home: &Home,
+    program: &Program,
+    running: &BTreeMap<ServerId, Arc<Child>>,
+) -> Plan {
+    let registry = RegistryClient::id_in(&supervisor_id(&ensemble.domain));
+    let found = |(id, child): (&ServerId, &Arc<Child>)| {
+        (id.clone(), Found { spec: child.state().spec.clone(), state: FoundState::Running })
+    };
+    let mut found: BTreeMap<ServerId, Found> = running.iter().map(found).collect();
+    let registry_found = found.remove(&registry);
+    let mut plan = Plan::new(ensemble, &found, |server| {
+        program.spec(home, ensemble, &server.id, &server.role).fingerprint()
+    });
+    let wanted = program.spec(home, ensemble, &registry, &registry_role()).fingerprint();
+    let kind = match registry_found {
+        None => StepKind::Start,
+        Some(found) if found.spec == wanted => StepKind::Keep,
+        Some(_) => StepKind::Replace,
+    };
+    plan.waves.insert(0, vec![Step { kind, id: registry }]);
+    plan
+}
+
+impl fmt::Debug for SupervisorConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SupervisorConfig").field("home", &self.home).finish_non_exhaustive()
+    }
+}

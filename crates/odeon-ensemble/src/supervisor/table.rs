@@ -1,0 +1,99 @@
+//! The supervisor's table: each server with its process, and whoever waits for it to be up or down.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::TcpListener;
+use std::sync::Arc;
+
+use odeon_actor::Reply;
+use odeon_core::{Refusal, Role, ServerId};
+
+use super::policy::Process;
+use super::rows::{Selection, ServerRow};
+use super::state::Phase;
+use crate::process::Child;
+
+/// One supervised server.
+#[derive(Debug)]
+pub(super) struct Managed {
+    pub(super) role: Role,
+    pub(super) process: Process,
+    pub(super) child: Option<Arc<Child>>,
+    /// Counts the starts, so that word of an earlier process is not taken for that of the present one.
+    pub(super) generation: u64,
+    /// It is to be started once what it needs is ready.
+    pub(super) is_wanted: bool,
+    /// It leaves the table once it is down.
+    pub(super) is_leaving: bool,
+}
+
+impl Managed {
+    pub(super) const fn new(role: Role, process: Process) -> Self {
+        Self { role, process, child: None, generation: 0, is_wanted: false, is_leaving: false }
+    }
+
+    pub(super) fn phase(&self) -> Phase {
+        self.process.state().phase()
+    }
+
+    /// Nothing of it runs, nor will by itself.
+    pub(super) fn is_down(&self) -> bool {
+        matches!(self.phase(), Phase::Idle | Phase::Stopped | Phase::Failed) && !self.is_wanted
+    }
+
+    /// It is up, or it is known that it will not be.
+    pub(super) fn is_settled(&self) -> bool {
+        matches!(self.phase(), Phase::Ready | Phase::Failed | Phase::Stopped)
+    }
+}
+
+/// What somebody waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Goal {
+    Up,
+    Down,
+}
+
+/// Somebody who waits.
+#[derive(Debug)]
+pub(super) struct Waiter {
+    pub(super) goal: Goal,
+    pub(super) ids: BTreeSet<ServerId>,
+    pub(super) reply: Reply<Result<Vec<ServerRow>, Refusal>>,
+}
+
+/// All of it.
+#[derive(Debug, Default)]
+pub(super) struct Table {
+    pub(super) servers: BTreeMap<ServerId, Managed>,
+    /// Held here, and passed to each process of the role: the queue of a dead one is not lost.
+    pub(super) sockets: BTreeMap<Role, Vec<TcpListener>>,
+    pub(super) waiters: Vec<Waiter>,
+}
+
+impl Table {
+    /// The servers meant by a selection.
+    pub(super) fn select(&self, selection: &Selection) -> BTreeSet<ServerId> {
+        let taken = self.servers.iter().filter(|(id, managed)| selection.takes(id, &managed.role));
+        taken.map(|(id, _)| id.clone()).collect()
+    }
+
+    /// Whether every one of `ids` has reached the goal; a server that is gone is down.
+    pub(super) fn reached(&self, goal: Goal, ids: &BTreeSet<ServerId>) -> bool {
+        ids.iter().all(|id| match (goal, self.servers.get(id)) {
+            (Goal::Up, Some(managed)) => managed.is_settled(),
+            (Goal::Down, Some(managed)) => managed.is_down(),
+            (_, None) => true,
+        })
+    }
+
+    /// Where a role listens, ports resolved.
+    pub(super) fn listens(&self, role: &Role) -> Vec<String> {
+        let sockets = self.sockets.get(role).into_iter().flatten();
+        sockets.filter_map(|socket| Some(format!("tcp:{}", socket.local_addr().ok()?))).collect()
+    }
+
+    /// When some process has something to do.
+    pub(super) fn poll_timeout(&self) -> Option<odeon_core::Instant> {
+        self.servers.values().filter_map(|managed| managed.process.poll_timeout()).min()
+    }
+}

@@ -1,0 +1,383 @@
+//! The simulated network as a state machine: hosts, paths between them, connections over the paths.
+//!
+//! A connection is two pipes, one per direction; a pipe delivers its segments in order, each no earlier than the
+//! path's delay after it was sent, as TCP does. Time is an argument. Whoever is to run because of a step is in
+//! [`Fabric::take_woken`], to be woken outside of any lock.
+//!
+//! Invariants: a pipe has at most one event scheduled, for its first segment, and none while it is stalled by a
+//! cut; what an end has sent and the other end has not read is at most [`WINDOW_BYTES`].
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::Duration;
+
+use odeon_core::Instant;
+
+use crate::path::Paths;
+use crate::rng::SimRng;
+use crate::trace::{Trace, short_hash};
+
+/// Bytes one end may have sent that the other end has not read: a socket buffer's worth.
+pub const WINDOW_BYTES: usize = 64 * 1024;
+
+/// Connections that wait to be accepted at one listener, as `listen(2)` is usually told.
+pub const BACKLOG_MAX: usize = 128;
+
+/// Longest time until a stalled pipe tries again once the path is back: TCP backs off while nothing passes.
+const RETRY_MS_MAX: u64 = 3_000;
+
+/// Names a connection; never used again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct ConnectionId(u64);
+
+/// One of the two ends of a connection: 0 dialled, 1 was dialled.
+pub(crate) type Side = usize;
+
+/// The whole network.
+#[derive(Debug)]
+pub(crate) struct Fabric {
+    pub(crate) now: Instant,
+    pub(crate) paths: Paths,
+    pub(crate) connections: BTreeMap<ConnectionId, Conn>,
+    pub(crate) listeners: BTreeMap<String, Listening>,
+    /// Hosts without power: what arrives there is gone.
+    pub(crate) off: BTreeSet<Arc<str>>,
+    events: BTreeMap<(Instant, u64), (ConnectionId, Side)>,
+    next: u64,
+    rng: SimRng,
+    trace: Trace,
+    pub(crate) woken: Vec<Waker>,
+    peak_bytes: usize,
+}
+
+/// A bound address.
+#[derive(Debug)]
+pub(crate) struct Listening {
+    pub(crate) id: u64,
+    pub(crate) host: Arc<str>,
+    pub(crate) backlog: VecDeque<ConnectionId>,
+    pub(crate) waker: Option<Waker>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Conn {
+    pub(crate) hosts: [Arc<str>; 2],
+    pub(crate) address: String,
+    pub(crate) is_open: bool,
+    pub(crate) ends: [End; 2],
+    pub(crate) pipes: [Pipe; 2],
+}
+
+/// What one end knows.
+#[derive(Debug)]
+pub(crate) struct End {
+    /// Somebody holds it.
+    pub(crate) is_held: bool,
+    pub(crate) inbox: VecDeque<u8>,
+    pub(crate) is_finished: bool,
+    pub(crate) is_reset: bool,
+    /// Bytes it may send before more have been read.
+    pub(crate) room: usize,
+    pub(crate) reader: Option<Waker>,
+    pub(crate) writer: Option<Waker>,
+}
+
+/// What one end sends to the other.
+#[derive(Debug, Default)]
+pub(crate) struct Pipe {
+    queue: VecDeque<(Instant, Segment)>,
+    is_stalled: bool,
+    pub(crate) is_closed: bool,
+    /// Segments leave and never arrive, and nobody is told.
+    pub(crate) is_black_hole: bool,
+}
+
+#[derive(Debug)]
+pub(crate) enum Segment {
+    Open,
+    Opened,
+    Data(Vec<u8>),
+    /// So many bytes have been read.
+    Read(usize),
+    Finish,
+    Reset,
+}
+
+impl Fabric {
+    pub(crate) fn new(rng: SimRng, trace: Trace) -> Self {
+        Self {
+            now: Instant::ZERO,
+            paths: Paths::default(),
+            connections: BTreeMap::new(),
+            listeners: BTreeMap::new(),
+            off: BTreeSet::new(),
+            events: BTreeMap::new(),
+            next: 0,
+            rng,
+            trace,
+            woken: Vec::new(),
+            peak_bytes: 0,
+        }
+    }
+
+    pub(crate) fn note(&self, host: &str, what: std::fmt::Arguments<'_>) {
+        self.trace.record(self.now, host, what);
+    }
+
+    pub(crate) const fn rng(&self) -> &SimRng {
+        &self.rng
+    }
+
+    pub(crate) fn fresh(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+
+    /// Most bytes that one end ever had under way or unread.
+    pub(crate) const fn peak_bytes(&self) -> usize {
+        self.peak_bytes
+    }
+
+    pub(crate) fn take_woken(&mut self) -> Vec<Waker> {
+        std::mem::take(&mut self.woken)
+    }
+
+    /// When something arrives next.
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        self.events.first_key_value().map(|((at, _), _)| *at)
+    }
+
+    /// Delivers everything that is due.
+    pub(crate) fn handle_timeout(&mut self) {
+        while let Some(entry) = self.events.first_entry()
+            && entry.key().0 <= self.now
+        {
+            let (id, side) = entry.remove();
+            self.arrive(id, side);
+        }
+    }
+
+    /// A new connection from `from`, on its way to `address` at `to`.
+    pub(crate) fn dial(&mut self, from: &Arc<str>, to: &Arc<str>, address: String) -> ConnectionId {
+        let id = ConnectionId(self.fresh());
+        let conn = Conn {
+            hosts: [Arc::clone(from), Arc::clone(to)],
+            address,
+            is_open: false,
+            ends: [End::new(true), End::new(false)],
+            pipes: [Pipe::default(), Pipe::default()],
+        };
+        self.connections.insert(id, conn);
+        self.send(id, 0, Segment::Open);
+        id
+    }
+
+    /// Puts a segment on its way.
+    pub(crate) fn send(&mut self, id: ConnectionId, side: Side, segment: Segment) {
+        let Some(conn) = self.connections.get_mut(&id) else { return };
+        let [from, to] = conn.path(side);
+        let pipe = &mut conn.pipes[side];
+        if pipe.is_closed {
+            return;
+        }
+        pipe.is_closed = matches!(segment, Segment::Finish | Segment::Reset)
+            // After a reset nothing follows; after a finish only what was read is still told.
+            || pipe.is_closed;
+        let due = self.now + self.paths.delay(&from, &to, &self.rng);
+        let due = pipe.queue.back().map_or(due, |(last, _)| due.max(*last));
+        pipe.queue.push_back((due, segment));
+        if pipe.queue.len() == 1 && !pipe.is_stalled {
+            self.schedule(id, side, due);
+        }
+        if let Some(conn) = self.connections.get(&id) {
+            let under_way = WINDOW_BYTES - conn.ends[side].room;
+            self.peak_bytes = self.peak_bytes.max(under_way);
+        }
+    }
+
+    /// The holder lets go of its end: what it has sent still arrives.
+    pub(crate) fn let_go(&mut self, id: ConnectionId, side: Side) {
+        let Some(conn) = self.connections.get_mut(&id) else { return };
+        let end = &mut conn.ends[side];
+        if !std::mem::take(&mut end.is_held) {
+            return;
+        }
+        // As TCP: to close on unread bytes is to reset, so that the other end knows they were not read.
+        let rude = !end.inbox.is_empty() || !conn.is_open;
+        end.inbox.clear();
+        self.send(id, side, if rude { Segment::Reset } else { Segment::Finish });
+        self.sweep(id);
+    }
+
+    /// Ends a connection for both at once, as a router that lost its tables does.
+    pub(crate) fn reset(&mut self, id: ConnectionId) {
+        for side in [0, 1] {
+            self.end_reset(id, side);
+        }
+    }
+
+    /// Lets go of everything `host` holds. With power, its system says so to the peers; without, nothing does.
+    pub(crate) fn crash(&mut self, host: &Arc<str>, has_power: bool) {
+        self.listeners.retain(|_, listening| listening.host != *host);
+        let ids: Vec<_> = self.connections.keys().copied().collect();
+        for id in ids {
+            for side in [0, 1] {
+                let Some(conn) = self.connections.get_mut(&id) else { continue };
+                if conn.hosts[side] != *host || !std::mem::take(&mut conn.ends[side].is_held) {
+                    continue;
+                }
+                if has_power {
+                    self.send(id, side, Segment::Reset);
+                } else {
+                    conn.pipes[side].queue.clear();
+                    conn.pipes[side].is_closed = true;
+                }
+                self.sweep(id);
+            }
+        }
+        if !has_power {
+            self.off.insert(Arc::clone(host));
+        }
+    }
+
+    /// Starts the stalled pipes whose path is open again, each after a while of its own.
+    pub(crate) fn heal(&mut self) {
+        let stalled: Vec<_> = self
+            .connections
+            .iter()
+            .flat_map(|(id, conn)| [(*id, 0, conn), (*id, 1, conn)])
+            .filter(|(_, side, conn)| conn.pipes[*side].is_stalled && !self.paths.is_cut(&conn.path(*side)))
+            .map(|(id, side, _)| (id, side))
+            .collect();
+        for (id, side) in stalled {
+            if let Some(conn) = self.connections.get_mut(&id) {
+                conn.pipes[side].is_stalled = false;
+            }
+            let at = self.now + Duration::from_millis(self.rng.below(RETRY_MS_MAX));
+            self.schedule(id, side, at);
+        }
+    }
+
+    fn schedule(&mut self, id: ConnectionId, side: Side, at: Instant) {
+        let n = self.fresh();
+        self.events.insert((at, n), (id, side));
+    }
+
+    /// The first segment of a pipe is due.
+    fn arrive(&mut self, id: ConnectionId, side: Side) {
+        let Some(conn) = self.connections.get_mut(&id) else { return };
+        let path = conn.path(side);
+        let pipe = &mut conn.pipes[side];
+        if self.paths.is_cut(&path) {
+            pipe.is_stalled = true;
+            return;
+        }
+        let Some((_, segment)) = pipe.queue.pop_front() else { return };
+        let is_lost = pipe.is_black_hole || self.off.contains(&path[1]);
+        if let Some((due, _)) = pipe.queue.front() {
+            let at = self.now.max(*due);
+            self.schedule(id, side, at);
+        }
+        if !is_lost {
+            self.deliver(id, side, segment);
+        }
+        self.sweep(id);
+    }
+
+    fn deliver(&mut self, id: ConnectionId, from: Side, segment: Segment) {
+        let to = 1 - from;
+        let Some(conn) = self.connections.get_mut(&id) else { return };
+        let [source, target] = conn.path(from);
+        let end = &mut conn.ends[to];
+        match segment {
+            Segment::Open => return self.opening(id),
+            Segment::Reset => {
+                self.note(&target, format_args!("reset from {source}"));
+                return self.end_reset(id, to);
+            }
+            // Nobody is there (any more), and the host says so.
+            _ if !end.is_held => return self.send(id, to, Segment::Reset),
+            Segment::Opened => {
+                conn.is_open = true;
+                end.wake_into(&mut self.woken);
+            }
+            Segment::Data(bytes) => {
+                let (count, hash) = (bytes.len(), short_hash(&bytes));
+                end.inbox.extend(bytes);
+                end.wake_into(&mut self.woken);
+                self.note(&target, format_args!("{count} bytes {hash} from {source}"));
+            }
+            Segment::Read(count) => {
+                end.room += count;
+                end.wake_into(&mut self.woken);
+            }
+            Segment::Finish => {
+                end.is_finished = true;
+                end.wake_into(&mut self.woken);
+                self.note(&target, format_args!("finish from {source}"));
+            }
+        }
+    }
+
+    /// A wish to connect arrives.
+    fn opening(&mut self, id: ConnectionId) {
+        let Some(conn) = self.connections.get_mut(&id) else { return };
+        let [source, target] = conn.path(0);
+        let listening = self.listeners.get_mut(&conn.address);
+        let Some(listening) = listening.filter(|listening| listening.backlog.len() < BACKLOG_MAX) else {
+            self.note(&target, format_args!("refused a connection from {source}"));
+            return self.send(id, 1, Segment::Reset);
+        };
+        conn.ends[1].is_held = true;
+        listening.backlog.push_back(id);
+        self.woken.extend(listening.waker.take());
+        self.note(&target, format_args!("connection from {source}"));
+        self.send(id, 1, Segment::Opened);
+    }
+
+    fn end_reset(&mut self, id: ConnectionId, side: Side) {
+        let Some(conn) = self.connections.get_mut(&id) else { return };
+        let end = &mut conn.ends[side];
+        end.is_reset = true;
+        end.inbox.clear();
+        end.wake_into(&mut self.woken);
+        conn.pipes[side].queue.clear();
+        conn.pipes[side].is_closed = true;
+    }
+
+    /// Forgets a connection that nobody holds: what is on its way in it reaches nobody.
+    fn sweep(&mut self, id: ConnectionId) {
+        let is_held = |conn: &Conn| conn.ends.iter().any(|end| end.is_held);
+        // One on its way to a listener is held by its dialler.
+        if self.connections.get(&id).is_some_and(|conn| !is_held(conn)) {
+            self.connections.remove(&id);
+        }
+    }
+}
+
+impl Conn {
+    /// From which host to which a side sends.
+    pub(crate) fn path(&self, side: Side) -> [Arc<str>; 2] {
+        [Arc::clone(&self.hosts[side]), Arc::clone(&self.hosts[1 - side])]
+    }
+}
+
+impl End {
+    const fn new(is_held: bool) -> Self {
+        Self {
+            is_held,
+            inbox: VecDeque::new(),
+            is_finished: false,
+            is_reset: false,
+            room: WINDOW_BYTES,
+            reader: None,
+            writer: None,
+        }
+    }
+
+    fn wake_into(&mut self, woken: &mut Vec<Waker>) {
+        woken.extend(self.reader.take());
+        woken.extend(self.writer.take());
+    }
+}
