@@ -25,7 +25,8 @@ pub trait Request<A: Actor>: Send + Sized + 'static {
     /// The mark by which the request travels; `None` if it cannot.
     const MARK: Option<&'static str> = None;
 
-    /// The actor's message that carries this request and the port for its answer.
+    /// The actor's message that carries this request and the port for its answer. It may run under the
+    /// mailbox's lock, so it only puts things together.
     fn into_message(self, reply: Reply<Self::Reply>) -> A::Message;
 
     /// Appends the arguments, encoded as CBOR.

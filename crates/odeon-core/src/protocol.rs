@@ -41,22 +41,8 @@ impl Protocol {
     /// # Errors
     /// [`RefusalCode::UnknownMark`], naming a near miss or what there is.
     pub fn method(&self, wanted: &str) -> Result<&'static Method, Refusal> {
-        if let Some(method) = self.methods.iter().find(|method| method.mark == wanted) {
-            return Ok(method);
-        }
-        let bare = kebab(wanted);
-        if let Some(method) = self.methods.iter().find(|method| method.name == bare) {
-            return Ok(method);
-        }
-        let hint = match suggest(&bare, self.methods.iter().map(|method| method.name)) {
-            Some(near) => near.to_string(),
-            None => {
-                let names: Vec<_> = self.methods.iter().map(|method| method.name).collect();
-                format!("it understands {}", names.join(", "))
-            }
-        };
-        let shown: String = wanted.chars().take(80).collect();
-        Err(Refusal::new(RefusalCode::UnknownMark, format!("{} has no message `{shown}`; {hint}", self.mark)))
+        let names = || self.methods.iter().map(|method| (method.mark, method.name));
+        find(self.mark, names, wanted).map(|index| &self.methods[index])
     }
 
     /// The protocol as data, schemas included.
@@ -76,6 +62,26 @@ impl Protocol {
             .collect();
         ProtocolDescription { mark: self.mark.to_owned(), doc: self.doc.to_owned(), methods }
     }
+}
+
+/// The place of the method meant by `wanted` among the marks and names given.
+fn find<'a, I>(protocol: &str, methods: impl Fn() -> I, wanted: &str) -> Result<usize, Refusal>
+where
+    I: Iterator<Item = (&'a str, &'a str)>,
+{
+    let bare = kebab(wanted);
+    if let Some(index) = methods().position(|(mark, _)| mark == wanted) {
+        return Ok(index);
+    }
+    if let Some(index) = methods().position(|(_, name)| name == bare) {
+        return Ok(index);
+    }
+    let hint = match suggest(&bare, methods().map(|(_, name)| name)) {
+        Some(near) => near.to_string(),
+        None => format!("it understands {}", methods().map(|(_, name)| name).collect::<Vec<_>>().join(", ")),
+    };
+    let shown: String = wanted.chars().take(80).collect();
+    Err(Refusal::new(RefusalCode::UnknownMark, format!("{protocol} has no message `{shown}`; {hint}")))
 }
 
 /// `SetGreeting`, `set_greeting` and `set-greeting` are one name.
@@ -105,6 +111,17 @@ pub struct ProtocolDescription {
     pub doc: String,
     /// Its methods.
     pub methods: Vec<MethodDescription>,
+}
+
+impl ProtocolDescription {
+    /// The method meant by `wanted`, as [`Protocol::method`] finds it.
+    ///
+    /// # Errors
+    /// [`RefusalCode::UnknownMark`], naming a near miss or what there is.
+    pub fn method(&self, wanted: &str) -> Result<&MethodDescription, Refusal> {
+        let names = || self.methods.iter().map(|method| (method.mark.as_str(), method.name.as_str()));
+        find(&self.mark, names, wanted).map(|index| &self.methods[index])
+    }
 }
 
 /// A [`Method`] as data that travels.

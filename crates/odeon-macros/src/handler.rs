@@ -1,13 +1,19 @@
 //! One `#[handle]` method, as the macro sees it.
 
-use proc_macro2::TokenStream;
-use quote::{format_ident, quote};
+use proc_macro2::{Group, TokenStream, TokenTree};
+use quote::{ToTokens, format_ident, quote};
 use syn::{
-    Error, FnArg, GenericArgument, Ident, ImplItemFn, LitStr, Pat, PathArguments, Result, ReturnType, Type,
+    Error, FnArg, GenericArgument, Ident, ImplItemFn, LitStr, Pat, PathArguments, Result, ReturnType,
+    Signature, Type,
 };
 
 use crate::docs::first_paragraph;
 use crate::names::{kebab, pascal};
+
+/// What `Handle` calls its own methods.
+const HANDLE_METHODS: [&str; 12] = [
+    "call", "clone", "demonitor", "depth", "drain", "ended", "id", "is_dead", "kill", "monitor", "ping", "stop",
+];
 
 /// Who may send to a handler.
 #[derive(Default)]
@@ -44,7 +50,7 @@ enum Place {
 
 impl Handler {
     pub(crate) fn parse(actor: &Ident, function: &ImplItemFn, access: Access) -> Result<Self> {
-        let signature = &function.sig;
+        let signature: Signature = syn::parse2(concrete(function.sig.to_token_stream(), actor))?;
         if !signature.generics.params.is_empty() {
             let what =
                 "a handler cannot be generic: its arguments are stored in one enum; name the concrete types";
@@ -59,6 +65,13 @@ impl Handler {
                     "a handler takes `&mut self` or `&self` first",
                 ));
             }
+        }
+        if HANDLE_METHODS.iter().any(|taken| signature.ident == taken) {
+            let what = format!(
+                "every handle has a method `{}` of its own, which would hide this one: choose another name",
+                signature.ident
+            );
+            return Err(Error::new_spanned(&signature.ident, what));
         }
         let variant =
             format_ident!("{}", pascal(&signature.ident.to_string()), span = signature.ident.span());
@@ -209,6 +222,24 @@ impl Handler {
         let names = self.fields.iter().map(|(name, _)| name);
         quote!(#request { #(#names),* })
     }
+}
+
+/// The tokens with `Self` written out: in the structs that the macro writes it would mean another type.
+fn concrete(tokens: TokenStream, actor: &Ident) -> TokenStream {
+    let write_out = |token| match token {
+        TokenTree::Ident(ident) if ident == "Self" => {
+            let mut name = actor.clone();
+            name.set_span(ident.span());
+            TokenTree::Ident(name)
+        }
+        TokenTree::Group(group) => {
+            let mut written = Group::new(group.delimiter(), concrete(group.stream(), actor));
+            written.set_span(group.span());
+            TokenTree::Group(written)
+        }
+        other => other,
+    };
+    tokens.into_iter().map(write_out).collect()
 }
 
 fn last_segment(ty: &Type) -> Option<&syn::PathSegment> {

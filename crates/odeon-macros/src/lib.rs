@@ -9,6 +9,8 @@ mod docs;
 mod handler;
 mod message;
 mod names;
+#[cfg(test)]
+mod tests;
 
 use proc_macro::TokenStream;
 

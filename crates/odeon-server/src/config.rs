@@ -10,6 +10,7 @@ use odeon_auth::Cookie;
 use odeon_core::limits::{ADDRESS_CACHE_TTL, FRAME_BYTES_MAX, HANDSHAKE_TIMEOUT};
 use odeon_core::seam::{BoxFuture, Clock, Disk, Net, Rng, Spawn};
 use odeon_core::{Address, Epoch, HostId, ServerId};
+use odeon_wire::OUTBOUND_BYTES_MAX;
 
 use crate::authority::Authority;
 use crate::os::{OsDisk, OsNet, OsRng};
@@ -57,6 +58,9 @@ pub trait Locate: fmt::Debug + Send + Sync + 'static {
 pub struct Limits {
     /// Largest frame on a link, in bytes.
     pub frame_bytes_max: usize,
+    /// Most bytes that wait on one link for a peer to read them. A message beyond waits with its sender; a peer
+    /// that leaves more answers than this unread, and 1 MiB, loses the link.
+    pub outbound_bytes_max: usize,
     /// Time for a handshake.
     pub handshake_timeout: Duration,
     /// Most connections that have not proven themselves. When one more comes, the oldest of them goes: a
@@ -74,6 +78,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             frame_bytes_max: FRAME_BYTES_MAX,
+            outbound_bytes_max: OUTBOUND_BYTES_MAX,
             handshake_timeout: HANDSHAKE_TIMEOUT,
             handshakes_max: 256,
             links_max: 4_096,

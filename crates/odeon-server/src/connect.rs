@@ -1,6 +1,7 @@
 //! Reaching a server by name: where it is, one attempt for all who want it, the next address when one fails.
 
 use std::fmt;
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,8 +17,11 @@ use crate::server::Server;
 /// Time to connect to one address, before the handshake begins.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Most addresses tried for one server.
-const ADDRESSES_MAX: usize = 16;
+/// Time for a look-up: twice what the question to a registry may take.
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Most addresses of one server: more than it has ways to be reached.
+pub(crate) const ADDRESSES_MAX: usize = 16;
 
 /// One address that was tried, and how that ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,6 +73,28 @@ impl fmt::Display for List<'_> {
 }
 
 impl Server {
+    /// Makes sure that there is a link to `peer`, and says where it leads. `addresses`, if any are given, are
+    /// tried instead of those known, and are known once they have led there.
+    ///
+    /// # Errors
+    /// When the peer cannot be reached; the error names every address tried.
+    ///
+    /// # Cancel safety
+    /// Dropping the future gives the attempt up, unless others wait for it too.
+    pub async fn connect(&self, peer: &ServerId, addresses: &[Address]) -> Result<String, ConnectError> {
+        if addresses.is_empty() || peer == self.id() {
+            return Ok(self.link_to(peer).await?.remote.clone());
+        }
+        let live = self.peers().live(peer);
+        if let Some(link) = live {
+            self.addresses_known().know_also(peer, addresses);
+            return Ok(link.remote.clone());
+        }
+        let link = self.unless_stopping(self.dial_at(peer, addresses)).await?;
+        self.know(peer.clone(), addresses.to_vec());
+        Ok(link.remote.clone())
+    }
+
     /// A link to `peer`: the one there is, or a new one. Attempts are coalesced.
     pub(crate) async fn link_to(&self, peer: &ServerId) -> Result<Arc<Link>, ConnectError> {
         if peer == self.id() {
@@ -79,25 +105,76 @@ impl Server {
             Wish::Live(link) => return Ok(link),
             Wish::Wait(wait) => wait,
             Wish::Connect(wait) => {
-                let (server, peer) = (self.clone(), peer.clone());
+                let attempt = Attempt { server: self.clone(), peer: peer.clone(), outcome: None };
                 // In a task of its own, so that whoever asked first may give up without harm to the others.
-                self.spawn_service("connect", async move |_| {
-                    let outcome = server.dial(&peer).await;
-                    let waiters = server.peers().connected(&peer);
-                    for waiter in waiters {
-                        // Each may have given up.
-                        let _ = waiter.send(outcome.clone());
-                    }
-                });
+                self.spawn_service("connect", async move |_| attempt.run().await);
                 wait
             }
         };
         wait.await.unwrap_or(Err(ConnectError::Stopping))
     }
 
+    /// Gives `attempt` up when the server stops.
+    async fn unless_stopping<T>(
+        &self,
+        attempt: impl Future<Output = Result<T, ConnectError>>,
+    ) -> Result<T, ConnectError> {
+        let mut stopping = self.stopping();
+        tokio::select! {
+            biased;
+            _ = stopping.wait_for(|stopping| *stopping) => Err(ConnectError::Stopping),
+            outcome = attempt => outcome,
+        }
+    }
+
     async fn dial(&self, peer: &ServerId) -> Result<Arc<Link>, ConnectError> {
-        let mut addresses = self.addresses_of(peer).await?;
+        let now = self.clock().now();
+        let (known, remembered) = {
+            let addresses = self.addresses_known();
+            (addresses.known(peer), addresses.remembered(peer, now))
+        };
+        if let Some(known) = known {
+            return self.dial_at(peer, &known).await;
+        }
+        if let Some(remembered) = remembered {
+            if let Ok(link) = self.dial_at(peer, &remembered).await {
+                return Ok(link);
+            }
+            // It may have moved meanwhile, so it is looked up anew.
+            self.addresses_known().forget(peer);
+        }
+        let found = self.look_up(peer).await?;
+        let linked = self.dial_at(peer, &found).await;
+        if linked.is_err() {
+            self.addresses_known().forget(peer);
+        }
+        linked
+    }
+
+    async fn look_up(&self, peer: &ServerId) -> Result<Vec<Address>, ConnectError> {
+        let no_addresses = |why| ConnectError::NoAddresses { server: peer.clone(), why };
+        let Some(locator) = self.locator() else {
+            let why = "it is not among the known servers, and there is no registry to ask";
+            return Err(no_addresses(why.to_owned()));
+        };
+        let asked_at = self.clock().now();
+        let found = tokio::select! {
+            biased;
+            found = locator.locate(peer) => found.map_err(no_addresses)?,
+            () = self.clock().sleep_until(asked_at + LOOKUP_TIMEOUT) => {
+                return Err(no_addresses(format!("no answer within {} s", LOOKUP_TIMEOUT.as_secs())));
+            }
+        };
+        let until = asked_at + self.limits().address_cache_ttl;
+        self.addresses_known().remember(peer, &found, asked_at, until);
+        Ok(found)
+    }
+
+    /// Tries the addresses one after the other.
+    async fn dial_at(&self, peer: &ServerId, addresses: &[Address]) -> Result<Arc<Link>, ConnectError> {
+        let mut addresses = addresses.to_vec();
         addresses.sort();
+        addresses.dedup();
         addresses.truncate(ADDRESSES_MAX);
         let mut tried = Vec::new();
         for address in addresses {
@@ -106,26 +183,73 @@ impl Server {
                 Err(why) => tried.push(Tried { address, why }),
             }
         }
-        // What was looked up may have moved meanwhile.
-        self.forget_address(peer);
-        Err(ConnectError::AllFailed { server: peer.clone(), tried })
+        let server = peer.clone();
+        Err(if tried.is_empty() {
+            ConnectError::NoAddresses { server, why: "it has none".to_owned() }
+        } else {
+            ConnectError::AllFailed { server, tried }
+        })
     }
 
     async fn dial_address(&self, peer: &ServerId, address: &Address) -> Result<Arc<Link>, String> {
         let net = self.net();
-        let mut timeout = self.clock().sleep_until(self.clock().now() + CONNECT_TIMEOUT);
         let connection: Connection = tokio::select! {
             biased;
             connected = net.connect(address) => connected.map_err(|e| e.to_string())?,
-            () = &mut timeout => return Err(format!("no connection within {} s", CONNECT_TIMEOUT.as_secs())),
+            () = self.clock().sleep_until(self.clock().now() + CONNECT_TIMEOUT) => {
+                return Err(format!("no connection within {} s", CONNECT_TIMEOUT.as_secs()));
+            }
         };
         let session = Session::dial(self.wire_config(), peer.clone(), self.nonce(), self.clock().now());
         let connection = Connection { remote: address.to_string(), ..connection };
         let (link, opened) = Link::start(self, Direction::Outgoing, session, connection);
-        match opened.await {
+        let mut dialling = Dialling(Some(Arc::clone(&link)));
+        let outcome = opened.await;
+        dialling.0 = None;
+        match outcome {
             Ok(Ok(())) => Ok(link),
             Ok(Err(reason)) => Err(reason.to_string()),
             Err(_) => Err("the link ended during the handshake".to_owned()),
+        }
+    }
+}
+
+/// An attempt to reach a server. However it ends, those who wait for it are told.
+struct Attempt {
+    server: Server,
+    peer: ServerId,
+    outcome: Option<Result<Arc<Link>, ConnectError>>,
+}
+
+impl Attempt {
+    async fn run(mut self) {
+        let outcome = self.server.unless_stopping(self.server.dial(&self.peer)).await;
+        // The peer may have connected meanwhile.
+        self.outcome = Some(outcome.or_else(|error| self.server.peers().live(&self.peer).ok_or(error)));
+    }
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        let outcome = self.outcome.take().unwrap_or_else(|| {
+            let why = "the attempt to reach it broke off".to_owned();
+            Err(ConnectError::NoAddresses { server: self.peer.clone(), why })
+        });
+        let waiters = self.server.peers().connected(&self.peer);
+        for waiter in waiters {
+            // Each may have given up.
+            let _ = waiter.send(outcome.clone());
+        }
+    }
+}
+
+/// A handshake whose dialler waits. Whoever stops waiting has no use for the link.
+struct Dialling(Option<Arc<Link>>);
+
+impl Drop for Dialling {
+    fn drop(&mut self) {
+        if let Some(link) = &self.0 {
+            link.close("nobody waits for the link any longer");
         }
     }
 }

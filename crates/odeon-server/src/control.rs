@@ -89,12 +89,6 @@ const READY_WAITERS_MAX: usize = 1_024;
 /// The server itself: what it is, what is in it, whom it is linked to.
 #[actor(mark = "server/1")]
 impl Control {
-    /// Answers, if the server lives.
-    #[handle]
-    fn ping(&self) -> ServerId {
-        self.server.id().clone()
-    }
-
     /// What the server says of itself.
     #[handle]
     fn status(&self) -> ServerStatus {

@@ -8,13 +8,17 @@
 // The macros' output says `::odeon`; below the facade that is the actor crate.
 extern crate odeon_actor as odeon;
 
+mod addresses;
 mod authority;
 mod config;
 mod connect;
 mod control;
+mod drive;
+mod events;
 mod home;
 mod link;
 mod listener;
+mod monitors;
 mod os;
 mod peers;
 mod route;

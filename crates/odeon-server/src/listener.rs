@@ -22,10 +22,17 @@ pub(crate) struct Strangers(Mutex<VecDeque<Weak<Link>>>);
 impl Strangers {
     /// Takes one more; returns the oldest if there are too many.
     fn add(&self, link: &Arc<Link>, max: usize) -> Option<Arc<Link>> {
+        let is_stranger = |link: &Arc<Link>| link.peer().is_none() && !link.is_over();
         let mut strangers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        strangers.retain(|link| link.upgrade().is_some_and(|link| link.peer().is_none()));
+        strangers.retain(|link| link.upgrade().as_ref().is_some_and(is_stranger));
         strangers.push_back(Arc::downgrade(link));
         if strangers.len() > max { strangers.pop_front()?.upgrade() } else { None }
+    }
+
+    /// All there are.
+    pub(crate) fn all(&self) -> Vec<Arc<Link>> {
+        let strangers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        strangers.iter().filter_map(Weak::upgrade).filter(|link| link.peer().is_none()).collect()
     }
 }
 
@@ -38,7 +45,7 @@ pub(crate) async fn accept(
     loop {
         let accepted = tokio::select! {
             biased;
-            _ = stopping.wait_for(|stopping| *stopping) => return,
+            _ = stopping.wait_for(|stopping| *stopping) => break,
             accepted = listener.accept() => accepted,
         };
         match accepted {
@@ -46,10 +53,17 @@ pub(crate) async fn accept(
             Err(error) => {
                 tracing::warn!(address = %listener.address(), %error, "cannot accept; trying again");
                 let clock = server.clock();
-                clock.sleep_until(clock.now() + ACCEPT_PAUSE).await;
+                tokio::select! {
+                    biased;
+                    _ = stopping.wait_for(|stopping| *stopping) => break,
+                    () = clock.sleep_until(clock.now() + ACCEPT_PAUSE) => {}
+                }
             }
         }
     }
+    // In this order: once nobody subscribes any longer, nobody listens.
+    drop(listener);
+    drop(stopping);
 }
 
 fn welcome(server: &Server, connection: Connection) {

@@ -2,6 +2,7 @@
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
@@ -76,7 +77,11 @@ impl Net for OsNet {
                     self.check_host(host)?;
                     unix_connection(UnixStream::connect(path).await?, path.clone())
                 }
-                Address::Tcp(host_port) => tcp_connection(TcpStream::connect(host_port).await?),
+                Address::Tcp(host_port) => {
+                    let stream = TcpStream::connect(host_port).await?;
+                    let remote = stream.peer_addr()?;
+                    tcp_connection(stream, remote)
+                }
                 Address::Tls(_) => Err(no_tls()),
             }
         })
@@ -101,11 +106,18 @@ fn unix_connection(stream: UnixStream, remote: String) -> io::Result<Connection>
     Ok(Connection { stream: Box::new(stream), credentials, remote })
 }
 
-fn tcp_connection(stream: TcpStream) -> io::Result<Connection> {
+fn tcp_connection(stream: TcpStream, remote: SocketAddr) -> io::Result<Connection> {
     // Frames are gathered before they are written; Nagle would only add his delay.
     stream.set_nodelay(true)?;
-    let remote = stream.peer_addr()?.to_string();
+    let remote = remote.to_string();
     Ok(Connection { stream: Box::new(stream), credentials: PeerCredentials::default(), remote })
+}
+
+/// Whether it was one connection that failed, before it was ours: the next is accepted at once, since whoever
+/// connects and hangs up must not slow the listener.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted, NotConnected};
+    matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted | NotConnected)
 }
 
 /// A bound unix socket, removed when it goes.
@@ -149,8 +161,17 @@ impl Listener for UnixSocket {
 
     fn accept(&mut self) -> BoxFuture<'_, io::Result<Connection>> {
         Box::pin(async {
-            let (stream, _) = self.listener.accept().await?;
-            unix_connection(stream, self.path.clone())
+            loop {
+                match self.listener.accept().await {
+                    Ok((stream, _)) => {
+                        if let Ok(connection) = unix_connection(stream, self.path.clone()) {
+                            return Ok(connection);
+                        }
+                    }
+                    Err(error) if is_of_one_connection(&error) => {}
+                    Err(error) => return Err(error),
+                }
+            }
         })
     }
 }
@@ -164,7 +185,19 @@ impl Listener for TcpSocket {
     }
 
     fn accept(&mut self) -> BoxFuture<'_, io::Result<Connection>> {
-        Box::pin(async { tcp_connection(self.0.accept().await?.0) })
+        Box::pin(async {
+            loop {
+                match self.0.accept().await {
+                    Ok((stream, remote)) => {
+                        if let Ok(connection) = tcp_connection(stream, remote) {
+                            return Ok(connection);
+                        }
+                    }
+                    Err(error) if is_of_one_connection(&error) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        })
     }
 }
 

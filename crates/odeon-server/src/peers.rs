@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use odeon_actor::Peer;
 use odeon_core::{Epoch, ServerId};
+use odeon_wire::RefuseCode;
 use tokio::sync::oneshot;
 
+use crate::config::Limits;
 use crate::connect::ConnectError;
 use crate::link::Link;
 
@@ -14,6 +17,9 @@ use crate::link::Link;
 const EPOCHS_MAX: usize = 65_536;
 
 type Waiter = oneshot::Sender<Result<Arc<Link>, ConnectError>>;
+
+/// Why a peer is not taken in, as it is told.
+pub(crate) type Unwelcome = (RefuseCode, String);
 
 /// What is known of the peers.
 #[derive(Debug, Default)]
@@ -42,6 +48,10 @@ impl Peers {
         let (waiter, wait) = oneshot::channel();
         match self.connecting.get_mut(peer) {
             Some(waiters) => {
+                // Those who gave up leave before the list grows: it is no longer than twice those who wait.
+                if waiters.len() == waiters.capacity() {
+                    waiters.retain(|waiter| !waiter.is_closed());
+                }
                 waiters.push(waiter);
                 Wish::Wait(wait)
             }
@@ -72,37 +82,40 @@ impl Peers {
         self.links.values().map(Vec::len).sum()
     }
 
-    /// Whether `epoch` of `peer` is not older than one seen before.
-    pub(crate) fn check_epoch(&self, peer: &ServerId, epoch: Epoch) -> Result<(), String> {
-        match self.epochs.get(peer) {
-            Some(seen) if epoch < *seen => {
-                Err(format!("{peer} was here as incarnation {seen}; incarnation {epoch} is over"))
-            }
-            _ => Ok(()),
+    /// Whether a peer that has proven itself is welcome: its incarnation is not over, and there is room. Links
+    /// of older incarnations count for nothing, since it replaces them.
+    pub(crate) fn check(&self, peer: &ServerId, epoch: Epoch, limits: &Limits) -> Result<(), Unwelcome> {
+        if let Some(seen) = self.epochs.get(peer)
+            && epoch < *seen
+        {
+            let detail = format!("{peer} was here as incarnation {seen}; incarnation {epoch} is over");
+            return Err((RefuseCode::StaleEpoch, detail));
         }
+        let links = self.links.get(peer).map_or(&[][..], Vec::as_slice);
+        let current = links.iter().filter(|link| !is_older(link, epoch)).count();
+        if current >= limits.links_per_peer_max {
+            let detail = format!("{peer} has {current} links here already");
+            return Err((RefuseCode::Busy, detail));
+        }
+        let others = self.count() - links.len();
+        if others + current >= limits.links_max {
+            return Err((RefuseCode::Busy, format!("the server has {} links already", others + current)));
+        }
+        Ok(())
     }
 
-    /// Takes a link whose peer has proven itself; returns the links of older incarnations, to be closed.
+    /// Takes in a link whose peer has proven itself; returns the links of older incarnations, to be closed.
     pub(crate) fn admit(
         &mut self,
         link: &Arc<Link>,
-        links_max: usize,
-        per_peer_max: usize,
-    ) -> Result<Vec<Arc<Link>>, String> {
-        let Some(peer) = link.peer() else {
-            return Err("the peer has not proven itself".to_owned());
-        };
-        self.check_epoch(&peer.server, peer.epoch)?;
-        if self.count() >= links_max {
-            return Err(format!("the server has {links_max} links already"));
-        }
+        peer: &Arc<Peer>,
+        limits: &Limits,
+    ) -> Result<Vec<Arc<Link>>, Unwelcome> {
+        self.check(&peer.server, peer.epoch, limits)?;
+        link.set_peer(Arc::clone(peer));
         let links = self.links.entry(peer.server.clone()).or_default();
-        let is_older = |other: &Arc<Link>| other.peer().is_some_and(|older| older.epoch < peer.epoch);
-        let (older, current): (Vec<_>, Vec<_>) = links.drain(..).partition(is_older);
+        let (older, current) = links.drain(..).partition(|link| is_older(link, peer.epoch));
         *links = current;
-        if links.len() >= per_peer_max {
-            return Err(format!("{} has {per_peer_max} links here already", peer.server));
-        }
         links.push(Arc::clone(link));
         if peer.epoch > Epoch(0) {
             self.epochs.insert(peer.server.clone(), peer.epoch);
@@ -123,4 +136,8 @@ impl Peers {
             }
         }
     }
+}
+
+fn is_older(link: &Arc<Link>, epoch: Epoch) -> bool {
+    link.peer().is_some_and(|peer| peer.epoch < epoch)
 }

@@ -6,12 +6,11 @@ use odeon_actor::{
     AskError, Delivery, Down, MonitorId, Payload, RemoteCall, ReplySink, Route, Sender, TellError,
 };
 use odeon_core::seam::{BoxFuture, Clock};
-use odeon_core::{ActorId, Encoding, ExitReason, Reference, Refusal, decode, encode};
+use odeon_core::{ActorId, Encoding, Reference, Refusal, decode, encode};
 use tokio::sync::oneshot;
 
 use crate::connect::ConnectError;
 use crate::control::{ControlPingActor, ControlStopActor};
-use crate::link::down;
 use crate::server::Server;
 
 /// Routes calls over the server's links.
@@ -156,25 +155,11 @@ impl Route for ServerRoute {
     }
 
     fn monitor(&self, to: &Reference, monitor: MonitorId, notify: Box<dyn FnOnce(Down) + Send>) {
-        let (server, to) = (self.0.clone(), to.clone());
-        self.0.spawn_service("monitor", async move |_| {
-            if to.server == *server.id() {
-                match server.local_inbox(&to.actor).map(|inbox| inbox.monitor(notify)) {
-                    Ok(_) => {}
-                    Err(refusal) => tracing::debug!(%refusal, "monitor of an actor that is not there"),
-                }
-                return;
-            }
-            match server.link_to(&to.server).await {
-                Ok(link) => link.monitor(&to, monitor, notify),
-                Err(error) => notify(down(monitor, &to, ExitReason::LinkLost(error.to_string()))),
-            }
-        });
+        self.0.monitor(to, monitor, notify);
     }
 
     fn demonitor(&self, monitor: MonitorId) {
-        let links = self.0.peers().all();
-        let _ = links.iter().any(|link| link.demonitor(monitor));
+        self.0.monitors().take_back(monitor);
     }
 }
 

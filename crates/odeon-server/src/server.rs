@@ -1,31 +1,29 @@
 //! The server: one process' place in an ensemble.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use odeon_actor::{Actor, Handle, Inbox, NameTaken, SpawnOptions, System};
+use odeon_actor::{Actor, Handle, Inbox, NameTaken, Peer, SpawnOptions, System};
 use odeon_auth::{Cookie, Side as ProofSide};
 use odeon_core::seam::{Clock, Net, TaskKind};
 use odeon_core::{ActorId, ActorName, Address, Epoch, Instant, Reference, Refusal, RefusalCode, ServerId};
+use odeon_wire::RefuseCode;
 use tokio::sync::watch;
 
+use crate::addresses::Addresses;
 use crate::authority::Authority;
 use crate::config::{Limits, Locate, ServerConfig, World};
-use crate::connect::ConnectError;
 use crate::control::{ConnectionEntry, Control, ControlCalls, ServerStatus};
 use crate::link::Link;
 use crate::listener::{Strangers, accept};
-use crate::peers::Peers;
+use crate::monitors::Monitors;
+use crate::peers::{Peers, Unwelcome};
 use crate::route::ServerRoute;
 
-/// Most looked-up servers whose addresses are remembered at once.
-const ADDRESS_CACHE_MAX: usize = 65_536;
-
-/// How long the links may take to say good-bye.
+/// How long the listeners, and then the links, may take to end.
 const LINKS_GRACE: Duration = Duration::from_secs(2);
 
 /// One process' place in an ensemble. Cheap to clone: all clones are one server.
@@ -43,15 +41,15 @@ struct Inner {
     started_at: Instant,
     peers: Mutex<Peers>,
     strangers: Strangers,
-    known: Mutex<BTreeMap<ServerId, Vec<Address>>>,
-    cache: Mutex<BTreeMap<ServerId, (Instant, Vec<Address>)>>,
+    monitors: Monitors,
+    known: Mutex<Addresses>,
     locator: OnceLock<Arc<dyn Locate>>,
     addresses: OnceLock<Vec<Address>>,
     control: OnceLock<(Handle<Control>, Arc<dyn Inbox>)>,
     ready: AtomicBool,
     /// Somebody asked for the end.
     shutdown: watch::Sender<bool>,
-    /// The end has begun: listeners close.
+    /// The end has begun. Listeners and attempts to connect subscribe for as long as they last.
     stopping: watch::Sender<bool>,
     /// How many links run.
     links: watch::Sender<usize>,
@@ -98,8 +96,8 @@ impl Server {
             world,
             peers: Mutex::default(),
             strangers: Strangers::default(),
-            known: Mutex::new(known),
-            cache: Mutex::default(),
+            monitors: Monitors::default(),
+            known: Mutex::new(Addresses::new(known)),
             locator: OnceLock::new(),
             addresses: OnceLock::new(),
             control: OnceLock::new(),
@@ -177,20 +175,9 @@ impl Server {
         Handle::remote(reference, Arc::new(ServerRoute(self.clone())))
     }
 
-    /// Makes sure that there is a link to `peer`, remembering `addresses` for it if any are given.
-    ///
-    /// # Errors
-    /// When the peer cannot be reached; the error names every address tried.
-    pub async fn connect(&self, peer: &ServerId, addresses: &[Address]) -> Result<String, ConnectError> {
-        if !addresses.is_empty() {
-            self.know(peer.clone(), addresses.to_vec());
-        }
-        Ok(self.link_to(peer).await?.remote.clone())
-    }
-
     /// Remembers where a server is.
     pub fn know(&self, server: ServerId, addresses: Vec<Address>) {
-        lock(&self.0.known).insert(server, addresses);
+        self.addresses_known().know(server, addresses);
     }
 
     /// Says where servers are that this one does not know. Once; a second locator is ignored.
@@ -236,16 +223,21 @@ impl Server {
     pub async fn shutdown(&self, grace: Duration) {
         self.request_shutdown();
         self.0.stopping.send_replace(true);
+        self.within_links_grace(self.0.stopping.closed()).await;
         self.system().shutdown(grace).await;
-        for link in self.peers().all() {
+        let links = self.peers().all();
+        for link in links.into_iter().chain(self.strangers().all()) {
             link.close("the server is stopping");
         }
         let mut links = self.0.links.subscribe();
-        let clock = self.clock();
+        self.within_links_grace(links.wait_for(|links| *links == 0)).await;
+    }
+
+    async fn within_links_grace<T>(&self, ended: impl Future<Output = T>) {
         tokio::select! {
             biased;
-            _ = links.wait_for(|links| *links == 0) => {}
-            () = clock.sleep_until(clock.now() + LINKS_GRACE) => {}
+            _ = ended => {}
+            () = self.clock().sleep_until(self.clock().now() + LINKS_GRACE) => {}
         }
     }
 
@@ -317,6 +309,22 @@ impl Server {
         &self.0.authority
     }
 
+    pub(crate) fn locator(&self) -> Option<&Arc<dyn Locate>> {
+        self.0.locator.get()
+    }
+
+    pub(crate) fn addresses_known(&self) -> MutexGuard<'_, Addresses> {
+        lock(&self.0.known)
+    }
+
+    pub(crate) fn monitors(&self) -> &Monitors {
+        &self.0.monitors
+    }
+
+    pub(crate) fn stopping(&self) -> watch::Receiver<bool> {
+        self.0.stopping.subscribe()
+    }
+
     pub(crate) fn strangers(&self) -> &Strangers {
         &self.0.strangers
     }
@@ -334,6 +342,7 @@ impl Server {
     pub(crate) fn wire_config(&self) -> odeon_wire::Config {
         let mut config = odeon_wire::Config::new(self.id().clone(), self.epoch());
         config.frame_bytes_max = self.0.limits.frame_bytes_max;
+        config.outbound_bytes_max = self.0.limits.outbound_bytes_max;
         config.handshake_timeout = self.0.limits.handshake_timeout;
         config
     }
@@ -351,18 +360,30 @@ impl Server {
         odeon_auth::verify(&self.0.cookie, proof_side(side), &digest(transcript), &odeon_auth::Proof(mac))
     }
 
-    pub(crate) fn check_epoch(&self, peer: &ServerId, epoch: Epoch) -> Result<(), String> {
-        self.peers().check_epoch(peer, epoch)
+    /// Whether a peer that has proven itself is welcome.
+    pub(crate) fn check(&self, peer: &ServerId, epoch: Epoch) -> Result<(), Unwelcome> {
+        let peers = self.peers();
+        self.check_not_stopping()?;
+        peers.check(peer, epoch, self.limits())
     }
 
-    /// Takes a link whose peer has proven itself; links of its older incarnations are closed.
-    pub(crate) fn admit(&self, link: &Arc<Link>) -> Result<(), String> {
-        if *self.0.stopping.borrow() {
-            return Err("the server is stopping".to_owned());
-        }
-        let older = self.peers().admit(link, self.0.limits.links_max, self.0.limits.links_per_peer_max)?;
+    /// Takes in a link whose peer has proven itself; links of its older incarnations are closed.
+    pub(crate) fn admit(&self, link: &Arc<Link>, peer: &Arc<Peer>) -> Result<(), Unwelcome> {
+        let older = {
+            // Looked at under the lock: a link taken in is seen by the shutdown, which closes it.
+            let mut peers = self.peers();
+            self.check_not_stopping()?;
+            peers.admit(link, peer, self.limits())?
+        };
         for link in older {
             link.close("a newer incarnation has connected");
+        }
+        Ok(())
+    }
+
+    fn check_not_stopping(&self) -> Result<(), Unwelcome> {
+        if *self.0.stopping.borrow() {
+            return Err((RefuseCode::Busy, "the server is stopping".to_owned()));
         }
         Ok(())
     }
@@ -385,39 +406,6 @@ impl Server {
     {
         let service = service(Arc::clone(self.clock()));
         self.system().tasks().spawn(TaskKind::Service, name, Box::pin(service));
-    }
-
-    /// Where `peer` is: known, remembered, or looked up.
-    pub(crate) async fn addresses_of(&self, peer: &ServerId) -> Result<Vec<Address>, ConnectError> {
-        if let Some(known) = lock(&self.0.known).get(peer) {
-            return Ok(known.clone());
-        }
-        let now = self.clock().now();
-        if let Some((until, addresses)) = lock(&self.0.cache).get(peer)
-            && now < *until
-        {
-            return Ok(addresses.clone());
-        }
-        let no_addresses = |why| ConnectError::NoAddresses { server: peer.clone(), why };
-        let Some(locator) = self.0.locator.get() else {
-            return Err(no_addresses(
-                "it is not among the known servers, and there is no registry to ask".to_owned(),
-            ));
-        };
-        let addresses = locator.locate(peer).await.map_err(no_addresses)?;
-        let mut cache = lock(&self.0.cache);
-        if cache.len() >= ADDRESS_CACHE_MAX {
-            cache.retain(|_, (until, _)| now < *until);
-            if cache.len() >= ADDRESS_CACHE_MAX {
-                cache.pop_first();
-            }
-        }
-        cache.insert(peer.clone(), (now + self.0.limits.address_cache_ttl, addresses.clone()));
-        Ok(addresses)
-    }
-
-    pub(crate) fn forget_address(&self, peer: &ServerId) {
-        lock(&self.0.cache).remove(peer);
     }
 }
 

@@ -88,6 +88,7 @@ pub(crate) struct End {
 pub(crate) struct Pipe {
     queue: VecDeque<(Instant, Segment)>,
     is_stalled: bool,
+    pub(crate) is_finished: bool,
     pub(crate) is_closed: bool,
     /// Segments leave and never arrive, and nobody is told.
     pub(crate) is_black_hole: bool,
@@ -178,12 +179,13 @@ impl Fabric {
         let Some(conn) = self.connections.get_mut(&id) else { return };
         let [from, to] = conn.path(side);
         let pipe = &mut conn.pipes[side];
-        if pipe.is_closed {
+        // After a reset nothing follows; after a finish no more data, but what was read is still told.
+        let is_late = pipe.is_finished && matches!(segment, Segment::Data(_) | Segment::Finish);
+        if pipe.is_closed || is_late {
             return;
         }
-        pipe.is_closed = matches!(segment, Segment::Finish | Segment::Reset)
-            // After a reset nothing follows; after a finish only what was read is still told.
-            || pipe.is_closed;
+        pipe.is_finished |= matches!(segment, Segment::Finish);
+        pipe.is_closed = matches!(segment, Segment::Reset);
         let due = self.now + self.paths.delay(&from, &to, &self.rng);
         let due = pipe.queue.back().map_or(due, |(last, _)| due.max(*last));
         pipe.queue.push_back((due, segment));
@@ -231,7 +233,6 @@ impl Fabric {
                     self.send(id, side, Segment::Reset);
                 } else {
                     conn.pipes[side].queue.clear();
-                    conn.pipes[side].is_closed = true;
                 }
                 self.sweep(id);
             }

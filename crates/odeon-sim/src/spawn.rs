@@ -18,7 +18,7 @@ pub struct SimSpawn {
 #[derive(Default)]
 struct Tasks {
     next: u64,
-    running: BTreeMap<u64, AbortHandle>,
+    running: BTreeMap<u64, (String, AbortHandle)>,
     panicked: Vec<String>,
     is_over: bool,
 }
@@ -43,6 +43,13 @@ impl SimSpawn {
         lock(&self.tasks).running.len()
     }
 
+    /// The names of the tasks that run.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        let tasks = lock(&self.tasks);
+        tasks.running.values().map(|(name, _)| name.clone()).collect()
+    }
+
     /// The names of the tasks that panicked.
     #[must_use]
     pub fn panicked(&self) -> Vec<String> {
@@ -57,7 +64,7 @@ impl SimSpawn {
             std::mem::take(&mut tasks.running)
         };
         // All are marked before the runtime drops the first, since this task does not yield here.
-        for task in running.into_values() {
+        for (_, task) in running.into_values() {
             task.abort();
         }
     }
@@ -73,16 +80,17 @@ impl Spawn for SimSpawn {
             tasks.next += 1;
             tasks.next
         };
+        let name = name.to_owned();
         let guard = Guard {
             tasks: Arc::clone(&self.tasks),
             id,
-            name: name.to_owned(),
+            name: name.clone(),
         };
         let task = self.runtime.spawn(async move {
             let _guard = guard;
             future.await;
         });
-        lock(&self.tasks).running.insert(id, task.abort_handle());
+        lock(&self.tasks).running.insert(id, (name, task.abort_handle()));
     }
 }
 

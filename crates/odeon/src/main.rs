@@ -1,1 +1,5 @@
-fn main() {}
+//! The `odeon` binary: the command line without roles of its own.
+
+fn main() -> std::process::ExitCode {
+    odeon::App::new("odeon").run()
+}

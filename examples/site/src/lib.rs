@@ -1,3 +1,6 @@
-//! The parts of the example site; the program that runs them is beside this file.
+//! A site served by N worker processes that share one listening socket, each an actor server whose greeting can
+//! be changed live.
 
 pub mod files;
+pub mod greeter;
+pub mod web;

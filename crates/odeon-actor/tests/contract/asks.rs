@@ -1,12 +1,16 @@
 //! Asks: deadlines, expiry, the budget of nested asks, late and delegated answers.
 
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Waker};
 use std::time::Duration;
 
-use odeon::{AskError, Cx, System, actor};
+use odeon::{AskError, Cx, Down, System, actor};
 use tokio::time::Instant;
 
 use crate::support::{
-    Delegate, Delegation, Gate, Log, SECOND, Worker, WorkerCalls, WorkerHandle, at_once, beside, settle,
+    Delegate, Delegation, Gate, Log, SECOND, Worker, WorkerCalls, WorkerHandle, at_once, beside, ended,
+    settle,
 };
 
 /// Timers fire at whole milliseconds.
@@ -46,7 +50,7 @@ async fn an_ask_waits_five_seconds_unless_it_says_otherwise() {
 async fn a_deadline_may_be_a_point_in_time() {
     let system = System::new();
     let worker = system.spawn(Worker::default());
-    worker.sleep(60 * SECOND).tell().await.expect("taken");
+    worker.wait_out(60 * SECOND).tell().await.expect("taken");
     let at = system.clock().now() + 2 * SECOND;
     tokio::time::sleep(SECOND).await;
     assert_timeout(worker.note(1).within(at).await, SECOND);
@@ -89,10 +93,13 @@ async fn an_ask_that_expires_before_a_full_mailbox_is_not_run() {
 #[tokio::test(start_paused = true)]
 async fn an_ask_dropped_as_expired_is_a_timeout_whoever_notices_first() {
     let worker = System::new().spawn(Worker::default());
-    // The handler ends at the very instant of the deadline, and the actor's timer is the older one.
-    worker.sleep(5 * SECOND).tell().await.expect("taken");
-    settle().await;
-    assert_timeout(worker.note(1).await, 5 * SECOND);
+    worker.wait_out(6 * SECOND).tell().await.expect("taken");
+    let mut asking = worker.note(1).into_future();
+    let task = &mut Context::from_waker(Waker::noop());
+    assert!(Pin::new(&mut asking).poll(task).is_pending());
+    // The actor comes by and drops the request long before the asker looks again.
+    assert_eq!(worker.note(2).within(60 * SECOND).await, Ok(2));
+    assert_timeout(asking.await, 6 * SECOND);
 }
 
 /// Asks on behalf of its asker.
@@ -112,6 +119,17 @@ impl Front {
         let waited = (cx.system().clock().now() - began).as_secs();
         self.log.push(format!("waited {waited} s: {}", answer.is_ok()));
         answer.unwrap_or_default()
+    }
+
+    #[handle]
+    fn watch(&mut self, other: WorkerHandle, cx: &mut Cx<Self>) {
+        cx.monitor(&other).expect("within the limit");
+    }
+
+    #[down]
+    async fn hear(&mut self, _: Down, cx: &mut Cx<Self>) {
+        assert_eq!(cx.expires_at(), None);
+        self.relay(Duration::ZERO, cx).await;
     }
 
     #[handle]
@@ -143,6 +161,19 @@ async fn a_message_without_a_deadline_hands_none_on() {
     // The one before had a deadline; it must not be inherited.
     assert_eq!(front.seconds_left().await, Ok(Some(5)));
     front.relay(Duration::ZERO).tell().await.expect("taken");
+    assert_eq!(front.seconds_left().within(600 * SECOND).await, Ok(Some(540)));
+    assert_eq!(log.entries(), ["waited 60 s: false"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_notice_has_no_deadline_to_hand_on() {
+    let log = Log::default();
+    let (back, _gate) = held(&Log::default()).await;
+    let system = System::new();
+    let (front, other) = (system.spawn(Front { back, log: log.clone() }), system.spawn(Worker::default()));
+    front.watch(other.clone()).within(SECOND).await.expect("watched");
+    other.kill();
+    ended(&other).await;
     assert_eq!(front.seconds_left().within(600 * SECOND).await, Ok(Some(540)));
     assert_eq!(log.entries(), ["waited 60 s: false"]);
 }

@@ -4,7 +4,7 @@ use odeon::{AskError, ExitReason, SpawnOptions, System};
 use odeon_core::RefusalCode;
 use odeon_mailbox::CONTROL_BURST_MAX;
 
-use crate::support::{Gate, Log, Worker, WorkerCalls, WorkerHandle, at_once, beside, settle};
+use crate::support::{Gate, Log, Worker, WorkerCalls, WorkerHandle, at_once, beside, ended, settle};
 
 /// An actor held in a handler, and the gate that lets it go on.
 async fn held(system: &System, log: &Log) -> (WorkerHandle, Gate) {
@@ -30,7 +30,7 @@ async fn control_overtakes_data() {
     worker.stop();
     gate.open();
     assert_eq!(ping.result().await, Ok(()), "the ping was before the stop");
-    assert_eq!(worker.ended().await, ExitReason::Stopped);
+    assert_eq!(ended(&worker).await, ExitReason::Stopped);
     assert_eq!(log.entries(), ["held handler gone", "finished: it stopped"], "no data was handled");
 }
 
@@ -48,7 +48,7 @@ async fn control_does_not_starve_data() {
     gate.wait_entered().await;
     for other in &others {
         other.kill();
-        other.ended().await;
+        ended(other).await;
     }
     watcher.note(1).tell().await.expect("taken");
     watcher.note(2).tell().await.expect("taken");
@@ -106,7 +106,7 @@ async fn past_1024_waiting_pings_the_next_is_refused_and_a_stop_gets_through() {
     }
     assert_eq!(worker.ping().await, Ok(()), "there is room again");
     worker.stop();
-    assert_eq!(worker.ended().await, ExitReason::Stopped);
+    assert_eq!(ended(&worker).await, ExitReason::Stopped);
 }
 
 #[tokio::test(start_paused = true)]

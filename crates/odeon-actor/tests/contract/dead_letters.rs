@@ -6,7 +6,7 @@ use odeon::{DeadLetter, ExitReason, Handle, Sender, System, TellError, actor};
 use odeon_core::ActorId;
 use tokio::time::Instant;
 
-use crate::support::{Gate, Log, SECOND, Worker, WorkerCalls, WorkerHandle, at_once, beside, settle};
+use crate::support::{Gate, Log, SECOND, Worker, WorkerCalls, WorkerHandle, at_once, beside, ended, settle};
 
 #[derive(Clone, Default)]
 struct Letters(Arc<Mutex<Vec<DeadLetter>>>);
@@ -95,7 +95,7 @@ async fn drain_handles_what_is_queued_and_takes_nothing_more() {
     let refused = at_once(worker.note(4).tell()).await;
     assert_eq!(refused, Err(TellError::Dead(ExitReason::Drained)));
     gate.open();
-    assert_eq!(worker.ended().await, ExitReason::Drained);
+    assert_eq!(ended(&worker).await, ExitReason::Drained);
     assert_eq!(log.entries(), ["held handler gone", "1", "2", "3", "finished: it drained"]);
     assert_eq!((system.dead_letters(), letters.take().len()), (0, 0));
 }
@@ -129,7 +129,7 @@ async fn a_stop_ends_a_drain() {
     worker.drain();
     worker.stop();
     gate.open();
-    assert_eq!(worker.ended().await, ExitReason::Stopped);
+    assert_eq!(ended(&worker).await, ExitReason::Stopped);
     assert_eq!(system.dead_letters(), 3);
 }
 
@@ -139,7 +139,7 @@ async fn a_hook_that_panics_does_not_hide_the_end() {
     system.on_dead_letter(|_| panic!("the hook panics"));
     let (worker, _gate, _) = with_three_queued(&system, &log).await;
     worker.kill();
-    assert_eq!(worker.ended().await, ExitReason::Killed);
+    assert_eq!(ended(&worker).await, ExitReason::Killed);
     assert_eq!(system.dead_letters(), 3);
     assert_eq!(system.live(), 1, "the teller");
 }
@@ -160,9 +160,9 @@ async fn shutdown_stops_all_and_kills_the_stubborn_after_the_grace() {
     });
     assert_eq!(at_once(newest.ended()).await, ExitReason::Stopped, "the newest goes first");
     shutdown.result().await;
-    assert_eq!(stubborn.ended().await, ExitReason::Killed);
+    assert_eq!(ended(&stubborn).await, ExitReason::Killed);
     assert!(began.elapsed() >= 3 * SECOND && began.elapsed() < 4 * SECOND);
-    first.ended().await;
+    ended(&first).await;
     assert_eq!(system.live(), 0);
 }
 

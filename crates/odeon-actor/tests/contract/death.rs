@@ -3,8 +3,8 @@
 use odeon::{AskError, ExitReason, PanicReport, System, TellError, TryTellError};
 
 use crate::support::{
-    Fragile, Gate, Log, PANIC_LINE, PANIC_TEXT, Start, Worker, WorkerCalls, WorkerHandle, at_once, beside,
-    settle,
+    Fragile, Gate, Log, PANIC_LINE, PANIC_TEXT, PATIENCE, Start, Worker, WorkerCalls, WorkerHandle, at_once,
+    beside, ended, settle,
 };
 
 type Ending = (fn(&WorkerHandle), ExitReason);
@@ -107,7 +107,7 @@ async fn an_actor_that_cannot_start_fails_with_the_reason() {
     assert_eq!(at_once(worker.note(1)).await, Err(AskError::Dead(failed.clone())));
     assert_eq!(at_once(worker.ended()).await, failed);
     let worker = System::new().spawn(Worker::starting(Start::Panics));
-    assert_eq!(panicked(&worker.ended().await).message, "no beginning");
+    assert_eq!(panicked(&ended(&worker).await).message, "no beginning");
 }
 
 #[tokio::test(start_paused = true)]
@@ -170,10 +170,10 @@ async fn a_panic_in_a_drop_does_not_hide_the_end() {
     let killed = system.spawn(fragile());
     assert_eq!(killed.note(1).await, Ok(1));
     killed.kill();
-    assert_eq!(killed.ended().await, ExitReason::Killed);
+    assert_eq!(ended(&killed).await, ExitReason::Killed);
     let stopped = system.spawn(fragile());
     stopped.stop();
-    assert_eq!(stopped.ended().await, ExitReason::Stopped);
+    assert_eq!(ended(&stopped).await, ExitReason::Stopped);
     assert_eq!(system.live(), 0);
 }
 
@@ -211,6 +211,6 @@ fn a_runtime_that_goes_ends_its_actors() {
     });
     worker.monitor(Box::new(move |down| ended.send(down.reason).expect("heard"))).expect("one monitor");
     drop(runtime);
-    assert_eq!(hear.recv(), Ok(ExitReason::Killed));
+    assert_eq!(hear.recv_timeout(PATIENCE), Ok(ExitReason::Killed));
     assert_eq!(system.live(), 0);
 }

@@ -8,7 +8,7 @@ use odeon::{
 use odeon_core::{Capabilities, Encoding, Epoch, Refusal, RefusalCode, decode, encode};
 use serde::Serialize;
 
-use crate::support::{Gate, SECOND, settle};
+use crate::support::{Gate, SECOND, ended, settle};
 
 /// Greets.
 #[derive(Debug, Default)]
@@ -50,6 +50,11 @@ impl Greeter {
     #[handle]
     fn panic(&self) -> String {
         panic!("the greeter panics")
+    }
+
+    #[handle(local)]
+    pub(crate) fn whisper(&self) -> String {
+        "psst".to_owned()
     }
 
     /// An answer that does not encode.
@@ -327,7 +332,7 @@ async fn a_dead_or_draining_actor_is_told_through_the_port() {
     world.ask(1, "kept-wanted", "{}").expect("no refusal");
     assert_eq!(world.answers().await, [(1, Err(AskError::Dead(ExitReason::Drained)))]);
     world.greeter.kill();
-    world.greeter.ended().await;
+    ended(&world.greeter).await;
     assert_eq!(world.inbox.exit_reason(), Some(ExitReason::Killed));
     world.ask(2, "kept-wanted", "{}").expect("no refusal");
     assert_eq!(world.answers().await, [(2, Err(AskError::Dead(ExitReason::Killed)))]);
@@ -348,7 +353,18 @@ async fn an_actor_without_a_mark_is_out_of_reach() {
     assert_eq!(inbox.ping().await, Ok(()), "but it is seen to live");
     assert!(inbox.protocol().is_none());
     inbox.stop();
-    assert_eq!(worker.ended().await, ExitReason::Stopped);
+    assert_eq!(ended(&worker).await, ExitReason::Stopped);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_local_handler_is_out_of_reach() {
+    let world = World::with(odeon::SpawnOptions::default(), Greeter::default(), Capabilities::admin());
+    for mark in ["whisper", "greeter/1#whisper"] {
+        assert_refused(world.ask(1, mark, "{}"), RefusalCode::UnknownMark, "has no message");
+    }
+    let description = world.inbox.protocol().expect("it has a mark").describe();
+    assert!(description.methods.iter().all(|method| method.name != "whisper"));
+    assert_eq!(world.greeter.whisper().await, Ok("psst".to_owned()));
 }
 
 #[tokio::test(start_paused = true)]

@@ -9,7 +9,7 @@ use odeon::{AskError, SpawnOptions, System, TellError, TryTellError, actor};
 use odeon_core::RefusalCode;
 use odeon_mailbox::{CAPACITY_DEFAULT, WAITERS_MAX};
 
-use crate::support::{Gate, Log, Worker, WorkerCalls, beside, settle, wait_for};
+use crate::support::{Gate, Log, Worker, WorkerCalls, beside, ended, settle, wait_for};
 
 fn with_capacity(system: &System, capacity: usize, log: &Log) -> odeon::Handle<Worker> {
     system
@@ -47,7 +47,7 @@ async fn messages_of_one_sender_arrive_in_order() {
         sender.result().await;
     }
     worker.drain();
-    worker.ended().await;
+    ended(&worker).await;
     let noted: Vec<u64> = log.entries().iter().filter_map(|entry| entry.parse().ok()).collect();
     for sender in 0..4 {
         let of_sender = noted.iter().copied().filter(|n| n / EACH == sender);

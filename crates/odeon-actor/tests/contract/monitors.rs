@@ -8,7 +8,7 @@ use odeon::{Down, ExitReason, MonitorId, SpawnOptions, System, TooManyMonitors};
 use odeon_core::ActorId;
 
 use crate::support::{
-    Fragile, Gate, Log, Start, Worker, WorkerCalls, WorkerHandle, at_once, beside, settle, wait_for,
+    Fragile, Gate, Log, Start, Worker, WorkerCalls, WorkerHandle, at_once, beside, ended, settle, wait_for,
 };
 
 const MONITORS_MAX: usize = 65_536;
@@ -103,7 +103,7 @@ async fn monitors_are_told_exactly_once_whatever_the_end() {
 async fn a_monitor_of_a_dead_actor_is_told_at_once() {
     let (worker, notices) = (System::new().spawn(Worker::default()), Notices::default());
     worker.stop();
-    worker.ended().await;
+    ended(&worker).await;
     let monitor = notices.watch(&worker);
     let told = notices.all();
     assert_eq!(told.len(), 1);
@@ -118,7 +118,7 @@ async fn a_forgotten_monitor_is_not_told() {
     let (forgotten, kept) = (notices.watch(&worker), notices.watch(&worker));
     worker.demonitor(forgotten);
     worker.kill();
-    worker.ended().await;
+    ended(&worker).await;
     let told: Vec<_> = notices.all().iter().map(|down| down.monitor).collect();
     assert_eq!(told, [kept]);
 }
@@ -143,7 +143,7 @@ async fn a_name_is_free_when_the_monitor_is_told() {
     let notify = move |_| log.push(in_system.inbox(&name).is_some());
     worker.monitor(Box::new(notify)).expect("within the limit");
     worker.stop();
-    worker.ended().await;
+    ended(&worker).await;
     assert_eq!(found.entries(), ["false"]);
 }
 
@@ -170,7 +170,7 @@ async fn an_actor_watches_32768_others_and_hears_of_every_one() {
     watcher.hold(gate.clone()).tell().await.expect("taken");
     gate.wait_entered().await;
     target.kill();
-    target.ended().await;
+    ended(&target).await;
     gate.open();
     wait_for("every notice", || log.count("down: killed") == WATCHES_MAX).await;
     assert_eq!(watcher.watch(target).await, Ok(true), "there is room again");
@@ -186,7 +186,7 @@ async fn waiting_for_an_end_in_vain_leaves_nothing_behind() {
     }
     let ended = beside({
         let worker = worker.clone();
-        async move { worker.ended().await }
+        async move { ended(&worker).await }
     });
     settle().await;
     worker.drain();

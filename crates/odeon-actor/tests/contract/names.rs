@@ -2,7 +2,7 @@
 
 use odeon::{ExitReason, NameTaken, SpawnOptions, System};
 
-use crate::support::{Delegate, Log, Worker, WorkerCalls, name};
+use crate::support::{Delegate, Log, Worker, WorkerCalls, ended, name};
 
 #[tokio::test(start_paused = true)]
 async fn a_taken_name_is_refused_and_the_newcomer_never_starts() {
@@ -17,7 +17,7 @@ async fn a_taken_name_is_refused_and_the_newcomer_never_starts() {
     let found = system.lookup::<Worker>(&name("cart")).expect("the first has it");
     assert_eq!(found.id(), first.id());
     other.stop();
-    other.ended().await;
+    ended(&other).await;
     assert_eq!(log.entries(), ["finished: it stopped"], "only the one without a name ever ran");
 }
 
@@ -35,7 +35,7 @@ async fn all_names_are_free_at_the_end_however_it_comes() {
         } else {
             worker.panic().tell().await.expect("taken");
         }
-        worker.ended().await;
+        ended(&worker).await;
         assert!(system.registered().is_empty());
         assert!(system.lookup::<Worker>(&name("cart")).is_none());
         let next = system.spawn_with(SpawnOptions::named(name("cart")), Worker::default());
@@ -63,7 +63,7 @@ async fn a_dead_actor_keeps_no_name() {
     let system = System::new();
     let worker = system.spawn(Worker::default());
     worker.stop();
-    assert_eq!(worker.ended().await, ExitReason::Stopped);
+    assert_eq!(ended(&worker).await, ExitReason::Stopped);
     // Whether that is an error or not, nobody may find it afterwards.
     let _ = system.register(name("cart"), &worker);
     assert!(system.lookup::<Worker>(&name("cart")).is_none());

@@ -9,7 +9,7 @@ use odeon_core::seam::{BoxFuture, Clock};
 use odeon_core::{ActorId, Encoding, Reference, RefusalCode, encode};
 
 use crate::deliveries::{Greeter, GreeterCalls};
-use crate::support::{Log, SECOND, Worker, WorkerCalls, at_once, name};
+use crate::support::{Log, SECOND, Worker, WorkerCalls, at_once, ended, name};
 
 /// A route that writes down what it is given.
 #[derive(Debug)]
@@ -141,6 +141,13 @@ async fn a_private_actor_cannot_be_called_from_afar() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_local_handler_cannot_be_called_from_afar() {
+    let route = FakeRoute::new(Some(Ok("never asked")));
+    assert!(matches!(route.handle().whisper().await, Err(AskError::Refused(_))));
+    assert!(route.calls.lock().expect("nothing panics under it").is_empty());
+}
+
+#[tokio::test(start_paused = true)]
 async fn life_and_death_go_over_the_route() {
     let route = FakeRoute::new(None);
     let greeter = route.handle();
@@ -150,7 +157,7 @@ async fn life_and_death_go_over_the_route() {
     greeter.stop();
     greeter.drain();
     greeter.kill();
-    assert_eq!(greeter.ended().await, ExitReason::LinkLost("the cable was cut".to_owned()));
+    assert_eq!(ended(&greeter).await, ExitReason::LinkLost("the cable was cut".to_owned()));
     let (ping, stop) = ("ping web-0@/shop:greeter", "stop web-0@/shop:greeter");
     assert_eq!(route.log.entries(), [ping, stop, stop, stop, "monitor web-0@/shop:greeter"]);
 }

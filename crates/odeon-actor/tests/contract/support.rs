@@ -4,14 +4,17 @@ use std::future::Future;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use odeon::{Cx, Down, ExitReason, Failure, Handle, Reply, actor};
+use odeon::{Actor, Cx, Down, ExitReason, Failure, Handle, Reply, actor};
 use odeon_core::ActorName;
 use odeon_core::seam::TaskKind;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
+
+/// Time a test gives to what must come; virtual, but for the races.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Turns a test gives other tasks before it says that something does not happen.
 const TURNS_MAX: u32 = 100_000;
@@ -76,7 +79,8 @@ where
 
 impl<T: 'static> Beside<T> {
     pub(crate) async fn result(mut self) -> T {
-        self.0.join_next().await.expect("one task").expect("it does not panic")
+        let result = timeout(PATIENCE, self.0.join_next()).await.expect("it comes");
+        result.expect("one task").expect("it does not panic")
     }
 }
 
@@ -98,10 +102,15 @@ pub(crate) async fn settle() {
     }
 }
 
+/// Why the actor ended, which it must.
+pub(crate) async fn ended<A: Actor>(handle: &Handle<A>) -> ExitReason {
+    timeout(PATIENCE, handle.ended()).await.expect("it ends")
+}
+
 /// The value of `future`, which must be there without any time passing.
 pub(crate) async fn at_once<T>(future: impl IntoFuture<Output = T>) -> T {
     let before = Instant::now();
-    let value = future.await;
+    let value = timeout(PATIENCE, future.into_future()).await.expect("it comes");
     assert_eq!(before.elapsed(), Duration::ZERO, "this took time");
     value
 }
@@ -201,7 +210,7 @@ impl Worker {
     }
 
     #[handle]
-    async fn sleep(&mut self, duration: Duration) {
+    async fn wait_out(&mut self, duration: Duration) {
         tokio::time::sleep(duration).await;
     }
 
@@ -269,7 +278,7 @@ impl Worker {
     }
 
     #[handle]
-    fn watch(&mut self, other: WorkerHandle, cx: &mut Cx<Self>) -> bool {
+    fn watch(&mut self, other: Handle<Self>, cx: &mut Cx<Self>) -> bool {
         cx.monitor(&other).is_ok()
     }
 }

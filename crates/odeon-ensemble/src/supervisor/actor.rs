@@ -58,7 +58,7 @@ impl Supervisor {
     /// Starts a server of a role; one that is not in the file is added to the role until the supervisor ends.
     /// Answers when it is ready or has failed.
     #[handle(needs = "supervisor")]
-    fn start(
+    fn start_server(
         &mut self,
         role: Role,
         id: ServerId,
@@ -74,7 +74,7 @@ impl Supervisor {
 
     /// Stops the selected servers; policy does not bring them back. Answers when they are down.
     #[handle(needs = "supervisor")]
-    fn stop(
+    fn stop_servers(
         &mut self,
         selection: Selection,
         cx: &mut Cx<Self>,
@@ -93,7 +93,7 @@ impl Supervisor {
 
     /// Stops and starts the selected servers. Answers when they are ready or have failed.
     #[handle(needs = "supervisor")]
-    fn restart(
+    fn restart_servers(
         &mut self,
         selection: Selection,
         cx: &mut Cx<Self>,

@@ -1,0 +1,279 @@
+//! The arguments of every command.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use odeon_core::{Domain, Role};
+
+/// Starts, shows, steers and stops an ensemble of actor servers.
+#[derive(Debug, Parser)]
+#[command(version, disable_help_subcommand = false, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What every command takes.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Global {
+    /// The ensemble's directory [default: $ODEON_HOME, else .odeon beside odeon.toml, else ~/.odeon]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) home: Option<PathBuf>,
+    /// The domain that completes bare names [default: that of odeon.toml, else /]
+    #[arg(long, global = true, value_name = "D")]
+    pub(crate) domain: Option<Domain>,
+    /// How long to wait for an answer
+    #[arg(long, global = true, value_name = "TIME", default_value = "5s", value_parser = parse_duration)]
+    pub(crate) timeout: Duration,
+    /// Print JSON: one document, or one line per event
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Start the ensemble of odeon.toml: supervisor, registry and every server
+    Up(Up),
+    /// Stop every server, in reverse order of start, and the supervisor
+    Down,
+    /// List the supervised servers with their processes
+    Ps(Select),
+    /// Show what a server says of itself, and its process
+    Status {
+        /// The server
+        id: String,
+    },
+    /// Print what a server has written
+    Logs(Logs),
+    /// Ask a server, or an actor, for a sign of life
+    Ping {
+        /// The server, or server:actor
+        target: String,
+    },
+    /// List servers, actors or connections
+    #[command(subcommand)]
+    List(List),
+    /// Show where a server is, or the living servers of a role
+    Lookup {
+        /// The server
+        #[arg(required_unless_present = "role")]
+        id: Option<String>,
+        /// The servers of this role
+        #[arg(long, conflicts_with = "id")]
+        role: Option<Role>,
+    },
+    /// Show what an actor understands, with JSON Schemas
+    Describe {
+        /// The server, or server:actor
+        target: String,
+    },
+    /// Send a message to an actor, without waiting for an answer
+    Tell(Message),
+    /// Send a message to an actor and print its answer
+    Ask(Message),
+    /// Start a server of a role
+    Start {
+        /// The role
+        role: Role,
+        /// The server
+        id: String,
+    },
+    /// Stop servers; policy does not bring them back
+    Stop(Chosen),
+    /// Restart servers
+    Restart(Chosen),
+    /// Set how many servers a counted role has
+    Scale {
+        /// The role
+        role: Role,
+        /// How many
+        workers: u32,
+    },
+    /// Ask a server to end by itself, or stop an actor; policy applies afterwards
+    Shutdown {
+        /// The server, or server:actor
+        target: String,
+    },
+    /// Link one server to another
+    Connect {
+        /// The server that connects
+        from: String,
+        /// The server it connects to
+        to: String,
+        /// Where that is; looked up if not given
+        addresses: Vec<odeon_core::Address>,
+    },
+    /// Keys and secrets of the ensemble
+    #[command(subcommand)]
+    Admin(Admin),
+    /// The ensemble's file
+    #[command(subcommand)]
+    Config(Config),
+    /// Print a completion script
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the version
+    Version,
+    /// Run the supervisor in the foreground, without showing its events
+    #[command(hide = true)]
+    Supervisor {
+        /// The directory of odeon.toml
+        dir: Option<PathBuf>,
+    },
+    /// Run one server, as the supervisor does
+    #[command(hide = true)]
+    Serve {
+        /// The server
+        id: String,
+        /// Arguments of the role
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+}
+
+/// `up`.
+#[derive(Debug, Args)]
+pub(crate) struct Up {
+    /// The directory of odeon.toml [default: the nearest one above]
+    pub(crate) dir: Option<PathBuf>,
+    /// Return once every server is ready, leaving the ensemble in the background
+    #[arg(long, short)]
+    pub(crate) detach: bool,
+}
+
+/// A selection of servers, all by default.
+#[derive(Debug, Args)]
+pub(crate) struct Select {
+    /// The servers
+    pub(crate) ids: Vec<String>,
+    /// Servers of this role
+    #[arg(long)]
+    pub(crate) role: Option<Role>,
+}
+
+/// A selection of servers that must be said.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = true)]
+pub(crate) struct Chosen {
+    /// The servers
+    pub(crate) ids: Vec<String>,
+    /// Servers of this role
+    #[arg(long)]
+    pub(crate) role: Option<Role>,
+    /// Servers of this domain and below
+    #[arg(long = "in", value_name = "DOMAIN")]
+    pub(crate) within: Option<Domain>,
+    /// Every server, the registry included
+    #[arg(long, conflicts_with_all = ["ids", "role", "within"])]
+    pub(crate) all: bool,
+}
+
+/// `logs`.
+#[derive(Debug, Args)]
+pub(crate) struct Logs {
+    /// The server
+    pub(crate) id: String,
+    /// How many of the last lines
+    #[arg(long, short = 'n', default_value_t = 100, value_name = "N")]
+    pub(crate) lines: usize,
+    /// Go on as lines are written
+    #[arg(long, short)]
+    pub(crate) follow: bool,
+    /// Only lines that contain this text
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) grep: Option<String>,
+}
+
+/// `list`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum List {
+    /// The servers that the registry knows
+    Servers,
+    /// The registered actors of a server
+    Actors {
+        /// The server
+        id: String,
+    },
+    /// The links of a server
+    Connections {
+        /// The server
+        id: String,
+    },
+}
+
+/// `tell` and `ask`.
+#[derive(Debug, Args)]
+pub(crate) struct Message {
+    /// The actor, as server:actor
+    pub(crate) target: String,
+    /// The message: a mark such as greeter/1#set-greeting, or its bare name
+    pub(crate) mark: String,
+    /// Its arguments, a JSON object
+    #[arg(default_value = "{}", value_name = "JSON")]
+    pub(crate) arguments: String,
+}
+
+/// `admin`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Admin {
+    /// Make the ensemble's cookie, the secret its servers share
+    Cookie {
+        /// Replace one that is there; running servers keep the old one until they restart
+        #[arg(long)]
+        force: bool,
+        /// Print the cookie that is there, in hexadecimal
+        #[arg(long, conflicts_with = "force")]
+        view: bool,
+    },
+}
+
+/// `config`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Config {
+    /// Check odeon.toml and report every mistake
+    Check {
+        /// The file [default: the nearest odeon.toml above]
+        file: Option<PathBuf>,
+    },
+}
+
+/// `250ms`, `5s`, `2m`.
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let number: u64 =
+        number.parse().map_err(|_| format!("`{text}` is not a time such as 250ms, 5s or 2m"))?;
+    match unit {
+        "ms" => Ok(Duration::from_millis(number)),
+        "s" | "" => Ok(Duration::from_secs(number)),
+        "m" => Ok(Duration::from_secs(number.saturating_mul(60))),
+        _ => Err(format!("`{unit}` is not a unit of time; write 250ms, 5s or 2m")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn times_have_units() {
+        assert_eq!(parse_duration("250ms"), Ok(Duration::from_millis(250)));
+        assert_eq!(parse_duration("5"), Ok(Duration::from_secs(5)));
+        assert_eq!(parse_duration("2m"), Ok(Duration::from_secs(120)));
+        assert!(parse_duration("5 parsecs").is_err());
+        assert!(parse_duration("-5s").is_err());
+    }
+}

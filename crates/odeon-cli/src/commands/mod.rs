@@ -1,0 +1,11 @@
+//! The commands, one file per job.
+
+pub(crate) mod admin;
+pub(crate) mod config;
+pub(crate) mod learn;
+pub(crate) mod logs;
+pub(crate) mod see;
+pub(crate) mod serve;
+pub(crate) mod steer;
+pub(crate) mod talk;
+pub(crate) mod up;

@@ -1,0 +1,209 @@
+//! The commands that show something: `ps`, `status`, `ping`, `list`, `lookup`.
+
+use odeon_actor::{AskError, Handle};
+use odeon_core::{Domain, Role, ServerId};
+use odeon_ensemble::registry::{Entry, Health, RegistryActorCalls};
+use odeon_ensemble::supervisor::state::{Phase, ProcessStatus};
+use odeon_ensemble::supervisor::{Selection, ServerRow, SupervisorCalls};
+use odeon_server::{ActorEntry, ConnectionEntry, Control, ControlCalls, Direction, ServerStatus};
+use serde_json::json;
+
+use crate::args::{List, Select};
+use crate::context::{Console, Context};
+use crate::error::CliError;
+use crate::output::{duration, table};
+
+pub(crate) async fn ps(context: &Context, select: Select) -> Result<(), CliError> {
+    let console = context.console().await?;
+    let ids = select.ids.iter().map(|id| context.server_id(id)).collect::<Result<Vec<_>, _>>()?;
+    let is_all = ids.is_empty() && select.role.is_none();
+    let selection = Selection { ids: ids.clone(), role: select.role, domain: None };
+    let mut rows = console.supervisor().ps(selection).within(context.global.timeout).await?;
+    if let Some(missing) = ids.iter().find(|id| rows.iter().all(|row| row.id != **id)) {
+        return Err(CliError::failed("not-found", format!("{missing} is not supervised here")));
+    }
+    if is_all {
+        rows.insert(0, supervisor_row(context, &console).await?);
+    }
+    context.output().data(&rows, |rows| ps_table(rows, &console.domain));
+    Ok(())
+}
+
+/// The supervisor supervises others; its own row comes from its server.
+async fn supervisor_row(context: &Context, console: &Console) -> Result<ServerRow, CliError> {
+    let id = console.supervisor_id();
+    let status = console.control(&id).status().within(context.global.timeout).await?;
+    let process = ProcessStatus {
+        state: if status.ready { Phase::Ready } else { Phase::Starting },
+        state_age_ms: status.uptime_ms,
+        pid: i32::try_from(status.pid).ok(),
+        restarts: 0,
+        restart_in_ms: None,
+        why: None,
+        last_exit: None,
+        last_lines: Vec::new(),
+    };
+    let role = "supervisor".parse::<Role>().expect("`supervisor` is a role name");
+    Ok(ServerRow { id, role, process, uptime_ms: Some(status.uptime_ms), listen: Vec::new() })
+}
+
+/// The table of `ps`, and of every command that changes what it shows.
+pub(crate) fn ps_table(rows: &[ServerRow], domain: &Domain) -> String {
+    let row = |row: &ServerRow| {
+        let process = &row.process;
+        let dash = || "-".to_owned();
+        let note = match (&process.why, process.restart_in_ms) {
+            (Some(why), Some(ms)) => format!("{why}; again in {}", duration(ms)),
+            (Some(why), None) => why.clone(),
+            (None, _) => process.last_exit.as_ref().map_or_else(String::new, |exit| format!("last {exit}")),
+        };
+        [
+            row.id.short(domain),
+            row.role.to_string(),
+            process.state.to_string(),
+            process.pid.map_or_else(dash, |pid| pid.to_string()),
+            process.restarts.to_string(),
+            row.uptime_ms.map_or_else(dash, duration),
+            if row.listen.is_empty() { dash() } else { row.listen.join(" ") },
+            note,
+        ]
+    };
+    let heading = ["ID", "ROLE", "STATE", "PID", "RESTARTS", "UPTIME", "LISTEN", "NOTE"];
+    let mut text = table(heading, rows.iter().map(row).collect(), "no servers");
+    for failed in rows.iter().filter(|row| !row.process.last_lines.is_empty()) {
+        text.push_str(&format!("\n\nlast lines of {}:", failed.id.short(domain)));
+        for line in &failed.process.last_lines {
+            text.push_str(&format!("\n  {line}"));
+        }
+    }
+    text
+}
+
+pub(crate) async fn status(context: &Context, id: &str) -> Result<(), CliError> {
+    let console = context.console().await?;
+    let id = context.server_id(id)?;
+    let status = console.control(&id).status().within(context.global.timeout).await?;
+    context.output().data(&status, show_status);
+    Ok(())
+}
+
+fn show_status(status: &ServerStatus) -> String {
+    let addresses: Vec<String> = status.addresses.iter().map(ToString::to_string).collect();
+    let rows = [
+        ("server", status.server.to_string()),
+        ("epoch", status.epoch.to_string()),
+        ("pid", status.pid.to_string()),
+        ("ready", if status.ready { "yes" } else { "no" }.to_owned()),
+        ("uptime", duration(status.uptime_ms)),
+        ("addresses", addresses.join(" ")),
+        ("actors", status.actors.to_string()),
+        ("links", status.links.to_string()),
+        ("dead letters", status.dead_letters.to_string()),
+        ("version", status.version.clone()),
+    ];
+    rows.map(|(name, value)| format!("{name:<14}{value}")).join("\n")
+}
+
+pub(crate) async fn ping(context: &Context, target: &str) -> Result<(), CliError> {
+    let console = context.console().await?;
+    let target = context.reference(target)?;
+    let clock = console.server.clock();
+    let began = clock.now();
+    let actor: Handle<Control> = console.server.actor(target.clone());
+    let by = context.global.timeout;
+    tokio::select! {
+        biased;
+        answered = actor.ping() => answered?,
+        () = clock.sleep_until(began + by) => return Err(AskError::Timeout { after: by }.into()),
+    }
+    let micros = (clock.now() - began).as_micros();
+    let document =
+        json!({ "target": target.to_string(), "answer": "ok", "micros": u64::try_from(micros).ok() });
+    context
+        .output()
+        .data(&document, |_| format!("{target} is alive ({}.{:03} ms)", micros / 1_000, micros % 1_000));
+    Ok(())
+}
+
+pub(crate) async fn list(context: &Context, list: List) -> Result<(), CliError> {
+    let console = context.console().await?;
+    let (output, timeout) = (context.output(), context.global.timeout);
+    match list {
+        List::Servers => {
+            let entries = console.registry.handle().list().within(timeout).await?;
+            output.data(&entries, |entries| show_entries(entries, &console.domain));
+        }
+        List::Actors { id } => {
+            let id = context.server_id(&id)?;
+            let actors = console.control(&id).list_actors().within(timeout).await?;
+            output.data(&actors, |actors| show_actors(actors));
+        }
+        List::Connections { id } => {
+            let id = context.server_id(&id)?;
+            let links = console.control(&id).list_connections().within(timeout).await?;
+            output.data(&links, |links| show_connections(links));
+        }
+    }
+    Ok(())
+}
+
+fn show_actors(actors: &[ActorEntry]) -> String {
+    let row = |actor: &ActorEntry| {
+        let protocol = actor.protocol.clone().unwrap_or_else(|| "-".to_owned());
+        [actor.name.clone(), actor.number.to_string(), protocol, actor.depth.to_string(), actor.kind.clone()]
+    };
+    let heading = ["NAME", "NUMBER", "PROTOCOL", "WAITING", "TYPE"];
+    table(heading, actors.iter().map(row).collect(), "no registered actors")
+}
+
+fn show_connections(links: &[ConnectionEntry]) -> String {
+    let row = |link: &ConnectionEntry| {
+        let direction = match link.direction {
+            Direction::Outgoing => "out",
+            Direction::Incoming => "in",
+        };
+        let capabilities =
+            if link.capabilities.is_empty() { "-".to_owned() } else { link.capabilities.join(" ") };
+        let (server, asks) = (link.server.to_string(), link.open_asks.to_string());
+        [server, link.epoch.to_string(), direction.to_owned(), asks, capabilities, link.remote.clone()]
+    };
+    let heading = ["SERVER", "EPOCH", "DIRECTION", "OPEN ASKS", "MAY", "REMOTE"];
+    table(heading, links.iter().map(row).collect(), "no links")
+}
+
+fn show_entries(entries: &[Entry], domain: &Domain) -> String {
+    let row = |entry: &Entry| {
+        let health = match entry.health {
+            Health::Alive => "alive",
+            Health::Dead => "dead",
+        };
+        let join = |parts: Vec<String>| if parts.is_empty() { "-".to_owned() } else { parts.join(" ") };
+        [
+            entry.id.short(domain),
+            join(entry.roles.iter().map(ToString::to_string).collect()),
+            health.to_owned(),
+            entry.epoch.to_string(),
+            join(entry.addresses.iter().map(ToString::to_string).collect()),
+        ]
+    };
+    table(["ID", "ROLES", "HEALTH", "EPOCH", "ADDRESSES"], entries.iter().map(row).collect(), "no servers")
+}
+
+pub(crate) async fn lookup(
+    context: &Context,
+    id: Option<String>,
+    role: Option<Role>,
+) -> Result<(), CliError> {
+    let console = context.console().await?;
+    let registry = console.registry.handle();
+    let entries = match (id, role) {
+        (Some(id), _) => {
+            let id: ServerId = context.server_id(&id)?;
+            vec![registry.lookup(id).within(context.global.timeout).await??]
+        }
+        (None, Some(role)) => registry.lookup_role(role).within(context.global.timeout).await?,
+        (None, None) => return Err(CliError::usage("name a server or a role")),
+    };
+    context.output().data(&entries, |entries| show_entries(entries, &console.domain));
+    Ok(())
+}

@@ -1,0 +1,92 @@
+//! The commands that change what runs: `start`, `stop`, `restart`, `scale`, `shutdown`, `connect`.
+
+use odeon_core::{ActorId, Address, Role};
+use odeon_ensemble::supervisor::state::Phase;
+use odeon_ensemble::supervisor::{Selection, ServerRow, SupervisorCalls};
+use odeon_server::ControlCalls;
+use serde_json::json;
+
+use crate::args::Chosen;
+use crate::commands::see::ps_table;
+use crate::context::{Console, Context};
+use crate::error::CliError;
+
+pub(crate) async fn start(context: &Context, role: Role, id: &str) -> Result<(), CliError> {
+    let console = context.console().await?;
+    let id = context.server_id(id)?;
+    let rows = console.supervisor().start_server(role, id).within(context.global.timeout).await??;
+    settled(context, &console, &rows)
+}
+
+pub(crate) async fn stop(context: &Context, chosen: Chosen) -> Result<(), CliError> {
+    let console = context.console().await?;
+    let selection = selection(context, chosen)?;
+    let rows = console.supervisor().stop_servers(selection).within(context.global.timeout).await??;
+    show(context, &console, &rows);
+    Ok(())
+}
+
+pub(crate) async fn restart(context: &Context, chosen: Chosen) -> Result<(), CliError> {
+    let console = context.console().await?;
+    let selection = selection(context, chosen)?;
+    let rows = console.supervisor().restart_servers(selection).within(context.global.timeout).await??;
+    settled(context, &console, &rows)
+}
+
+pub(crate) async fn scale(context: &Context, role: Role, workers: u32) -> Result<(), CliError> {
+    let console = context.console().await?;
+    let rows = console.supervisor().scale(role, workers).within(context.global.timeout).await??;
+    settled(context, &console, &rows)
+}
+
+pub(crate) async fn shutdown(context: &Context, target: &str) -> Result<(), CliError> {
+    let console = context.console().await?;
+    let target = context.reference(target)?;
+    let control = console.control(&target.server);
+    if target.actor == ActorId::SERVER {
+        control.shutdown().within(context.global.timeout).await?;
+    } else {
+        control.stop_actor(target.actor.clone()).within(context.global.timeout).await??;
+    }
+    context.output().data(&json!({ "asked": target.to_string() }), |_| format!("asked {target} to end"));
+    Ok(())
+}
+
+pub(crate) async fn connect(
+    context: &Context,
+    from: &str,
+    to: &str,
+    addresses: Vec<Address>,
+) -> Result<(), CliError> {
+    let console = context.console().await?;
+    let (from, to) = (context.server_id(from)?, context.server_id(to)?);
+    let at = console.control(&from).connect(to.clone(), addresses).within(context.global.timeout).await??;
+    let document = json!({ "from": from.to_string(), "to": to.to_string(), "address": at });
+    context.output().data(&document, |_| format!("{from} is linked to {to} at {at}"));
+    Ok(())
+}
+
+fn selection(context: &Context, chosen: Chosen) -> Result<Selection, CliError> {
+    let Chosen { ids, role, within, all: _ } = chosen;
+    let ids = ids.iter().map(|id| context.server_id(id)).collect::<Result<_, _>>()?;
+    Ok(Selection { ids, role, domain: within })
+}
+
+fn show(context: &Context, console: &Console, rows: &Vec<ServerRow>) {
+    context.output().data(rows, |rows| ps_table(rows, &console.domain));
+}
+
+/// Shows the servers; one that did not come up is an error.
+fn settled(context: &Context, console: &Console, rows: &Vec<ServerRow>) -> Result<(), CliError> {
+    show(context, console, rows);
+    let failed: Vec<String> = rows
+        .iter()
+        .filter(|row| row.process.state == Phase::Failed)
+        .map(|row| row.id.short(&console.domain))
+        .collect();
+    if failed.is_empty() {
+        return Ok(());
+    }
+    let message = format!("{} did not come up", failed.join(", "));
+    Err(CliError::failed("not-ready", message).help(format!("see `{} logs {}`", context.name(), failed[0])))
+}

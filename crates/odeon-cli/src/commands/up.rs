@@ -1,0 +1,336 @@
+//! `up` and `down`: the whole ensemble.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use odeon_auth::{Cookie, CookieError, Existing};
+use odeon_core::{Domain, ServerId};
+use odeon_ensemble::config::Ensemble;
+use odeon_ensemble::process::{Adopted, Child, ExitRecord, Spec};
+use odeon_ensemble::supervisor::state::Phase;
+use odeon_ensemble::supervisor::{
+    EventHook, Program as Supervised, Selection, ServerRow, Supervision, SupervisorCalls, SupervisorConfig,
+    SupervisorEvent, supervisor_id,
+};
+use odeon_server::{Home, OsRng};
+use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::args::Up;
+use crate::commands::config::{load, no_file};
+use crate::commands::see::ps_table;
+use crate::context::{Context, FILE};
+use crate::error::CliError;
+use crate::output::Output;
+
+/// Pause between two looks at an ensemble that is coming up in the background.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// How long a supervisor in the background may take until it answers.
+const SUPERVISOR_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long `down` may take: every server's grace, one wave after the other.
+const DOWN_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// What `up` works on.
+struct Project {
+    directory: PathBuf,
+    ensemble: Ensemble,
+    home: Home,
+}
+
+impl Project {
+    fn open(context: &Context, dir: Option<&Path>) -> Result<Self, CliError> {
+        let directory = match dir {
+            Some(dir) => dir.to_owned(),
+            None => Context::project().ok_or_else(no_file)?,
+        };
+        // Everything is checked before anything is made or started.
+        let ensemble = load(context, &directory.join(FILE))?;
+        let directory = directory.canonicalize().map_err(|e| CliError::of("directory", &e))?;
+        let home = context.home_of(Some(&directory))?;
+        match Cookie::create(&home.cookie(), &OsRng, Existing::Keep) {
+            Ok(_) | Err(CookieError::Exists { .. }) => {}
+            Err(error) => return Err(CliError::of("cookie", &error)),
+        }
+        Ok(Self { directory, ensemble, home })
+    }
+
+    fn supervised(&self) -> Result<Supervised, CliError> {
+        let exe = std::env::current_exe().map_err(|e| CliError::of("executable", &e))?;
+        Ok(Supervised { exe, directory: self.directory.clone() })
+    }
+}
+
+pub(crate) async fn up(context: &Context, up: Up) -> Result<(), CliError> {
+    let project = Project::open(context, up.dir.as_deref())?;
+    if up.detach { detach(context, &project).await } else { foreground(context, project, true).await }
+}
+
+pub(crate) async fn supervisor(context: &Context, dir: Option<PathBuf>) -> Result<(), CliError> {
+    foreground(context, Project::open(context, dir.as_deref())?, false).await
+}
+
+/// Runs the supervisor in this process until it has gone down: by `down`, SIGINT or SIGTERM.
+async fn foreground(context: &Context, project: Project, shows: bool) -> Result<(), CliError> {
+    let domain = project.ensemble.domain.clone();
+    let output = context.output();
+    let on_event: EventHook = if shows {
+        Arc::new(move |event| show_event(output, &domain, event))
+    } else {
+        Arc::new(|event| tracing::info!("{}", describe(event, &Domain::root())))
+    };
+    let program = project.supervised()?;
+    let Project { ensemble, home, .. } = project;
+    let expected = ensemble.servers().len() + 1;
+    let config = SupervisorConfig { ensemble, home, program, on_event };
+    let supervision = Supervision::start(config).await.map_err(|error| start_error(context, &error))?;
+    let supervisor = supervision.handle().clone();
+    let failed = |e: std::io::Error| CliError::of("signals", &e);
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    let ends = async {
+        tokio::select! {
+            biased;
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        output.progress("going down; once more leaves the servers running");
+        let down = supervisor.down().within(DOWN_TIMEOUT);
+        tokio::select! {
+            biased;
+            _ = interrupt.recv() => std::process::ExitCode::FAILURE,
+            _ = down => {
+                // The supervisor ends by itself now.
+                std::future::pending::<()>().await;
+                std::process::ExitCode::SUCCESS
+            }
+        }
+    };
+    let all_ready = async {
+        if shows {
+            announce(output, &supervisor, expected).await;
+        }
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        biased;
+        () = supervision.finished() => {
+            output.progress("down");
+            Ok(())
+        }
+        _ = ends => Err(CliError::failed("interrupted", "the supervisor was interrupted; its servers run on")
+            .help(format!("`{} up` takes them over again", context.name()))),
+        () = all_ready => Ok(()),
+    }
+}
+
+/// Says once that everything is up, with the addresses for clients.
+async fn announce(
+    output: Output,
+    supervisor: &odeon_actor::Handle<odeon_ensemble::supervisor::Supervisor>,
+    expected: usize,
+) {
+    loop {
+        if let Ok(rows) = supervisor.ps(Selection::default()).await
+            && rows.len() >= expected
+            && rows.iter().all(|row| row.process.state == Phase::Ready)
+        {
+            output.progress(&up_line(&rows));
+            return;
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+fn up_line(rows: &[ServerRow]) -> String {
+    let mut listens: Vec<String> = rows.iter().flat_map(|row| row.listen.clone()).collect();
+    listens.sort();
+    listens.dedup();
+    let urls: Vec<String> = listens.iter().map(|listen| listen.replace("tcp:", "http://")).collect();
+    let at = if urls.is_empty() { String::new() } else { format!(", at {}", urls.join(" ")) };
+    format!("up: {} servers{at}", rows.len() + 1)
+}
+
+fn start_error(context: &Context, error: &odeon_ensemble::supervisor::SupervisorError) -> CliError {
+    use odeon_ensemble::supervisor::SupervisorError;
+    let failed = CliError::of("supervisor", error);
+    match error {
+        SupervisorError::Claim(odeon_server::ClaimError::Held { .. }) => CliError {
+            code: "already-up".to_owned(),
+            ..failed.help(format!("see `{0} ps`; stop it with `{0} down`", context.name()))
+        },
+        SupervisorError::Listen { .. } => {
+            failed.help("choose another address in odeon.toml, or stop what uses this one")
+        }
+        _ => failed,
+    }
+}
+
+fn show_event(output: Output, domain: &Domain, event: &SupervisorEvent) {
+    if output.json {
+        output.event(&event_json(event), |_| String::new());
+    } else {
+        let text = describe(event, domain);
+        if !text.is_empty() {
+            output.progress(&text);
+        }
+    }
+}
+
+fn event_json(event: &SupervisorEvent) -> serde_json::Value {
+    match event {
+        SupervisorEvent::Planned(plan) => json!({ "event": "planned", "plan": plan }),
+        SupervisorEvent::Adopted { id, pid } => json!({ "event": "adopted", "id": id, "pid": pid }),
+        SupervisorEvent::Changed { id, change, pid } => json!({
+            "event": "changed", "id": id, "from": change.from, "to": change.to.phase(), "pid": pid,
+            "why": change.to.why().map(ToString::to_string), "exit": change.exit.as_ref().map(ToString::to_string),
+        }),
+    }
+}
+
+/// An event as a line for people.
+fn describe(event: &SupervisorEvent, domain: &Domain) -> String {
+    match event {
+        SupervisorEvent::Planned(plan)
+            if plan.steps().all(|step| step.kind == odeon_ensemble::supervisor::plan::StepKind::Start) =>
+        {
+            format!("starting {} servers", plan.steps().count())
+        }
+        SupervisorEvent::Planned(plan) => plan.to_string(),
+        SupervisorEvent::Adopted { id, pid } => format!("{:<12} adopted   pid {pid}", id.short(domain)),
+        SupervisorEvent::Changed { id, change, pid } => {
+            let pid = pid.map_or_else(String::new, |pid| format!("pid {pid}"));
+            let why = match (change.to.why(), &change.exit) {
+                (Some(why), _) => why.to_string(),
+                (None, Some(exit)) => exit.to_string(),
+                (None, None) => pid,
+            };
+            format!("{:<12} {:<9} {why}", id.short(domain), change.to.phase()).trim_end().to_owned()
+        }
+    }
+}
+
+/// Starts a supervisor in the background, under a shim of its own, and returns when every server is ready.
+async fn detach(context: &Context, project: &Project) -> Result<(), CliError> {
+    let id = supervisor_id(&project.ensemble.domain);
+    let directory = project.home.server(&id);
+    match Child::adopt(&directory).await.map_err(|e| CliError::of("supervisor", &e))? {
+        Adopted::Running(child) => {
+            let message = format!("the supervisor runs already, as process {}", child.pid());
+            let help = format!("see `{0} ps`; stop it with `{0} down`", context.name());
+            return Err(CliError::failed("already-up", message).help(help));
+        }
+        Adopted::Exited(_) | Adopted::Gone => {}
+    }
+    let spec = supervisor_spec(project, &id, &directory)?;
+    let exe = spec.exe.clone();
+    let child = Child::spawn(&spec, &[], &exe).await.map_err(|e| CliError::of("supervisor", &e))?;
+    tokio::select! {
+        biased;
+        outcome = come_up(context, project) => outcome,
+        record = child.exited() => Err(ended_early(&record)),
+    }
+}
+
+fn supervisor_spec(project: &Project, id: &ServerId, directory: &Path) -> Result<Spec, CliError> {
+    let exe = std::env::current_exe().map_err(|e| CliError::of("executable", &e))?;
+    let mut spec = Spec::new(id.to_string(), directory, exe);
+    spec.env = std::env::vars().collect();
+    spec.cwd.clone_from(&project.directory);
+    spec.control = project.home.socket(id, "shim");
+    let home = project.home.root().to_string_lossy().into_owned();
+    let dir = project.directory.to_string_lossy().into_owned();
+    spec.args = vec!["--home".to_owned(), home, "supervisor".to_owned(), dir];
+    // `down` within a minute; a supervisor that is killed loses nothing, since its servers live on.
+    spec.grace_ms = 60_000;
+    Ok(spec)
+}
+
+fn ended_early(record: &ExitRecord) -> CliError {
+    let mut message = "the supervisor ended before everything was up".to_owned();
+    for line in &record.last_lines {
+        message.push_str("\n  ");
+        message.push_str(line);
+    }
+    CliError::failed("supervisor", message)
+}
+
+/// Shows each server becoming ready, until all are, or one has failed.
+async fn come_up(context: &Context, project: &Project) -> Result<(), CliError> {
+    let scoped = Context::new(
+        context.program.clone(),
+        crate::args::Global {
+            home: Some(project.home.root().to_owned()),
+            domain: Some(project.ensemble.domain.clone()),
+            ..context.global.clone()
+        },
+    );
+    let console = scoped.console().await?;
+    let (output, domain) = (context.output(), &project.ensemble.domain);
+    let expected = project.ensemble.servers().len() + 1;
+    let clock = Arc::clone(console.server.clock());
+    let give_up = clock.now() + SUPERVISOR_TIMEOUT;
+    let mut shown: BTreeMap<ServerId, Phase> = BTreeMap::new();
+    loop {
+        let rows = match console.supervisor().ps(Selection::default()).await {
+            Ok(rows) => rows,
+            Err(error) if shown.is_empty() && clock.now() < give_up => {
+                tracing::debug!(%error, "no supervisor yet");
+                clock.sleep_until(clock.now() + LOOK).await;
+                continue;
+            }
+            Err(error) => return Err(error.into()),
+        };
+        for row in &rows {
+            let state = row.process.state;
+            if shown.insert(row.id.clone(), state) != Some(state) && state == Phase::Ready {
+                let pid = row.process.pid.unwrap_or_default();
+                output.progress(&format!("{:<12} {state:<9} pid {pid}", row.id.short(domain)));
+            }
+        }
+        let is_done = |row: &ServerRow| matches!(row.process.state, Phase::Ready | Phase::Failed);
+        if rows.len() >= expected && rows.iter().all(is_done) {
+            return all_up(context, domain, &rows);
+        }
+        clock.sleep_until(clock.now() + LOOK).await;
+    }
+}
+
+fn all_up(context: &Context, domain: &Domain, rows: &Vec<ServerRow>) -> Result<(), CliError> {
+    let failed: Vec<String> = rows
+        .iter()
+        .filter(|row| row.process.state == Phase::Failed)
+        .map(|row| row.id.short(domain))
+        .collect();
+    if failed.is_empty() {
+        context.output().data(rows, |rows| up_line(rows));
+        return Ok(());
+    }
+    context.output().data(rows, |rows| ps_table(rows, domain));
+    let message = format!("{} did not come up; the others run", failed.join(", "));
+    Err(CliError::failed("not-ready", message).help(format!("see `{} logs {}`", context.name(), failed[0])))
+}
+
+pub(crate) async fn down(context: &Context) -> Result<(), CliError> {
+    let console = context.console().await?;
+    let rows = console.supervisor().down().within(DOWN_TIMEOUT).await??;
+    let id = console.supervisor_id();
+    // The supervisor itself ends after its answer; only then is nothing left.
+    let socket = console.home.socket(&id, "sock");
+    let clock = console.server.clock();
+    let give_up = clock.now() + SUPERVISOR_TIMEOUT;
+    while socket.exists() || console.home.claim(&id).is_err() {
+        if clock.now() >= give_up {
+            return Err(CliError::failed("not-down", format!("{id} does not end")).help("look at its log"));
+        }
+        clock.sleep_until(clock.now() + LOOK).await;
+    }
+    let count = rows.len() + 1;
+    context.output().data(&json!({ "stopped": rows.iter().map(|row| &row.id).collect::<Vec<_>>() }), |_| {
+        format!("down: {count} servers")
+    });
+    Ok(())
+}

@@ -1,0 +1,143 @@
+//! Where a command runs: the project, its home, its domain, and the server by which it speaks.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use odeon_actor::Handle;
+use odeon_auth::Cookie;
+use odeon_core::seam::{BoxFuture, Rng};
+use odeon_core::{ActorId, Address, Domain, Reference, ServerId};
+use odeon_ensemble::config::Ensemble;
+use odeon_ensemble::registry::RegistryClient;
+use odeon_ensemble::supervisor::{SUPERVISOR, Supervisor, supervisor_id};
+use odeon_server::{Control, Home, Locate, OsRng, Server, ServerConfig, World};
+
+use crate::args::Global;
+use crate::error::CliError;
+use crate::output::Output;
+use crate::program::Program;
+
+/// The ensemble's file.
+pub(crate) const FILE: &str = "odeon.toml";
+
+/// Where a command runs.
+#[derive(Debug, Clone)]
+pub(crate) struct Context {
+    pub(crate) program: Program,
+    pub(crate) global: Global,
+}
+
+impl Context {
+    pub(crate) const fn new(program: Program, global: Global) -> Self {
+        Self { program, global }
+    }
+
+    pub(crate) const fn output(&self) -> Output {
+        Output { json: self.global.json }
+    }
+
+    /// The program's name, for hints.
+    pub(crate) fn name(&self) -> &str {
+        &self.program.name
+    }
+
+    /// The nearest directory with an ensemble's file, from here up.
+    pub(crate) fn project() -> Option<PathBuf> {
+        let here = std::env::current_dir().ok()?;
+        here.ancestors().find(|directory| directory.join(FILE).is_file()).map(Path::to_owned)
+    }
+
+    /// The ensemble's directory, of the project at `project` if nothing else is said.
+    pub(crate) fn home_of(&self, project: Option<&Path>) -> Result<Home, CliError> {
+        let said = self.global.home.clone().or_else(|| std::env::var_os("ODEON_HOME").map(PathBuf::from));
+        let root = said
+            .or_else(|| project.map(|project| project.join(".odeon")))
+            .or_else(|| std::env::home_dir().map(|home| home.join(".odeon")))
+            .ok_or_else(|| CliError::usage("there is no home directory: say --home DIR"))?;
+        Home::open(&root).map_err(|e| CliError::of("home", &e))
+    }
+
+    pub(crate) fn home(&self) -> Result<Home, CliError> {
+        self.home_of(Self::project().as_deref())
+    }
+
+    /// The domain that completes bare names.
+    pub(crate) fn domain(&self) -> Domain {
+        if let Some(domain) = &self.global.domain {
+            return domain.clone();
+        }
+        let file = Self::project().and_then(|project| Ensemble::load(&project.join(FILE)).ok());
+        file.map_or_else(Domain::root, |ensemble| ensemble.domain)
+    }
+
+    pub(crate) fn server_id(&self, text: &str) -> Result<ServerId, CliError> {
+        ServerId::parse_in(text, &self.domain()).map_err(|e| CliError::usage(e.to_string()))
+    }
+
+    pub(crate) fn reference(&self, text: &str) -> Result<Reference, CliError> {
+        Reference::parse_in(text, &self.domain()).map_err(|e| CliError::usage(e.to_string()))
+    }
+
+    /// Starts the server by which the command speaks: transient, listening nowhere.
+    pub(crate) async fn console(&self) -> Result<Console, CliError> {
+        let (home, domain) = (self.home()?, self.domain());
+        let hint = format!("start the ensemble with `{} up`, or say --home DIR", self.name());
+        let cookie = Cookie::load(&home.cookie()).map_err(|e| CliError::of("no-cookie", &e).help(hint))?;
+        let id = ServerId::new(&format!("console-{:016x}", OsRng.next_u64()), domain.clone())
+            .map_err(|e| CliError::usage(e.to_string()))?;
+        let config = ServerConfig::new(id, cookie, World::real(home.host().clone()));
+        let server = Server::start(config).await.map_err(|e| CliError::of("start", &e))?;
+        let registry = RegistryClient::id_in(server.id());
+        let client = RegistryClient::new(server.clone(), registry);
+        server.set_locator(Arc::new(HomeLocator { home: home.clone(), registry: client.clone() }));
+        Ok(Console { server, registry: client, domain, home })
+    }
+}
+
+/// A command's server and what it speaks to.
+#[derive(Debug)]
+pub(crate) struct Console {
+    pub(crate) server: Server,
+    pub(crate) registry: RegistryClient,
+    pub(crate) domain: Domain,
+    pub(crate) home: Home,
+}
+
+impl Console {
+    pub(crate) fn supervisor_id(&self) -> ServerId {
+        supervisor_id(&self.domain)
+    }
+
+    pub(crate) fn supervisor(&self) -> Handle<Supervisor> {
+        let name = SUPERVISOR.parse().expect("`supervisor` is an actor name");
+        self.server.actor(Reference::new(self.supervisor_id(), ActorId::Name(name)))
+    }
+
+    /// A server's control plane.
+    pub(crate) fn control(&self, id: &ServerId) -> Handle<Control> {
+        self.server.actor(Reference::new(id.clone(), ActorId::SERVER))
+    }
+}
+
+/// Finds servers of this home by their sockets, and others through the registry.
+#[derive(Debug)]
+struct HomeLocator {
+    home: Home,
+    registry: RegistryClient,
+}
+
+impl Locate for HomeLocator {
+    fn locate<'a>(&'a self, server: &'a ServerId) -> BoxFuture<'a, Result<Vec<Address>, String>> {
+        Box::pin(async move {
+            let has_socket = |id: &ServerId| self.home.socket(id, "sock").exists();
+            let registry = RegistryClient::id_in(server);
+            if has_socket(server) {
+                Ok(vec![self.home.address(server)])
+            } else if *server != registry && has_socket(&registry) {
+                self.registry.locate(server).await
+            } else {
+                Err(format!("it does not run in {}; is the ensemble up?", self.home.root().display()))
+            }
+        })
+    }
+}

@@ -1,0 +1,122 @@
+//! Errors as people and scripts see them: a code, a sentence, what to try, an exit status.
+
+use std::fmt;
+
+use odeon_actor::{AskError, TellError};
+use odeon_core::{Refusal, RefusalCode};
+use serde_json::json;
+
+/// The exit status of a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExitStatus {
+    /// It failed.
+    Failed = 1,
+    /// It was called wrongly.
+    Usage = 2,
+    /// The caller may not do this.
+    NotAuthorised = 3,
+    /// A server cannot be reached.
+    Unreachable = 4,
+    /// No answer came in time.
+    TimedOut = 5,
+}
+
+/// Why a command failed.
+#[derive(Debug)]
+pub struct CliError {
+    /// A stable word for scripts.
+    pub code: String,
+    /// What went wrong, and where.
+    pub message: String,
+    /// What to try, if there is something.
+    pub help: Option<String>,
+    /// The exit status.
+    pub status: ExitStatus,
+}
+
+impl CliError {
+    pub(crate) fn new(status: ExitStatus, code: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { code: code.into(), message: message.into(), help: None, status }
+    }
+
+    pub(crate) fn failed(code: &str, message: impl Into<String>) -> Self {
+        Self::new(ExitStatus::Failed, code, message)
+    }
+
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self::new(ExitStatus::Usage, "usage", message)
+    }
+
+    /// Any error with its causes.
+    pub(crate) fn of(code: &str, error: &dyn std::error::Error) -> Self {
+        Self::failed(code, chain(error))
+    }
+
+    #[must_use]
+    pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// The error as a document.
+    pub(crate) fn to_json(&self) -> serde_json::Value {
+        json!({ "error": { "code": self.code, "message": self.message, "help": self.help } })
+    }
+}
+
+impl fmt::Display for CliError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "error[{}]: {}", self.code, self.message)?;
+        match &self.help {
+            Some(help) => write!(f, "\n  help: {help}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// An error and its causes, on one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+impl From<Refusal> for CliError {
+    fn from(refusal: Refusal) -> Self {
+        let status = match refusal.code {
+            RefusalCode::NotAuthorised => ExitStatus::NotAuthorised,
+            RefusalCode::Expired => ExitStatus::TimedOut,
+            _ => ExitStatus::Failed,
+        };
+        Self::new(status, refusal.code.as_str(), refusal.detail)
+    }
+}
+
+impl From<AskError> for CliError {
+    fn from(error: AskError) -> Self {
+        let (status, code) = match &error {
+            AskError::Refused(refusal) => return refusal.clone().into(),
+            AskError::Timeout { .. } => (ExitStatus::TimedOut, "timed-out"),
+            AskError::Unreachable { .. } => (ExitStatus::Unreachable, "unreachable"),
+            AskError::NoReply => (ExitStatus::Failed, "no-reply"),
+            _ => (ExitStatus::Failed, "dead"),
+        };
+        let message = match &error {
+            AskError::Unreachable { why, .. } => why.clone(),
+            other => other.to_string(),
+        };
+        let error = Self::new(status, code, message);
+        if status == ExitStatus::TimedOut { error.help("allow more time with --timeout") } else { error }
+    }
+}
+
+impl From<TellError> for CliError {
+    fn from(error: TellError) -> Self {
+        AskError::from(error).into()
+    }
+}

@@ -1,0 +1,124 @@
+//! The program whose command line this is, and its `main`.
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, FromArgMatches};
+use odeon_ensemble::Roles;
+use odeon_ensemble::process::run_hidden;
+
+use crate::args::{Cli, Command};
+use crate::commands;
+use crate::context::Context;
+use crate::error::{CliError, ExitStatus};
+
+/// A program with roles.
+#[derive(Debug, Clone)]
+pub struct Program {
+    /// Its name, as people type it.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// The functions of its roles.
+    pub roles: Roles,
+}
+
+/// Runs the command line of `program` with these arguments, the program's own name first.
+#[must_use]
+pub fn run(program: Program, args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    // Shims are this same executable; they must begin before anything else has.
+    if let Some(code) = run_hidden() {
+        return code;
+    }
+    let (name, version) = (leak(&program.name), leak(&program.version));
+    let command = Cli::command().name(name).bin_name(name).version(version);
+    let cli = match command.try_get_matches_from(args).and_then(|matches| Cli::from_arg_matches(&matches)) {
+        Ok(cli) => cli,
+        Err(error) => {
+            let code = u8::try_from(error.exit_code()).unwrap_or(2);
+            // A closed pipe is not worth a word.
+            let _ = error.print();
+            return ExitCode::from(code);
+        }
+    };
+    start_logging(&cli.command);
+    let json = cli.global.json;
+    let outcome = runtime(&cli.command).and_then(|runtime| {
+        let outcome = runtime.block_on(execute(&program, cli));
+        // A lookup that hangs must not keep the process.
+        runtime.shutdown_background();
+        outcome
+    });
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let text = if json { error.to_json().to_string() } else { error.to_string() };
+            let _ = writeln!(std::io::stderr(), "{text}");
+            ExitCode::from(error.status as u8)
+        }
+    }
+}
+
+async fn execute(program: &Program, cli: Cli) -> Result<(), CliError> {
+    let Cli { global, command } = cli;
+    let context = Context::new(program.clone(), global);
+    match command {
+        Command::Up(up) => commands::up::up(&context, up).await,
+        Command::Down => commands::up::down(&context).await,
+        Command::Supervisor { dir } => commands::up::supervisor(&context, dir).await,
+        Command::Serve { id, args: _ } => commands::serve::serve(&context, &id).await,
+        Command::Ps(select) => commands::see::ps(&context, select).await,
+        Command::Status { id } => commands::see::status(&context, &id).await,
+        Command::Logs(logs) => commands::logs::logs(&context, logs).await,
+        Command::Ping { target } => commands::see::ping(&context, &target).await,
+        Command::List(list) => commands::see::list(&context, list).await,
+        Command::Lookup { id, role } => commands::see::lookup(&context, id, role).await,
+        Command::Describe { target } => commands::talk::describe(&context, &target).await,
+        Command::Tell(message) => commands::talk::tell(&context, message).await,
+        Command::Ask(message) => commands::talk::ask(&context, message).await,
+        Command::Start { role, id } => commands::steer::start(&context, role, &id).await,
+        Command::Stop(chosen) => commands::steer::stop(&context, chosen).await,
+        Command::Restart(chosen) => commands::steer::restart(&context, chosen).await,
+        Command::Scale { role, workers } => commands::steer::scale(&context, role, workers).await,
+        Command::Shutdown { target } => commands::steer::shutdown(&context, &target).await,
+        Command::Connect { from, to, addresses } => {
+            commands::steer::connect(&context, &from, &to, addresses).await
+        }
+        Command::Admin(admin) => commands::admin::admin(&context, &admin),
+        Command::Config(config) => commands::config::config(&context, &config),
+        Command::Completions { shell } => commands::learn::completions(&context, shell),
+        Command::Version => commands::learn::version(&context),
+    }
+}
+
+/// Servers use every core; a command that asks one question needs no threads.
+fn runtime(command: &Command) -> Result<tokio::runtime::Runtime, CliError> {
+    let mut builder = match command {
+        Command::Serve { .. } => tokio::runtime::Builder::new_multi_thread(),
+        _ => tokio::runtime::Builder::new_current_thread(),
+    };
+    builder
+        .enable_all()
+        .build()
+        .map_err(|e| CliError::new(ExitStatus::Failed, "runtime", format!("the runtime cannot start: {e}")))
+}
+
+/// Servers log to standard error, which their shim keeps; commands show warnings only.
+fn start_logging(command: &Command) {
+    let default = match command {
+        Command::Serve { .. } | Command::Supervisor { .. } => "info",
+        _ => "warn",
+    };
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    // A program that embeds the command line may have set up its own.
+    let _ = builder.with_ansi(false).try_init();
+}
+
+/// Clap wants names that live as long as the program.
+fn leak(text: &str) -> &'static str {
+    Box::leak(text.to_owned().into_boxed_str())
+}

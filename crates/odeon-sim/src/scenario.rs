@@ -1,0 +1,239 @@
+//! The scenario: two servers and a registry, all real, under faults.
+//!
+//! `a` and `b` announce themselves, find each other by the registry, tell, ask and watch each other's workers.
+//! Faults of the plan come and go for a minute; then everything must work again, end in order, and leave nothing
+//! behind. The history and what is left are checked.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use odeon_core::Instant;
+
+use crate::fabric::WINDOW_BYTES;
+use crate::faults::{CALM_AFTER, Fault, Planned, plan};
+use crate::history::{Recorder, check};
+use crate::net::Power;
+use crate::nodes::{NAMES, Nodes};
+use crate::trace::{EVENTS_MAX, Keep};
+use crate::world::Simulation;
+
+/// How long after the last fault everything works again: a dead link is noticed after 20 s, a connection that
+/// was stalled tries again within 3 s, a handshake may fail once (5 s), a lookup and an ask may time out (10 s).
+pub const RECOVERY_MAX: Duration = Duration::from_secs(45);
+
+/// How long the servers may take to go, with all their tasks: the longest is an attempt to connect under way.
+pub const GONE_AFTER: Duration = Duration::from_secs(40);
+
+/// How long what is under way may take to arrive once nothing is sent any more.
+const SETTLE: Duration = Duration::from_secs(12);
+
+/// How long a usurped server lives on after it is back.
+const GHOST_LIVES: Duration = Duration::from_secs(5);
+
+/// What became of one run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// The seed.
+    pub seed: u64,
+    /// The trace's hash.
+    pub hash: String,
+    /// How many events the trace has.
+    pub events: u64,
+    /// The faults.
+    pub plan: Vec<Planned>,
+    /// Every promise that was broken; none, for a run that passed.
+    pub broken: Vec<String>,
+    /// The trace, if it was kept.
+    pub lines: Vec<String>,
+}
+
+/// Runs the scenario from `seed`.
+///
+/// # Errors
+/// When the operating system has no room for one more runtime.
+pub fn run(seed: u64, keep: Keep) -> io::Result<Report> {
+    Simulation::run(seed, keep, async |world| {
+        let plan = plan(&world.rng("faults"), NAMES.len());
+        let history = Recorder::new(world.clone());
+        let mut broken = Scenario::new(world.clone(), history.clone()).play(&plan).await;
+        broken.extend(check(&history.events()));
+        let trace = world.trace();
+        Report {
+            seed,
+            hash: trace.hash(),
+            events: trace.events(),
+            plan,
+            broken,
+            lines: trace.lines(),
+        }
+    })
+}
+
+struct Scenario {
+    world: Simulation,
+    nodes: Nodes,
+    /// What is to be done when; the number keeps those of one moment in order.
+    steps: BTreeMap<(Instant, u64), Step>,
+    next: u64,
+    broken: Vec<String>,
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Begin(Fault, Duration),
+    Mend(Vec<[String; 2]>),
+    UsualPace([String; 2]),
+    Restart(usize),
+    GhostsEnd(usize),
+    DiskWorks(usize),
+}
+
+impl Scenario {
+    fn new(world: Simulation, history: Recorder) -> Self {
+        Self {
+            nodes: Nodes::new(world.clone(), history),
+            world,
+            steps: BTreeMap::new(),
+            next: 0,
+            broken: Vec::new(),
+        }
+    }
+
+    async fn play(mut self, plan: &[Planned]) -> Vec<String> {
+        for node in 0..NAMES.len() {
+            self.start(node).await;
+        }
+        for planned in plan {
+            self.after(planned.at, Step::Begin(planned.fault, planned.lasts));
+        }
+        let calm = self.world.now() + CALM_AFTER;
+        while let Some(((at, _), step)) = self.steps.pop_first() {
+            self.until(at).await;
+            self.act(step).await;
+        }
+        self.until(calm).await;
+        self.recover().await;
+        self.end().await;
+        self.broken
+    }
+
+    async fn until(&self, at: Instant) {
+        self.world.sleep(at - self.world.now()).await;
+    }
+
+    fn after(&mut self, time: Duration, step: Step) {
+        self.next += 1;
+        self.steps.insert((self.world.now() + time, self.next), step);
+    }
+
+    async fn start(&mut self, node: usize) {
+        if let Err(error) = self.nodes.start(node).await {
+            self.broken.push(format!("{} does not start: {}", NAMES[node], error.message()));
+        }
+    }
+
+    async fn act(&mut self, step: Step) {
+        self.world.note("scenario", format_args!("{step:?}"));
+        match step {
+            Step::Begin(fault, lasts) => self.begin(fault, lasts).await,
+            Step::Mend(cuts) => {
+                for [from, to] in cuts {
+                    self.world.network().mend(&from, &to);
+                }
+            }
+            Step::UsualPace([from, to]) => self.world.network().set_pace(&from, &to, None),
+            Step::Restart(node) => self.start(node).await,
+            Step::GhostsEnd(node) => self.nodes.end_ghosts(node, Power::Stays),
+            Step::DiskWorks(node) => self.nodes.disk(node).set_failing(false),
+        }
+    }
+
+    async fn begin(&mut self, fault: Fault, lasts: Duration) {
+        let hosts = |one, other| [self.nodes.host(one), self.nodes.host(other)];
+        match fault {
+            Fault::Partition(one, other) => {
+                let [from, to] = hosts(one, other);
+                self.cut(vec![[from.clone(), to.clone()], [to, from]], lasts);
+            }
+            Fault::OneWay(from, to) => self.cut(vec![hosts(from, to)], lasts),
+            Fault::Slow(from, to, pace) => {
+                let path = hosts(from, to);
+                self.world.network().set_pace(&path[0], &path[1], Some(pace));
+                self.after(lasts, Step::UsualPace(path));
+            }
+            Fault::Reset(one, other) => {
+                let [one, other] = hosts(one, other);
+                self.world.network().reset(&one, &other);
+            }
+            Fault::BlackHole(from, to) => {
+                let [from, to] = hosts(from, to);
+                self.world.network().black_hole(&from, &to);
+            }
+            Fault::Crash(node, power) => {
+                if self.nodes.crash(node, power) {
+                    self.after(lasts, Step::Restart(node));
+                }
+            }
+            Fault::Usurp(node) => self.usurp(node, lasts).await,
+            Fault::Quit(node) => self.nodes.quit(node),
+            Fault::DiskFails(node) => {
+                self.nodes.disk(node).set_failing(true);
+                self.after(lasts, Step::DiskWorks(node));
+            }
+        }
+    }
+
+    async fn usurp(&mut self, node: usize, lasts: Duration) {
+        let Some(old) = self.nodes.make_ghost(node) else { return };
+        let others = (0..NAMES.len()).filter(|other| *other != node).map(|other| self.nodes.host(other));
+        let cuts = others.flat_map(|other| [[old.clone(), other.clone()], [other, old.clone()]]).collect();
+        self.cut(cuts, lasts);
+        self.start(node).await;
+        self.after(lasts + GHOST_LIVES, Step::GhostsEnd(node));
+    }
+
+    fn cut(&mut self, cuts: Vec<[String; 2]>, lasts: Duration) {
+        for [from, to] in &cuts {
+            self.world.network().cut(from, to);
+        }
+        self.after(lasts, Step::Mend(cuts));
+    }
+
+    /// All faults are over: everybody must reach everybody again.
+    async fn recover(&mut self) {
+        self.world.note("scenario", format_args!("calm"));
+        let by = self.world.now() + RECOVERY_MAX;
+        for probe in self.nodes.probes(RECOVERY_MAX) {
+            while self.world.now() < by && !self.nodes.probe(&probe).await {}
+        }
+    }
+
+    /// Everything ends, and nothing is left.
+    async fn end(&mut self) {
+        self.nodes.load.quiet.store(true, Ordering::Relaxed);
+        self.world.sleep(SETTLE).await;
+        let places = self.nodes.shut_down().await;
+        self.world.sleep(GONE_AFTER).await;
+        for place in places {
+            let tasks = place.host.tasks();
+            for name in tasks.panicked() {
+                self.broken.push(format!("a task of {} panicked: {name}", place.life));
+            }
+            if tasks.running() > 0 {
+                self.broken.push(format!("{} tasks of {} outlived it: {:?}", tasks.running(), place.life, tasks.names()));
+            }
+        }
+        let network = self.world.network();
+        if network.connections() > 0 {
+            self.broken.push(format!("{} connections outlived their servers", network.connections()));
+        }
+        if network.peak_bytes() > WINDOW_BYTES {
+            self.broken.push(format!("{} bytes were under way in one connection", network.peak_bytes()));
+        }
+        if self.world.trace().events() > EVENTS_MAX {
+            self.broken.push(format!("more than {EVENTS_MAX} events: something goes in circles"));
+        }
+    }
+}

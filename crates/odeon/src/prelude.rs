@@ -1,0 +1,11 @@
+//! What most programs use.
+
+pub use odeon_actor::{Actor, AskError, Cx, ExitReason, Handle, Reply, System, TellError, actor, message};
+
+#[cfg(feature = "ensemble")]
+pub use odeon_ensemble::{Node, RoleError};
+#[cfg(feature = "server")]
+pub use odeon_server::Server;
+
+#[cfg(feature = "cli")]
+pub use crate::App;
