@@ -27,13 +27,7 @@ impl Finding {
         what: impl Into<String>,
         fix: impl Into<String>,
     ) -> Self {
-        Self {
-            file: file.to_owned(),
-            line,
-            check,
-            what: what.into(),
-            fix: fix.into(),
-        }
+        Self { file: file.to_owned(), line, check, what: what.into(), fix: fix.into() }
     }
 }
 

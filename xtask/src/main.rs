@@ -62,6 +62,5 @@ fn print_help(to: &mut impl Write, status: ExitCode) -> ExitCode {
 /// The root of the repository: cargo says where this crate lies, one level below it.
 fn root() -> PathBuf {
     let here = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
-    here.and_then(|here| here.parent().map(PathBuf::from))
-        .unwrap_or_else(|| PathBuf::from("."))
+    here.and_then(|here| here.parent().map(PathBuf::from)).unwrap_or_else(|| PathBuf::from("."))
 }

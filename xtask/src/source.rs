@@ -16,11 +16,7 @@ pub(crate) fn code_only(text: &str) -> String {
 
 /// The line, from 1, on which the byte at this offset stands.
 pub(crate) fn line_of(text: &str, offset: usize) -> usize {
-    text.as_bytes()[..offset]
-        .iter()
-        .filter(|byte| **byte == b'\n')
-        .count()
-        + 1
+    text.as_bytes()[..offset].iter().filter(|byte| **byte == b'\n').count() + 1
 }
 
 /// The offset just past the bracket that closes the one at `open`, or the end of the code.
@@ -49,20 +45,13 @@ pub(crate) fn functions(code: &str) -> Vec<Function<'_>> {
             continue;
         }
         let after = &code[offset + 3..];
-        let length = after
-            .find(|c: char| !(c.is_alphanumeric() || c == '_'))
-            .unwrap_or(after.len());
+        let length = after.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(after.len());
         if length > 0 && after[length..].starts_with(['(', '<']) {
             let prelude_start = code[..offset].rfind(['{', '}', ';']).map_or(0, |end| end + 1);
             let prelude = &code[prelude_start..offset];
-            let is_test = ["#[test]", "::test]", "::test("]
-                .iter()
-                .any(|attribute| prelude.contains(attribute));
-            found.push(Function {
-                offset,
-                name: &after[..length],
-                is_test,
-            });
+            let is_test =
+                ["#[test]", "::test]", "::test("].iter().any(|attribute| prelude.contains(attribute));
+            found.push(Function { offset, name: &after[..length], is_test });
         }
     }
     found
@@ -90,11 +79,7 @@ fn mask(text: &str, comments_too: bool) -> String {
     while at < bytes.len() {
         let (part, end) = next_part(bytes, at);
         let blank = part == Part::Literal || (comments_too && part == Part::Comment);
-        masked.extend(
-            bytes[at..end]
-                .iter()
-                .map(|byte| if blank && *byte != b'\n' { b' ' } else { *byte }),
-        );
+        masked.extend(bytes[at..end].iter().map(|byte| if blank && *byte != b'\n' { b' ' } else { *byte }));
         at = end;
     }
     String::from_utf8_lossy(&masked).into_owned()
@@ -154,9 +139,7 @@ fn raw_string_length(rest: &[u8]) -> Option<usize> {
     }
     let mut close = vec![b'"'];
     close.extend(std::iter::repeat_n(b'#', hashes));
-    let length = rest[open + 1..]
-        .windows(close.len())
-        .position(|window| window == close);
+    let length = rest[open + 1..].windows(close.len()).position(|window| window == close);
     Some(length.map_or(rest.len(), |length| open + 1 + length + close.len()))
 }
 

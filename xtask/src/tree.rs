@@ -40,12 +40,8 @@ impl Tree {
                 continue;
             }
             if TEXT_ENDINGS.iter().any(|ending| path.ends_with(ending)) {
-                let bytes = fs::read(&on_disk).map_err(|source| ReadError {
-                    path: on_disk,
-                    source,
-                })?;
-                tree.texts
-                    .insert(path.clone(), String::from_utf8_lossy(&bytes).into_owned());
+                let bytes = fs::read(&on_disk).map_err(|source| ReadError { path: on_disk, source })?;
+                tree.texts.insert(path.clone(), String::from_utf8_lossy(&bytes).into_owned());
             }
             tree.paths.insert(path);
         }
@@ -57,11 +53,7 @@ impl Tree {
         let below = format!("{path}/");
         path.is_empty()
             || self.paths.contains(path)
-            || self
-                .paths
-                .range(below.clone()..)
-                .next()
-                .is_some_and(|first| first.starts_with(&below))
+            || self.paths.range(below.clone()..).next().is_some_and(|first| first.starts_with(&below))
     }
 
     /// The text of a file, if it is there and is text.
@@ -71,9 +63,7 @@ impl Tree {
 
     /// All text files in the order of their paths.
     pub(crate) fn texts(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.texts
-            .iter()
-            .map(|(path, text)| (path.as_str(), text.as_str()))
+        self.texts.iter().map(|(path, text)| (path.as_str(), text.as_str()))
     }
 
     /// The text files whose path ends so.
@@ -85,10 +75,7 @@ impl Tree {
     pub(crate) fn of(files: &[(&str, &str)]) -> Self {
         Self {
             paths: files.iter().map(|(path, _)| (*path).to_owned()).collect(),
-            texts: files
-                .iter()
-                .map(|(path, text)| ((*path).to_owned(), (*text).to_owned()))
-                .collect(),
+            texts: files.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect(),
         }
     }
 }
@@ -114,11 +101,7 @@ fn listed_by_git(root: &Path) -> Option<Vec<String>> {
         .ok()
         .filter(|output| output.status.success())?;
     let listing = String::from_utf8_lossy(&output.stdout);
-    let paths: Vec<String> = listing
-        .split('\0')
-        .filter(|path| !path.is_empty())
-        .map(str::to_owned)
-        .collect();
+    let paths: Vec<String> = listing.split('\0').filter(|path| !path.is_empty()).map(str::to_owned).collect();
     // an archive unpacked inside somebody else's repository is listed as nothing
     (!paths.is_empty()).then_some(paths)
 }
@@ -127,10 +110,7 @@ fn walked(root: &Path) -> Result<Vec<String>, ReadError> {
     let mut found = Vec::new();
     let mut waiting = vec![root.to_path_buf()];
     while let Some(directory) = waiting.pop() {
-        let failed = |source| ReadError {
-            path: directory.clone(),
-            source,
-        };
+        let failed = |source| ReadError { path: directory.clone(), source };
         for entry in fs::read_dir(&directory).map_err(failed)? {
             let entry = entry.map_err(failed)?;
             let kind = entry.file_type().map_err(failed)?;

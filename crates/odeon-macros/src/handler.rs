@@ -12,7 +12,18 @@ use crate::names::{kebab, pascal};
 
 /// What `Handle` calls its own methods.
 const HANDLE_METHODS: [&str; 12] = [
-    "call", "clone", "demonitor", "depth", "drain", "ended", "id", "is_dead", "kill", "monitor", "ping", "stop",
+    "call",
+    "clone",
+    "demonitor",
+    "depth",
+    "drain",
+    "ended",
+    "id",
+    "is_dead",
+    "kill",
+    "monitor",
+    "ping",
+    "stop",
 ];
 
 /// Who may send to a handler.

@@ -50,7 +50,13 @@ impl Addresses {
     }
 
     /// Takes what was looked up; good until `until`.
-    pub(crate) fn remember(&mut self, server: &ServerId, addresses: &[Address], now: Instant, until: Instant) {
+    pub(crate) fn remember(
+        &mut self,
+        server: &ServerId,
+        addresses: &[Address],
+        now: Instant,
+        until: Instant,
+    ) {
         if self.remembered.len() >= SERVERS_MAX && !self.remembered.contains_key(server) {
             self.remembered.retain(|_, (until, _)| now < *until);
             if self.remembered.len() >= SERVERS_MAX {

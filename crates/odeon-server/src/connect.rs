@@ -224,8 +224,10 @@ struct Attempt {
 impl Attempt {
     async fn run(mut self) {
         let outcome = self.server.unless_stopping(self.server.dial(&self.peer)).await;
-        // The peer may have connected meanwhile.
-        self.outcome = Some(outcome.or_else(|error| self.server.peers().live(&self.peer).ok_or(error)));
+        // The peer may have connected meanwhile, and others may send over that link already: one sender's messages
+        // and monitors keep to one link, so those who waited take the same one.
+        let live = self.server.peers().live(&self.peer);
+        self.outcome = Some(live.map_or(outcome, Ok));
     }
 }
 

@@ -100,6 +100,13 @@ impl Link {
         let Some(peer) = self.peer() else {
             return Err(Refusal::new(RefusalCode::Internal, "the link was not taken in"));
         };
+        if self.is_silent() {
+            self.server.carries(self);
+        }
+        let Some(_delivering) = self.delivering() else {
+            let detail = "it came after later messages, which another link carried";
+            return Err(Refusal::new(RefusalCode::Expired, detail));
+        };
         let inbox = self.server.local_inbox(&parcel.to)?;
         let delivery = Delivery {
             mark: parcel.mark.as_str(),

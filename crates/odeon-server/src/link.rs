@@ -31,10 +31,25 @@ pub(crate) struct Link {
     /// Set when the link is taken into the table of peers.
     peer: OnceLock<Arc<Peer>>,
     state: Mutex<State>,
+    inbound: Mutex<Inbound>,
+    /// Held while one message of the peer's is delivered.
+    delivering: Mutex<()>,
     /// Something is to be written, or the link is over.
     pub(crate) work: Notify,
     /// There is room for more to be sent, or the link is over.
     pub(crate) room: Notify,
+}
+
+/// What the peer sends over a link. It sends over one at a time and never goes back to one that has ended for it,
+/// so its first message over another link is also the end of this one, whatever is still on the way here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Inbound {
+    /// No message yet.
+    Silent,
+    /// Its messages.
+    Carrying,
+    /// Nothing that may be delivered any more.
+    Superseded,
 }
 
 pub(crate) struct State {
@@ -81,6 +96,8 @@ impl Link {
             credentials: connection.credentials,
             peer: OnceLock::new(),
             state: Mutex::new(state),
+            inbound: Mutex::new(Inbound::Silent),
+            delivering: Mutex::default(),
             work: Notify::new(),
             room: Notify::new(),
         });
@@ -107,6 +124,50 @@ impl Link {
     /// The peer has proven itself and is taken in. Once.
     pub(crate) fn set_peer(&self, peer: Arc<Peer>) {
         let _ = self.peer.set(peer);
+    }
+
+    fn inbound(&self) -> MutexGuard<'_, Inbound> {
+        self.inbound.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the peer has sent no message over the link so far.
+    pub(crate) fn is_silent(&self) -> bool {
+        *self.inbound() == Inbound::Silent
+    }
+
+    /// The peer sends over this link from now on.
+    pub(crate) fn begin_carrying(&self) {
+        let mut inbound = self.inbound();
+        if *inbound == Inbound::Silent {
+            *inbound = Inbound::Carrying;
+        }
+    }
+
+    /// The peer is another incarnation by now: nothing more of this one is delivered.
+    pub(crate) fn supersede(&self) {
+        *self.inbound() = Inbound::Superseded;
+    }
+
+    /// The peer sends over another link by now. Whether that concerns this one.
+    pub(crate) fn supersede_if_carrying(&self) -> bool {
+        let mut inbound = self.inbound();
+        let is_carrying = *inbound == Inbound::Carrying;
+        if is_carrying {
+            *inbound = Inbound::Superseded;
+        }
+        is_carrying
+    }
+
+    /// Taken while a message of the peer's is delivered; none, if none may be any more.
+    pub(crate) fn delivering(&self) -> Option<MutexGuard<'_, ()>> {
+        let delivering = self.delivering.lock().unwrap_or_else(PoisonError::into_inner);
+        (*self.inbound() != Inbound::Superseded).then_some(delivering)
+    }
+
+    /// Waits for a delivery under way, and ends the link.
+    pub(crate) fn close_superseded(&self, why: &str) {
+        drop(self.delivering.lock().unwrap_or_else(PoisonError::into_inner));
+        self.close(why);
     }
 
     /// Whether messages can be sent.

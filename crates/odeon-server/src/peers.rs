@@ -126,6 +126,16 @@ impl Peers {
         Ok(older)
     }
 
+    /// The peer's first message has come over `link`; returns the links it sent over before, to be closed. Theirs
+    /// was sent earlier and must not be delivered later.
+    pub(crate) fn carries(&self, link: &Arc<Link>) -> Vec<Arc<Link>> {
+        let links = link.peer().and_then(|peer| self.links.get(&peer.server));
+        let others = links.into_iter().flatten().filter(|other| !Arc::ptr_eq(other, link));
+        let left = others.filter(|other| other.supersede_if_carrying()).cloned().collect();
+        link.begin_carrying();
+        left
+    }
+
     /// Takes a link out of the table.
     pub(crate) fn remove(&mut self, link: &Arc<Link>) {
         let Some(peer) = link.peer() else { return };

@@ -376,9 +376,18 @@ impl Server {
             peers.admit(link, peer, self.limits())?
         };
         for link in older {
-            link.close("a newer incarnation has connected");
+            link.supersede();
+            link.close_superseded("a newer incarnation has connected");
         }
         Ok(())
+    }
+
+    /// The peer's first message has come over `link`: what it sent over others is not delivered any more.
+    pub(crate) fn carries(&self, link: &Arc<Link>) {
+        let left = self.peers().carries(link);
+        for link in left {
+            link.close_superseded("the peer sends over another link by now");
+        }
     }
 
     fn check_not_stopping(&self) -> Result<(), Unwelcome> {

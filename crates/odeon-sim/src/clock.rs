@@ -25,11 +25,7 @@ impl SimClock {
     /// A clock that showed `ahead` when the simulation began, at `began`.
     #[must_use]
     pub const fn new(began: tokio::time::Instant, ahead: Duration) -> Self {
-        Self {
-            began,
-            ahead,
-            skew_ms: AtomicI64::new(0),
-        }
+        Self { began, ahead, skew_ms: AtomicI64::new(0) }
     }
 
     /// Sets by how much the host's idea of the date is off, in milliseconds.
@@ -45,9 +41,7 @@ impl Clock for SimClock {
 
     fn unix_ms(&self) -> u64 {
         let passed = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        EPOCH_UNIX_MS
-            .saturating_add(passed)
-            .saturating_add_signed(self.skew_ms.load(Ordering::Relaxed))
+        EPOCH_UNIX_MS.saturating_add(passed).saturating_add_signed(self.skew_ms.load(Ordering::Relaxed))
     }
 
     fn sleep_until(&self, at: Instant) -> BoxFuture<'static, ()> {

@@ -26,6 +26,12 @@ impl SimDisk {
     pub fn set_failing(&self, fails: bool) {
         self.0.fails.store(fails, Ordering::Relaxed);
     }
+
+    /// Whether every write fails.
+    #[must_use]
+    pub fn is_failing(&self) -> bool {
+        self.0.fails.load(Ordering::Relaxed)
+    }
 }
 
 impl Disk for SimDisk {

@@ -87,18 +87,11 @@ fn draw(rng: &SimRng, nodes: usize) -> Planned {
     // Short ones pass unnoticed by the heartbeat, long ones do not: both must happen.
     let longest = if rng.chance(1, 2) { 2_000 } else { LASTS_MS_MAX };
     let at = rng.millis(BEGIN_MS.0, BEGIN_MS.1);
-    Planned {
-        at,
-        lasts: rng.millis(50, longest).min(CALM_AFTER - at),
-        fault,
-    }
+    Planned { at, lasts: rng.millis(50, longest).min(CALM_AFTER - at), fault }
 }
 
 fn pace(rng: &SimRng) -> Pace {
-    Pace {
-        delay: rng.millis(0, 800),
-        jitter: rng.millis(0, 1_500),
-    }
+    Pace { delay: rng.millis(0, 800), jitter: rng.millis(0, 1_500) }
 }
 
 impl fmt::Display for Planned {

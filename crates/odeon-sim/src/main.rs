@@ -72,11 +72,7 @@ fn run(options: &Options, out: &mut impl Write) -> io::Result<u64> {
 
 /// Reads the arguments; nothing where help is wanted.
 fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Option<Options>, String> {
-    let mut options = Options {
-        from: 1,
-        seeds: 20,
-        keep: Keep::Hash,
-    };
+    let mut options = Options { from: 1, seeds: 20, keep: Keep::Hash };
     while let Some(argument) = arguments.next() {
         let mut number = || {
             let text = arguments.next().ok_or_else(|| format!("{argument} needs a number"))?;

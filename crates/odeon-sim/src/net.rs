@@ -41,11 +41,7 @@ pub enum Power {
 
 impl Network {
     pub(crate) fn new(began: tokio::time::Instant, rng: SimRng, trace: Trace) -> Self {
-        Self(Arc::new(Shared {
-            began,
-            fabric: Mutex::new(Fabric::new(rng, trace)),
-            changed: Notify::new(),
-        }))
+        Self(Arc::new(Shared { began, fabric: Mutex::new(Fabric::new(rng, trace)), changed: Notify::new() }))
     }
 
     /// Cuts the path from one host to the other: bytes wait until it is mended. The way back is not touched.
@@ -193,9 +189,7 @@ impl Net for SimNet {
     fn connect<'a>(&'a self, address: &'a Address) -> BoxFuture<'a, io::Result<Connection>> {
         Box::pin(async move {
             let (to, _) = parts(address)?;
-            let id = self
-                .network
-                .step(|fabric| fabric.dial(&self.host, &to.into(), address.to_string()));
+            let id = self.network.step(|fabric| fabric.dial(&self.host, &to.into(), address.to_string()));
             // From here on the stream holds the end: dropped half way, the wish is withdrawn.
             let stream = SimStream::new(self.network.clone(), id, 0);
             poll_fn(|cx| self.network.step(|fabric| fabric.poll_opened(id, cx.waker()))).await?;
@@ -232,11 +226,7 @@ impl Net for SimNet {
                 fabric.listeners.insert(key, listening);
                 Ok((bound, id))
             })?;
-            let listener = SimListener {
-                network: self.network.clone(),
-                address: bound,
-                id,
-            };
+            let listener = SimListener { network: self.network.clone(), address: bound, id };
             Ok(Box::new(listener) as Box<dyn Listener>)
         })
     }
@@ -247,7 +237,9 @@ fn parts(address: &Address) -> io::Result<(&str, &str)> {
         Address::Tcp(host_port) => host_port.rsplit_once(':'),
         _ => None,
     };
-    parts.ok_or_else(|| io::Error::new(io::ErrorKind::Unsupported, "the simulated network carries `tcp:host:port`"))
+    parts.ok_or_else(|| {
+        io::Error::new(io::ErrorKind::Unsupported, "the simulated network carries `tcp:host:port`")
+    })
 }
 
 /// A bound address; dropped, it is free again and who waits there is reset.
@@ -274,7 +266,8 @@ impl Listener for SimListener {
                     listening.waker = Some(cx.waker().clone());
                     return Poll::Pending;
                 };
-                let remote = fabric.connections.get(&id).map_or("gone".into(), |conn| Arc::clone(&conn.hosts[0]));
+                let remote =
+                    fabric.connections.get(&id).map_or("gone".into(), |conn| Arc::clone(&conn.hosts[0]));
                 Poll::Ready(Ok((id, remote)))
             });
             accepted.map_ok(|(id, remote)| Connection {
@@ -309,8 +302,6 @@ impl fmt::Debug for SimListener {
 
 impl fmt::Debug for Network {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Network")
-            .field("connections", &self.connections())
-            .finish_non_exhaustive()
+        f.debug_struct("Network").field("connections", &self.connections()).finish_non_exhaustive()
     }
 }

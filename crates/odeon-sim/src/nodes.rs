@@ -78,12 +78,7 @@ fn address(host: &str) -> Address {
 impl Nodes {
     pub(crate) fn new(world: Simulation, history: Recorder) -> Self {
         Self {
-            load: Workload {
-                world: world.clone(),
-                history,
-                watches: Arc::default(),
-                quiet: Arc::default(),
-            },
+            load: Workload { world: world.clone(), history, watches: Arc::default(), quiet: Arc::default() },
             world,
             nodes: Default::default(),
             probes: BTreeMap::new(),
@@ -114,10 +109,7 @@ impl Nodes {
             config = config.known(id(REGISTRY), vec![address(REGISTRY)]);
         }
         let server = Server::start(config).await?;
-        let life = Life {
-            server: NAMES[node].to_owned(),
-            epoch: epoch.0,
-        };
+        let life = Life { server: NAMES[node].to_owned(), epoch: epoch.0 };
         let place = Place { life, server, host };
         if node == 0 {
             let disk = Arc::clone(place.host.disk()) as Arc<dyn Disk>;

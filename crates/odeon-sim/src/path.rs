@@ -7,10 +7,7 @@ use std::time::Duration;
 use crate::rng::SimRng;
 
 /// The delay of a path nothing was said about: a network within one building, and a little jitter.
-const PACE_DEFAULT: Pace = Pace {
-    delay: Duration::from_millis(1),
-    jitter: Duration::from_millis(2),
-};
+const PACE_DEFAULT: Pace = Pace { delay: Duration::from_millis(1), jitter: Duration::from_millis(2) };
 
 /// How long a path takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -21,9 +21,7 @@ impl SimRng {
     /// The stream of `seed`.
     #[must_use]
     pub fn new(seed: u64) -> Self {
-        Self {
-            state: AtomicU64::new(mix(seed)),
-        }
+        Self { state: AtomicU64::new(mix(seed)) }
     }
 
     /// A stream for `purpose`: it depends on where this stream began or stands, and on the purpose alone.

@@ -32,6 +32,9 @@ const SETTLE: Duration = Duration::from_secs(12);
 /// How long a usurped server lives on after it is back.
 const GHOST_LIVES: Duration = Duration::from_secs(5);
 
+/// How long a server that cannot start is left alone.
+const RESTART_PAUSE: Duration = Duration::from_secs(1);
+
 /// What became of one run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
@@ -60,14 +63,7 @@ pub fn run(seed: u64, keep: Keep) -> io::Result<Report> {
         let mut broken = Scenario::new(world.clone(), history.clone()).play(&plan).await;
         broken.extend(check(&history.events()));
         let trace = world.trace();
-        Report {
-            seed,
-            hash: trace.hash(),
-            events: trace.events(),
-            plan,
-            broken,
-            lines: trace.lines(),
-        }
+        Report { seed, hash: trace.hash(), events: trace.events(), plan, broken, lines: trace.lines() }
     })
 }
 
@@ -144,6 +140,10 @@ impl Scenario {
                 }
             }
             Step::UsualPace([from, to]) => self.world.network().set_pace(&from, &to, None),
+            // It cannot raise its epoch on a full disk, and whoever starts it tries again.
+            Step::Restart(node) if self.nodes.disk(node).is_failing() => {
+                self.after(RESTART_PAUSE, Step::Restart(node));
+            }
             Step::Restart(node) => self.start(node).await,
             Step::GhostsEnd(node) => self.nodes.end_ghosts(node, Power::Stays),
             Step::DiskWorks(node) => self.nodes.disk(node).set_failing(false),
@@ -222,7 +222,12 @@ impl Scenario {
                 self.broken.push(format!("a task of {} panicked: {name}", place.life));
             }
             if tasks.running() > 0 {
-                self.broken.push(format!("{} tasks of {} outlived it: {:?}", tasks.running(), place.life, tasks.names()));
+                self.broken.push(format!(
+                    "{} tasks of {} outlived it: {:?}",
+                    tasks.running(),
+                    place.life,
+                    tasks.names()
+                ));
             }
         }
         let network = self.world.network();

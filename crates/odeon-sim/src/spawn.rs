@@ -30,11 +30,7 @@ impl SimSpawn {
     /// Outside of a tokio runtime.
     #[must_use]
     pub fn new(host: Arc<str>) -> Self {
-        Self {
-            host,
-            runtime: Handle::current(),
-            tasks: Arc::default(),
-        }
+        Self { host, runtime: Handle::current(), tasks: Arc::default() }
     }
 
     /// How many tasks run.
@@ -81,11 +77,7 @@ impl Spawn for SimSpawn {
             tasks.next
         };
         let name = name.to_owned();
-        let guard = Guard {
-            tasks: Arc::clone(&self.tasks),
-            id,
-            name: name.clone(),
-        };
+        let guard = Guard { tasks: Arc::clone(&self.tasks), id, name: name.clone() };
         let task = self.runtime.spawn(async move {
             let _guard = guard;
             future.await;

@@ -42,7 +42,13 @@ impl Fabric {
         Poll::Pending
     }
 
-    fn poll_read(&mut self, id: ConnectionId, side: Side, waker: &Waker, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        &mut self,
+        id: ConnectionId,
+        side: Side,
+        waker: &Waker,
+        out: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let Some(end) = self.connections.get_mut(&id).map(|conn| &mut conn.ends[side]) else {
             return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
         };
@@ -63,7 +69,13 @@ impl Fabric {
         Poll::Pending
     }
 
-    fn poll_write(&mut self, id: ConnectionId, side: Side, waker: &Waker, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        &mut self,
+        id: ConnectionId,
+        side: Side,
+        waker: &Waker,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         let is_short = self.rng().chance(1, SHORT_WRITES_ONE_IN);
         let Some(conn) = self.connections.get_mut(&id) else {
             return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
@@ -120,9 +132,6 @@ impl Drop for SimStream {
 
 impl fmt::Debug for SimStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SimStream")
-            .field("id", &self.id)
-            .field("side", &self.side)
-            .finish_non_exhaustive()
+        f.debug_struct("SimStream").field("id", &self.id).field("side", &self.side).finish_non_exhaustive()
     }
 }

@@ -90,9 +90,7 @@ fn hex(bytes: &[u8]) -> String {
 
 impl fmt::Debug for Trace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Trace")
-            .field("events", &self.events())
-            .finish_non_exhaustive()
+        f.debug_struct("Trace").field("events", &self.events()).finish_non_exhaustive()
     }
 }
 

@@ -49,7 +49,8 @@ pub(crate) struct Place {
 impl Place {
     /// A handle to the worker of the server called `name`.
     pub(crate) fn worker_of(&self, name: &str) -> Handle<Worker> {
-        let id = ServerId::new(name, self.server.id().domain().clone()).expect("the scenario's names are names");
+        let id =
+            ServerId::new(name, self.server.id().domain().clone()).expect("the scenario's names are names");
         let actor = ActorId::Name(WORKER.parse().expect("`worker` is a name"));
         self.server.actor(Reference::new(id, actor))
     }
@@ -64,11 +65,7 @@ impl Workload {
     pub(crate) fn begin(&self, place: &Place, target: &str) {
         for lane in 0..LANES {
             let lane = Lane {
-                flow: Flow {
-                    sender: place.life.clone(),
-                    lane: lane.to_string(),
-                    target: target.to_owned(),
-                },
+                flow: Flow { sender: place.life.clone(), lane: lane.to_string(), target: target.to_owned() },
                 worker: place.worker_of(target),
                 seq: 0,
                 load: self.clone(),

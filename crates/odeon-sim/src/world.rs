@@ -40,10 +40,8 @@ impl Simulation {
     where
         F: Future<Output = T>,
     {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .start_paused(true)
-            .build()?;
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?;
         Ok(runtime.block_on(async {
             let began = tokio::time::Instant::now();
             let rng = SimRng::new(seed);
@@ -51,12 +49,7 @@ impl Simulation {
             let network = Network::new(began, rng.fork("network"), trace.clone());
             // Goes with the runtime.
             tokio::runtime::Handle::current().spawn(network.clone().run());
-            let world = Self {
-                began,
-                rng: Arc::new(rng),
-                trace,
-                network,
-            };
+            let world = Self { began, rng: Arc::new(rng), trace, network };
             body(world).await
         }))
     }

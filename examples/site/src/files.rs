@@ -56,9 +56,7 @@ pub fn router(root: &Path, server: HeaderValue) -> Result<Router, RootError> {
         .with_buf_chunk_size(CHUNK_BYTES_MAX)
         .ignore_multi_range_requests(true)
         .fallback(not_found.into_service());
-    Ok(Router::new()
-        .fallback_service(files)
-        .layer(middleware::from_fn_with_state(server, answer)))
+    Ok(Router::new().fallback_service(files).layer(middleware::from_fn_with_state(server, answer)))
 }
 
 /// Why a directory cannot be served.
@@ -90,15 +88,10 @@ struct Beneath {
 
 impl Beneath {
     fn new(root: &Path) -> Result<Self, RootError> {
-        let path = root.canonicalize().map_err(|source| RootError::Unresolved {
-            path: root.to_path_buf(),
-            source,
-        })?;
-        if path.is_dir() {
-            Ok(Self { root: path.into() })
-        } else {
-            Err(RootError::NotADirectory { path })
-        }
+        let path = root
+            .canonicalize()
+            .map_err(|source| RootError::Unresolved { path: root.to_path_buf(), source })?;
+        if path.is_dir() { Ok(Self { root: path.into() }) } else { Err(RootError::NotADirectory { path }) }
     }
 
     /// Where `path`, relative to the root, really is, with its metadata.
@@ -114,18 +107,12 @@ impl Beneath {
         }
         let metadata = real.metadata()?;
         // Opening a pipe would wait for a writer, and a device has no end.
-        if metadata.is_file() || metadata.is_dir() {
-            Ok((real, metadata))
-        } else {
-            Err(absent())
-        }
+        if metadata.is_file() || metadata.is_dir() { Ok((real, metadata)) } else { Err(absent()) }
     }
 
     /// [`Self::resolve`] away from the threads that serve connections, for disks may be slow.
     async fn resolve_aside(self, path: PathBuf) -> io::Result<(PathBuf, std::fs::Metadata)> {
-        tokio::task::spawn_blocking(move || self.resolve(&path))
-            .await
-            .map_err(io::Error::other)?
+        tokio::task::spawn_blocking(move || self.resolve(&path)).await.map_err(io::Error::other)?
     }
 }
 
@@ -158,8 +145,7 @@ fn absent() -> io::Error {
 
 fn has_dot_name(path: &Path) -> bool {
     let is_dot_name = |name: &OsStr| name.as_encoded_bytes().starts_with(b".");
-    path.components()
-        .any(|part| matches!(part, Component::Normal(name) if is_dot_name(name)))
+    path.components().any(|part| matches!(part, Component::Normal(name) if is_dot_name(name)))
 }
 
 /// Around every request: what all answers have in common.
@@ -187,11 +173,7 @@ async fn answer(State(server): State<HeaderValue>, request: Request, next: Next)
 async fn answer_range(mut request: Request, next: Next) -> Response {
     let is_get = request.method() == Method::GET;
     let headers = request.headers_mut();
-    if !is_get
-        || !headers
-            .get(RANGE)
-            .is_some_and(|range| range.as_bytes().starts_with(b"bytes="))
-    {
+    if !is_get || !headers.get(RANGE).is_some_and(|range| range.as_bytes().starts_with(b"bytes=")) {
         headers.remove(RANGE);
     }
     let Some(version) = headers.remove(IF_RANGE).filter(|_| headers.contains_key(RANGE)) else {
@@ -208,11 +190,7 @@ async fn answer_range(mut request: Request, next: Next) -> Response {
     *conditional.headers_mut() = part;
     conditional.headers_mut().insert(IF_MATCH, version);
     let response = next.clone().run(conditional).await;
-    if response.status() == StatusCode::PRECONDITION_FAILED {
-        next.run(request).await
-    } else {
-        response
-    }
+    if response.status() == StatusCode::PRECONDITION_FAILED { next.run(request).await } else { response }
 }
 
 /// Without a charset browsers read text as Windows-1252.

@@ -36,10 +36,7 @@ impl Server {
             let listener = tokio::net::TcpListener::from_std(listener).expect("a listener of this runtime");
             axum::serve(listener, router).await.expect("serve");
         });
-        Self {
-            address,
-            _runtime: runtime,
-        }
+        Self { address, _runtime: runtime }
     }
 
     fn send(&self, method: &str, target: &str, headers: &[(&str, &str)]) -> TcpStream {
@@ -49,17 +46,13 @@ impl Server {
         for (name, value) in headers {
             request += &format!("{name}: {value}\r\n");
         }
-        stream
-            .write_all(format!("{request}\r\n").as_bytes())
-            .expect("send");
+        stream.write_all(format!("{request}\r\n").as_bytes()).expect("send");
         stream
     }
 
     fn ask(&self, method: &str, target: &str, headers: &[(&str, &str)]) -> Answer {
         let mut bytes = Vec::new();
-        self.send(method, target, headers)
-            .read_to_end(&mut bytes)
-            .expect("a whole answer");
+        self.send(method, target, headers).read_to_end(&mut bytes).expect("a whole answer");
         Answer::parse(&bytes)
     }
 
@@ -76,16 +69,10 @@ struct Answer {
 
 impl Answer {
     fn parse(bytes: &[u8]) -> Self {
-        let end = bytes
-            .windows(4)
-            .position(|window| window == b"\r\n\r\n")
-            .expect("an end of the headers");
+        let end = bytes.windows(4).position(|window| window == b"\r\n\r\n").expect("an end of the headers");
         let head = str::from_utf8(&bytes[..end]).expect("headers in ASCII");
         let mut lines = head.split("\r\n");
-        let status = lines
-            .next()
-            .and_then(|line| line.split(' ').nth(1))
-            .expect("a status line");
+        let status = lines.next().and_then(|line| line.split(' ').nth(1)).expect("a status line");
         let headers = lines
             .map(|line| line.split_once(": ").expect("name: value"))
             .map(|(name, value)| (name.to_owned(), value.to_owned()));
@@ -97,10 +84,7 @@ impl Answer {
     }
 
     fn header(&self, name: &str) -> Option<&str> {
-        self.headers
-            .iter()
-            .find(|(key, _)| key == name)
-            .map(|(_, value)| value.as_str())
+        self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
     fn text(&self) -> &str {
@@ -111,10 +95,7 @@ impl Answer {
 /// A directory with one of everything, and a secret beside it.
 fn fixture() -> (TempDir, Server) {
     // Not the default prefix, a dot: what is outside shall be refused because it is outside, not as hidden.
-    let dir = tempfile::Builder::new()
-        .prefix("site-")
-        .tempdir()
-        .expect("temporary directory");
+    let dir = tempfile::Builder::new().prefix("site-").tempdir().expect("temporary directory");
     let root = dir.path().join("public");
     let write = |path: &str, text: &str| {
         let path = root.join(path);
@@ -123,17 +104,9 @@ fn fixture() -> (TempDir, Server) {
     };
     fs::create_dir(&root).expect("root");
     fs::write(dir.path().join("secret.txt"), SECRET).expect("write");
-    for name in [
-        "index.html",
-        "docs/index.html",
-        "a.css",
-        "a.js",
-        "a.json",
-        "a.svg",
-        "a.png",
-        "a.woff2",
-        "a.wasm",
-    ] {
+    for name in
+        ["index.html", "docs/index.html", "a.css", "a.js", "a.json", "a.svg", "a.png", "a.woff2", "a.wasm"]
+    {
         write(name, name);
     }
     write("README", "no extension");
@@ -151,10 +124,7 @@ fn fixture() -> (TempDir, Server) {
     symlink("digits.txt", root.join(".link.txt")).expect("link");
     symlink("loop", root.join("loop")).expect("link");
     symlink("digits.txt", root.join("in.txt")).expect("link");
-    let made = Command::new("mkfifo")
-        .arg(root.join("pipe"))
-        .status()
-        .expect("mkfifo");
+    let made = Command::new("mkfifo").arg(root.join("pipe")).status().expect("mkfifo");
     assert!(made.success(), "mkfifo failed");
     let server = Server::start(&root);
     (dir, server)
@@ -186,18 +156,10 @@ fn files_have_their_types_and_lengths() {
         let answer = server.get(target);
         assert_eq!(answer.status, 200, "{target}");
         assert_eq!(answer.header("content-type"), Some(kind), "{target}");
-        assert_eq!(
-            answer.header("content-length"),
-            Some(&*body.len().to_string()),
-            "{target}"
-        );
+        assert_eq!(answer.header("content-length"), Some(&*body.len().to_string()), "{target}");
         assert_eq!(answer.header("accept-ranges"), Some("bytes"), "{target}");
         assert_eq!(answer.header("cache-control"), Some("no-cache"), "{target}");
-        assert_eq!(
-            answer.header("x-content-type-options"),
-            Some("nosniff"),
-            "{target}"
-        );
+        assert_eq!(answer.header("x-content-type-options"), Some("nosniff"), "{target}");
         assert_eq!(answer.header("x-served-by"), Some("web-0@/"), "{target}");
         assert_eq!(answer.text(), body, "{target}");
 
@@ -214,11 +176,9 @@ fn files_have_their_types_and_lengths() {
 #[test]
 fn a_directory_redirects_to_its_slash() {
     let (_dir, server) = fixture();
-    for (target, location) in [
-        ("/docs", "/docs/"),
-        ("/docs?q=1", "/docs/?q=1"),
-        ("/empty/deep", "/empty/deep/"),
-    ] {
+    for (target, location) in
+        [("/docs", "/docs/"), ("/docs?q=1", "/docs/?q=1"), ("/empty/deep", "/empty/deep/")]
+    {
         let answer = server.get(target);
         assert_eq!(answer.status, 307, "{target}");
         assert_eq!(answer.header("location"), Some(location), "{target}");
@@ -240,24 +200,11 @@ fn nothing_outside_hidden_or_absent_is_served() {
     let not_a_name = "/%00 /index.html%00 /index.html%00.txt /%ff /docs%00/index.html";
     let linked = "/out.txt /out-absolute.txt /out/secret.txt /out/ /out /out/public/index.html/ /env.txt";
     let hidden = "/.env /.link.txt /%2eenv /.git/config /.git /.git/ /docs/.draft.html";
-    let cases = [
-        absent,
-        above,
-        absolute,
-        redirects_to_a_host,
-        not_a_name,
-        linked,
-        hidden,
-    ]
-    .join(" ");
+    let cases = [absent, above, absolute, redirects_to_a_host, not_a_name, linked, hidden].join(" ");
     for target in cases.split(' ').chain([&*too_long_name, &too_long_path]) {
         let answer = server.get(target);
         assert_eq!(answer.status, 404, "{target}");
-        assert_eq!(
-            answer.header("content-type"),
-            Some("text/html; charset=utf-8"),
-            "{target}"
-        );
+        assert_eq!(answer.header("content-type"), Some("text/html; charset=utf-8"), "{target}");
         assert_eq!(answer.header("x-served-by"), Some("web-0@/"), "{target}");
         assert!(answer.text().contains("There is no such page"), "{target}");
         let head = server.ask("HEAD", target, &[]);
@@ -306,11 +253,7 @@ fn ranges() {
         assert_eq!(answer.header("content-range"), content_range, "{range}");
         assert_eq!(answer.text(), body, "{range}");
         let head = server.ask("HEAD", "/digits.txt", &[("range", range)]);
-        assert_eq!(
-            (head.status, head.header("content-length")),
-            (200, Some("10")),
-            "HEAD {range}"
-        );
+        assert_eq!((head.status, head.header("content-length")), (200, Some("10")), "HEAD {range}");
     }
 }
 
@@ -321,11 +264,8 @@ fn conditions() {
     let tag = first.header("etag").expect("an ETag").to_owned();
     let date = first.header("last-modified").expect("a date").to_owned();
     assert!(tag.starts_with('"'), "{tag} is strong");
-    let (weak, several, past) = (
-        format!("W/{tag}"),
-        format!("\"x\", {tag}"),
-        "Thu, 01 Jan 1970 00:00:00 GMT",
-    );
+    let (weak, several, past) =
+        (format!("W/{tag}"), format!("\"x\", {tag}"), "Thu, 01 Jan 1970 00:00:00 GMT");
     let check = |headers: &[(&str, &str)], status: u16, body: &str| {
         let answer = server.ask("GET", "/digits.txt", headers);
         assert_eq!((answer.status, answer.text()), (status, body), "{headers:?}");
@@ -341,11 +281,7 @@ fn conditions() {
     check(&[("if-none-match", "\"x\"")], 200, DIGITS);
     check(&[("if-modified-since", &date)], 304, "");
     check(&[("if-modified-since", past)], 200, DIGITS);
-    check(
-        &[("if-none-match", "\"x\""), ("if-modified-since", &date)],
-        200,
-        DIGITS,
-    );
+    check(&[("if-none-match", "\"x\""), ("if-modified-since", &date)], 200, DIGITS);
     check(&[("if-match", "\"x\"")], 412, "");
     let part = ("range", "bytes=0-3");
     check(&[part, ("if-range", &tag)], 206, "0123");
@@ -386,30 +322,18 @@ fn files_are_not_read_into_memory() {
     let readers: Vec<TcpStream> = (0..8)
         .map(|_| {
             let mut stream = server.send("GET", "/huge.bin", &[]);
-            stream
-                .read_exact(&mut vec![0; 1 << 20])
-                .expect("the first megabyte");
+            stream.read_exact(&mut vec![0; 1 << 20]).expect("the first megabyte");
             stream
         })
         .collect();
     let growth = resident_kb().saturating_sub(before);
-    assert!(
-        growth < GROWTH_KB_MAX,
-        "{} readers cost {growth} kB",
-        readers.len()
-    );
+    assert!(growth < GROWTH_KB_MAX, "{} readers cost {growth} kB", readers.len());
 }
 
 fn resident_kb() -> u64 {
     let status = fs::read_to_string("/proc/self/status").expect("process status");
-    let line = status
-        .lines()
-        .find(|line| line.starts_with("VmRSS:"))
-        .expect("resident size");
-    line.split_whitespace()
-        .nth(1)
-        .and_then(|kb| kb.parse().ok())
-        .expect("a number of kB")
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("resident size");
+    line.split_whitespace().nth(1).and_then(|kb| kb.parse().ok()).expect("a number of kB")
 }
 
 #[test]
@@ -420,10 +344,7 @@ fn a_root_must_be_a_directory() {
     let refuse = |path: &Path| files::router(path, HeaderValue::from_static("web-0@/")).expect_err("no root");
     assert!(matches!(refuse(&file), files::RootError::NotADirectory { .. }));
     assert!(matches!(refuse(&absent), files::RootError::Unresolved { .. }));
-    assert!(
-        refuse(&absent).to_string().contains(&*absent.to_string_lossy()),
-        "the error names the path"
-    );
+    assert!(refuse(&absent).to_string().contains(&*absent.to_string_lossy()), "the error names the path");
 
     // A root that is itself a link, below a hidden directory, is as good as any.
     let hidden = dir.path().join(".hidden");
@@ -441,22 +362,11 @@ fn own_pages_hang_together() {
     let files = walk(root);
     assert!(files.len() >= 8, "{files:?}");
     let mut links = 0;
-    for file in files
-        .iter()
-        .filter(|file| file.extension().is_some_and(|extension| extension == "html"))
-    {
+    for file in files.iter().filter(|file| file.extension().is_some_and(|extension| extension == "html")) {
         let text = fs::read_to_string(root.join(file)).expect("a page");
         for attribute in ["href=\"", "src=\""] {
-            for link in text
-                .split(attribute)
-                .skip(1)
-                .filter_map(|rest| rest.split('"').next())
-            {
-                assert!(
-                    link.starts_with('/') || link.starts_with('#'),
-                    "{}: {link}",
-                    file.display()
-                );
+            for link in text.split(attribute).skip(1).filter_map(|rest| rest.split('"').next()) {
+                assert!(link.starts_with('/') || link.starts_with('#'), "{}: {link}", file.display());
                 if link.starts_with('/') {
                     assert_eq!(server.get(link).status, 200, "{}: {link}", file.display());
                     links += 1;
@@ -471,11 +381,7 @@ fn own_pages_hang_together() {
 #[test]
 fn toolchain_documentation() {
     const SAMPLES: usize = 300;
-    let sysroot = Command::new("rustc")
-        .args(["--print", "sysroot"])
-        .output()
-        .expect("rustc")
-        .stdout;
+    let sysroot = Command::new("rustc").args(["--print", "sysroot"]).output().expect("rustc").stdout;
     let sysroot = String::from_utf8(sysroot).expect("a path");
     let root = Path::new(sysroot.trim()).join("share/doc/rust/html");
     if !root.is_dir() {
@@ -489,22 +395,11 @@ fn toolchain_documentation() {
         let target = url(file);
         let answer = server.get(&target);
         assert_eq!(answer.status, 200, "{target}");
-        assert!(
-            answer.body == fs::read(root.join(file)).expect("read"),
-            "{target}: the bytes differ"
-        );
-        assert_eq!(
-            answer.header("content-length"),
-            Some(&*answer.body.len().to_string()),
-            "{target}"
-        );
+        assert!(answer.body == fs::read(root.join(file)).expect("read"), "{target}: the bytes differ");
+        assert_eq!(answer.header("content-length"), Some(&*answer.body.len().to_string()), "{target}");
         assert_eq!(answer.header("content-type"), Some(kind_of(file)), "{target}");
         let tag = answer.header("etag").expect("an ETag");
-        assert_eq!(
-            server.ask("GET", &target, &[("if-none-match", tag)]).status,
-            304,
-            "{target}"
-        );
+        assert_eq!(server.ask("GET", &target, &[("if-none-match", tag)]).status, 304, "{target}");
     }
     eprintln!("served {} of {} files", samples.len(), files.len());
 }
@@ -530,10 +425,7 @@ fn kind_of(file: &Path) -> &'static str {
 fn walk(root: &Path) -> Vec<PathBuf> {
     let (mut files, mut left) = (Vec::new(), vec![root.to_path_buf()]);
     while let Some(dir) = left.pop() {
-        for entry in fs::read_dir(dir)
-            .expect("a directory")
-            .map(|entry| entry.expect("an entry"))
-        {
+        for entry in fs::read_dir(dir).expect("a directory").map(|entry| entry.expect("an entry")) {
             let path = entry.path();
             if entry.file_name().as_encoded_bytes().starts_with(b".") {
                 continue;
@@ -550,13 +442,10 @@ fn walk(root: &Path) -> Vec<PathBuf> {
 
 fn url(file: &Path) -> String {
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._/".contains(byte);
-    file.as_os_str()
-        .as_encoded_bytes()
-        .iter()
-        .fold("/".to_owned(), |url, byte| match plain(byte) {
-            true => url + &char::from(*byte).to_string(),
-            false => url + &format!("%{byte:02x}"),
-        })
+    file.as_os_str().as_encoded_bytes().iter().fold("/".to_owned(), |url, byte| match plain(byte) {
+        true => url + &char::from(*byte).to_string(),
+        false => url + &format!("%{byte:02x}"),
+    })
 }
 
 const PAGES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/pages");

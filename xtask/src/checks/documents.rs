@@ -28,11 +28,7 @@ pub(crate) fn check(tree: &Tree) -> Vec<Finding> {
         return findings;
     };
     for (path, _) in tree.ending("/Cargo.toml") {
-        let name = path
-            .trim_end_matches("/Cargo.toml")
-            .rsplit('/')
-            .next()
-            .unwrap_or(path);
+        let name = path.trim_end_matches("/Cargo.toml").rsplit('/').next().unwrap_or(path);
         if !map.contains(&format!("`{name}`")) {
             let what = format!("does not name the crate `{name}`");
             findings.push(Finding::new(
@@ -69,10 +65,7 @@ mod tests {
     fn the_map_names_every_crate() {
         let mut files = complete();
         files.retain(|(path, _)| *path != MAP);
-        files.extend([
-            (MAP, "the crate `odeon-core` is"),
-            ("crates/odeon-core/Cargo.toml", ""),
-        ]);
+        files.extend([(MAP, "the crate `odeon-core` is"), ("crates/odeon-core/Cargo.toml", "")]);
         assert_eq!(check(&Tree::of(&files)), []);
         files.push(("crates/odeon/Cargo.toml", ""));
         assert!(check(&Tree::of(&files))[0].what.contains("`odeon`"));

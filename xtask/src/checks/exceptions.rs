@@ -5,29 +5,18 @@ use crate::source::{code_only, end_of_block, line_of};
 use crate::tree::Tree;
 
 pub(crate) fn check(tree: &Tree) -> Vec<Finding> {
-    tree.ending(".rs")
-        .flat_map(|(path, text)| check_text(path, text))
-        .collect()
+    tree.ending(".rs").flat_map(|(path, text)| check_text(path, text)).collect()
 }
 
 fn check_text(path: &str, text: &str) -> Vec<Finding> {
     let code = code_only(text);
     ["#[expect(", "#![expect("]
         .iter()
-        .flat_map(|start| {
-            code.match_indices(start)
-                .map(|(offset, start)| (offset, offset + start.len() - 1))
-        })
+        .flat_map(|start| code.match_indices(start).map(|(offset, start)| (offset, offset + start.len() - 1)))
         .filter(|(_, open)| !code[*open..end_of_block(&code, *open)].contains("reason"))
         .map(|(offset, _)| {
             let line = line_of(text, offset);
-            Finding::new(
-                "exceptions",
-                path,
-                line,
-                "an exception without a reason",
-                "add `reason = \"..\"`",
-            )
+            Finding::new("exceptions", path, line, "an exception without a reason", "add `reason = \"..\"`")
         })
         .collect()
 }

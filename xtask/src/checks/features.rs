@@ -54,10 +54,7 @@ fn check_page(seeds: &str, page: &str, tree: &Tree) -> Vec<Finding> {
                 "write `done`, `part` or `not yet`",
             );
         } else if row.status == "done" && code_spans(row.tested).next().is_none() {
-            report(
-                format!("`{}` is done but names no test", row.name),
-                "name one, as `crate::path::test`",
-            );
+            report(format!("`{}` is done but names no test", row.name), "name one, as `crate::path::test`");
         }
         for named in code_spans(row.tested).filter(|named| !exists(named, &tests, tree)) {
             report(
@@ -80,11 +77,7 @@ fn check_page(seeds: &str, page: &str, tree: &Tree) -> Vec<Finding> {
 }
 
 fn wanted(seeds: &str) -> BTreeSet<(&str, &str)> {
-    seeds
-        .lines()
-        .filter(|line| !line.starts_with('#'))
-        .filter_map(|line| line.split_once('\t'))
-        .collect()
+    seeds.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split_once('\t')).collect()
 }
 
 /// The rows of all tables below a section's heading.
@@ -96,11 +89,7 @@ fn rows<'a>(page: &'a str, findings: &mut Vec<Finding>) -> Vec<Row<'a>> {
         if let Some(heading) = text.strip_prefix("##") {
             section = heading.trim_start_matches('#').trim();
         }
-        let Some(cells) = text
-            .trim()
-            .strip_prefix("| `")
-            .and_then(|row| row.strip_suffix('|'))
-        else {
+        let Some(cells) = text.trim().strip_prefix("| `").and_then(|row| row.strip_suffix('|')) else {
             continue;
         };
         let cells: Vec<&str> = cells.split(" | ").map(str::trim).collect();
@@ -115,13 +104,7 @@ fn rows<'a>(page: &'a str, findings: &mut Vec<Finding>) -> Vec<Row<'a>> {
             ));
             continue;
         };
-        rows.push(Row {
-            line,
-            section,
-            name: name.trim_end_matches('`'),
-            tested,
-            status,
-        });
+        rows.push(Row { line, section, name: name.trim_end_matches('`'), tested, status });
     }
     rows
 }
@@ -163,14 +146,8 @@ mod tests {
         ## Our own\n| `drain` | `drain` | — | not yet |\n";
 
     fn found(page: &str) -> Vec<String> {
-        let tree = Tree::of(&[
-            ("a/t.rs", "#[test]\nfn tell_arrives() {}\nfn helper() {}"),
-            ("e2e.sh", ""),
-        ]);
-        check_page(NAMES, page, &tree)
-            .iter()
-            .map(ToString::to_string)
-            .collect()
+        let tree = Tree::of(&[("a/t.rs", "#[test]\nfn tell_arrives() {}\nfn helper() {}"), ("e2e.sh", "")]);
+        check_page(NAMES, page, &tree).iter().map(ToString::to_string).collect()
     }
 
     #[test]
@@ -214,19 +191,13 @@ mod tests {
         for name in [
             ("Messaging Primitives", "->>"),
             ("Protocols", "!ok"),
-            (
-                "Ensemble Supervisory Operations",
-                "ensemble-supervisor-invoke! message:",
-            ),
+            ("Ensemble Supervisory Operations", "ensemble-supervisor-invoke! message:"),
             ("TLS Infrastructure", "generate-actor-tls-cert! location:"),
             ("Agent Notes", "%arvo %$ %whiz"),
             ("Vane Tasks", "%sift"),
         ] {
             assert!(names.contains(&name), "{name:?}");
         }
-        assert_eq!(
-            names.len(),
-            SEEDS.lines().filter(|line| !line.starts_with('#')).count()
-        );
+        assert_eq!(names.len(), SEEDS.lines().filter(|line| !line.starts_with('#')).count());
     }
 }

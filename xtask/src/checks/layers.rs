@@ -40,10 +40,7 @@ pub(crate) fn check(tree: &Tree) -> Vec<Finding> {
 }
 
 fn check_manifest(path: &str, text: &str, manifest: &Table) -> Vec<Finding> {
-    let Some(name) = manifest
-        .get("package")
-        .and_then(|package| package.get("name"))
-        .and_then(Value::as_str)
+    let Some(name) = manifest.get("package").and_then(|package| package.get("name")).and_then(Value::as_str)
     else {
         return Vec::new();
     };
@@ -61,30 +58,23 @@ fn check_manifest(path: &str, text: &str, manifest: &Table) -> Vec<Finding> {
     for used in dependencies(manifest) {
         let (what, fix) = match (floor, floor_of(&used)) {
             (_, None) => continue,
-            (_, Some(None)) => (
-                format!("`{name}` depends on `{used}`, which stands beside the house"),
-                "remove it",
-            ),
+            (_, Some(None)) => {
+                (format!("`{name}` depends on `{used}`, which stands beside the house"), "remove it")
+            }
             (Some(own), Some(Some(other))) if other >= own => (
                 format!("`{name}` (floor {own}) depends on `{used}` (floor {other})"),
                 "move what both need to a lower floor",
             ),
             _ => continue,
         };
-        let line = text
-            .lines()
-            .position(|line| line.trim_start().starts_with(&used))
-            .map_or(1, |at| at + 1);
+        let line = text.lines().position(|line| line.trim_start().starts_with(&used)).map_or(1, |at| at + 1);
         findings.push(Finding::new("layers", path, line, what, fix));
     }
     findings
 }
 
 fn floor_of(name: &str) -> Option<Option<u8>> {
-    FLOORS
-        .iter()
-        .find(|(known, _)| *known == name)
-        .map(|(_, floor)| *floor)
+    FLOORS.iter().find(|(known, _)| *known == name).map(|(_, floor)| *floor)
 }
 
 /// The crates a manifest names, by their own name where it renames them.
@@ -130,10 +120,8 @@ mod tests {
         let up = "[package]\nname = \"odeon-wire\"\n[dependencies]\nodeon-actor.workspace = true\n";
         assert_eq!(
             found(up),
-            [
-                "crates/x/Cargo.toml:4: `odeon-wire` (floor 1) depends on `odeon-actor` (floor 2); \
-              move what both need to a lower floor"
-            ]
+            ["crates/x/Cargo.toml:4: `odeon-wire` (floor 1) depends on `odeon-actor` (floor 2); \
+              move what both need to a lower floor"]
         );
         for aside in [
             "[package]\nname = \"odeon-wire\"\n[dependencies]\nodeon-auth.workspace = true\n",

@@ -25,10 +25,7 @@ mod tests {
     #[test]
     fn the_limit_passes_and_one_line_more_fails() {
         let (full, over) = ("//\n".repeat(LINES_MAX), "//\n".repeat(LINES_MAX + 1));
-        assert_eq!(
-            check(&Tree::of(&[("a.rs", full.as_str()), ("a.md", over.as_str())])),
-            []
-        );
+        assert_eq!(check(&Tree::of(&[("a.rs", full.as_str()), ("a.md", over.as_str())])), []);
         assert_eq!(check(&Tree::of(&[("a.rs", over.as_str())])).len(), 1);
     }
 }

@@ -37,13 +37,11 @@ fn targets(text: &str) -> Vec<(usize, &str)> {
 
 fn targets_in_line(line: &str) -> impl Iterator<Item = &str> {
     let in_code = |offset: usize| line[..offset].matches('`').count() % 2 == 1;
-    line.match_indices("](")
-        .filter(move |(offset, _)| !in_code(*offset))
-        .filter_map(|(offset, open)| {
-            let inside = &line[offset + open.len()..];
-            let target = inside[..inside.find(')')?].split_whitespace().next()?;
-            Some(target.trim_start_matches('<').trim_end_matches('>'))
-        })
+    line.match_indices("](").filter(move |(offset, _)| !in_code(*offset)).filter_map(|(offset, open)| {
+        let inside = &line[offset + open.len()..];
+        let target = inside[..inside.find(')')?].split_whitespace().next()?;
+        Some(target.trim_start_matches('<').trim_end_matches('>'))
+    })
 }
 
 fn leads_outside(target: &str) -> bool {
@@ -71,12 +69,7 @@ mod tests {
     use super::*;
 
     fn count(text: &str) -> usize {
-        check(&Tree::of(&[
-            ("docs/a.md", text),
-            ("docs/b.md", ""),
-            ("README.md", ""),
-        ]))
-        .len()
+        check(&Tree::of(&[("docs/a.md", text), ("docs/b.md", ""), ("README.md", "")])).len()
     }
 
     #[test]
@@ -92,12 +85,7 @@ mod tests {
 
     #[test]
     fn links_that_lead_nowhere_fail() {
-        for text in [
-            "[x](gone.md)",
-            "![x](../docs/c.svg)",
-            "[x](../../README.md)",
-            "`a` [x](gone.md#b)",
-        ] {
+        for text in ["[x](gone.md)", "![x](../docs/c.svg)", "[x](../../README.md)", "`a` [x](gone.md#b)"] {
             assert_eq!(count(text), 1, "{text}");
         }
     }

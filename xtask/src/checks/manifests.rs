@@ -9,25 +9,15 @@ use crate::tree::Tree;
 const INHERITED: [&str; 5] = ["version", "edition", "rust-version", "license", "publish"];
 
 pub(crate) fn check(tree: &Tree) -> Vec<Finding> {
-    tree.ending("Cargo.toml")
-        .flat_map(|(path, text)| check_manifest(path, text))
-        .collect()
+    tree.ending("Cargo.toml").flat_map(|(path, text)| check_manifest(path, text)).collect()
 }
 
 fn check_manifest(path: &str, text: &str) -> Vec<Finding> {
     let manifest = match text.parse::<Table>() {
         Ok(manifest) => manifest,
         Err(error) => {
-            let line = error
-                .span()
-                .map_or(1, |span| crate::source::line_of(text, span.start));
-            return vec![Finding::new(
-                "manifests",
-                path,
-                line,
-                error.message(),
-                "write valid TOML",
-            )];
+            let line = error.span().map_or(1, |span| crate::source::line_of(text, span.start));
+            return vec![Finding::new("manifests", path, line, error.message(), "write valid TOML")];
         }
     };
     let Some(package) = manifest.get("package").and_then(Value::as_table) else {
@@ -36,13 +26,7 @@ fn check_manifest(path: &str, text: &str) -> Vec<Finding> {
     let mut findings = Vec::new();
     if !is_inherited(manifest.get("lints")) {
         let fix = "add `[lints]` with `workspace = true`";
-        findings.push(Finding::new(
-            "manifests",
-            path,
-            1,
-            "does not inherit the lints of the workspace",
-            fix,
-        ));
+        findings.push(Finding::new("manifests", path, 1, "does not inherit the lints of the workspace", fix));
     }
     for field in INHERITED {
         if !is_inherited(package.get(field)) {
@@ -56,11 +40,7 @@ fn check_manifest(path: &str, text: &str) -> Vec<Finding> {
             ));
         }
     }
-    if package
-        .get("description")
-        .and_then(Value::as_str)
-        .is_none_or(str::is_empty)
-    {
+    if package.get("description").and_then(Value::as_str).is_none_or(str::is_empty) {
         findings.push(Finding::new(
             "manifests",
             path,
@@ -73,10 +53,7 @@ fn check_manifest(path: &str, text: &str) -> Vec<Finding> {
 }
 
 fn is_inherited(value: Option<&Value>) -> bool {
-    value
-        .and_then(|value| value.get("workspace"))
-        .and_then(Value::as_bool)
-        == Some(true)
+    value.and_then(|value| value.get("workspace")).and_then(Value::as_bool) == Some(true)
 }
 
 #[cfg(test)]
@@ -104,10 +81,7 @@ mod tests {
             assert!(GOOD.contains(&line));
             assert_eq!(count(&GOOD.replace(&line, "\n")), 1, "{field}");
         }
-        assert_eq!(
-            count(&GOOD.replace("\nversion.workspace = true", "\nversion = \"1\"")),
-            1
-        );
+        assert_eq!(count(&GOOD.replace("\nversion.workspace = true", "\nversion = \"1\"")), 1);
         assert_eq!(count(&GOOD.replace("[lints]\nworkspace = true\n", "")), 1);
         assert_eq!(count(&GOOD.replace("does a", "")), 1);
     }

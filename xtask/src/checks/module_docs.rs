@@ -28,17 +28,10 @@ mod tests {
 
     #[test]
     fn sources_begin_with_their_purpose() {
-        let good = [
-            ("crates/a/src/x/y.rs", "//! Why.\n"),
-            ("crates/a/tests/t.rs", "fn f() {}\n"),
-        ];
+        let good = [("crates/a/src/x/y.rs", "//! Why.\n"), ("crates/a/tests/t.rs", "fn f() {}\n")];
         assert_eq!(check(&Tree::of(&good)), []);
         for path in ["crates/a/src/lib.rs", "examples/a/src/main.rs", "xtask/src/x.rs"] {
-            assert_eq!(
-                check(&Tree::of(&[(path, "use a;\n//! Late.\n")])).len(),
-                1,
-                "{path}"
-            );
+            assert_eq!(check(&Tree::of(&[(path, "use a;\n//! Late.\n")])).len(), 1, "{path}");
         }
     }
 }

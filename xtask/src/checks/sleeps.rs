@@ -13,9 +13,7 @@ use crate::tree::Tree;
 const WAITING: [&str; 4] = ["wait", "until", "eventually", "poll"];
 
 pub(crate) fn check(tree: &Tree) -> Vec<Finding> {
-    tree.ending(".rs")
-        .flat_map(|(path, text)| check_text(path, text))
-        .collect()
+    tree.ending(".rs").flat_map(|(path, text)| check_text(path, text)).collect()
 }
 
 fn check_text(path: &str, text: &str) -> Vec<Finding> {
@@ -31,16 +29,12 @@ fn check_text(path: &str, text: &str) -> Vec<Finding> {
         if !is_a_call || before.ends_with("fn ") || !tests.iter().any(|range| range.contains(&offset)) {
             continue;
         }
-        let owner = functions
-            .iter()
-            .rfind(|function| function.offset < offset)
-            .map_or("", |owner| owner.name);
+        let owner =
+            functions.iter().rfind(|function| function.offset < offset).map_or("", |owner| owner.name);
         let waits = WAITING.iter().any(|start| owner.starts_with(start));
         if !waits && (on_a_thread || !virtual_time) {
-            let fix = format!(
-                "wait for a condition with a deadline, in a function named `{}_..`",
-                WAITING[0]
-            );
+            let fix =
+                format!("wait for a condition with a deadline, in a function named `{}_..`", WAITING[0]);
             let what = format!("a test sleeps (`{call}..)` in `{owner}`)");
             findings.push(Finding::new("sleeps", path, line_of(text, offset), what, fix));
         }
@@ -87,20 +81,8 @@ mod tests {
     #[test]
     fn code_outside_tests_may_sleep() {
         assert_eq!(count("crates/a/src/x.rs", THREAD), 0);
-        assert_eq!(
-            count(
-                "crates/a/src/x.rs",
-                &format!("#[cfg(test)]\nmod tests {{ }}\n{THREAD}")
-            ),
-            0
-        );
-        assert_eq!(
-            count(
-                "crates/a/src/x.rs",
-                &format!("#[cfg(test)]\nmod tests;\n{THREAD}")
-            ),
-            0
-        );
+        assert_eq!(count("crates/a/src/x.rs", &format!("#[cfg(test)]\nmod tests {{ }}\n{THREAD}")), 0);
+        assert_eq!(count("crates/a/src/x.rs", &format!("#[cfg(test)]\nmod tests;\n{THREAD}")), 0);
     }
 
     #[test]
@@ -108,16 +90,7 @@ mod tests {
         let paused = format!("#[tokio::test(start_paused = true)]\n{TOKIO}");
         assert_eq!(count("crates/a/tests/t.rs", &paused), 0);
         assert_eq!(count("crates/a/tests/t.rs", &paused.replace(TOKIO, THREAD)), 1);
-        assert_eq!(
-            count("crates/a/tests/t.rs", &THREAD.replace("fn a", "fn wait_for")),
-            0
-        );
-        assert_eq!(
-            count(
-                "crates/a/tests/t.rs",
-                "fn sleep(d: u8) {} fn b() { x.sleep(1); asleep(2); }"
-            ),
-            0
-        );
+        assert_eq!(count("crates/a/tests/t.rs", &THREAD.replace("fn a", "fn wait_for")), 0);
+        assert_eq!(count("crates/a/tests/t.rs", "fn sleep(d: u8) {} fn b() { x.sleep(1); asleep(2); }"), 0);
     }
 }

@@ -32,24 +32,18 @@ impl Word {
             "code" => false,
             _ => return None,
         };
-        Some(Self {
-            in_strings,
-            pattern: fields.next()?,
-            fix: fields.next()?,
-        })
+        Some(Self { in_strings, pattern: fields.next()?, fix: fields.next()? })
     }
 
     /// Where the word stands in the text.
     fn find_in<'a>(&'a self, text: &'a str) -> impl Iterator<Item = usize> + 'a {
         let (head, tail) = self.pattern.split_once('*').unwrap_or((self.pattern, ""));
-        text.match_indices(head)
-            .map(|(offset, _)| offset)
-            .filter(move |offset| {
-                let after = &text[offset + head.len()..];
-                let name = after.len() - after.trim_start_matches(is_name).len();
-                let tail_fits = tail.is_empty() || (name > 0 && after[name..].starts_with(tail));
-                tail_fits && !(head.starts_with('/') && is_inside_path(&text[..*offset]))
-            })
+        text.match_indices(head).map(|(offset, _)| offset).filter(move |offset| {
+            let after = &text[offset + head.len()..];
+            let name = after.len() - after.trim_start_matches(is_name).len();
+            let tail_fits = tail.is_empty() || (name > 0 && after[name..].starts_with(tail));
+            tail_fits && !(head.starts_with('/') && is_inside_path(&text[..*offset]))
+        })
     }
 }
 
@@ -63,11 +57,7 @@ fn is_inside_path(before: &str) -> bool {
 }
 
 fn check_text(words: &[Word], path: &str, text: &str) -> Vec<Finding> {
-    let outside_strings = if path.ends_with(".rs") {
-        without_strings(text)
-    } else {
-        text.to_owned()
-    };
+    let outside_strings = if path.ends_with(".rs") { without_strings(text) } else { text.to_owned() };
     let mut findings = Vec::new();
     for word in words {
         let searched = if word.in_strings { text } else { &outside_strings };
@@ -107,24 +97,14 @@ mod tests {
     fn words_of_code_are_free_in_strings_and_words_of_text_are_not() {
         for word in words() {
             let text = format!("\"{}\"", word.pattern.replace('*', "somebody"));
-            assert_eq!(
-                check_text(&words(), "a.rs", &text).len(),
-                usize::from(word.in_strings)
-            );
+            assert_eq!(check_text(&words(), "a.rs", &text).len(), usize::from(word.in_strings));
             assert_eq!(check_text(&words(), "a.md", &text).len(), 1);
         }
     }
 
     #[test]
     fn a_path_from_the_root_of_the_repository_is_no_absolute_path() {
-        for text in [
-            "target/work/a",
-            "~/root/b",
-            "{dir}/farm/c",
-            "/home/",
-            "/home/ /",
-            "a/home/b/c",
-        ] {
+        for text in ["target/work/a", "~/root/b", "{dir}/farm/c", "/home/", "/home/ /", "a/home/b/c"] {
             assert_eq!(count("a.md", text), 0, "{text}");
         }
     }

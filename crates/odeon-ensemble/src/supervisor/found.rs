@@ -19,9 +19,14 @@ use crate::process::{Adopted, Child};
 const DEPTH_MAX: usize = 130;
 
 /// The processes that run under shims of this home.
-pub(super) async fn running(home: &Home) -> Result<BTreeMap<ServerId, Arc<Child>>, SupervisorError> {
+pub(super) async fn running(
+    home: &Home,
+    supervisor: &ServerId,
+) -> Result<BTreeMap<ServerId, Arc<Child>>, SupervisorError> {
     let mut found = BTreeMap::new();
-    for directory in shim_directories(&home.root().join("servers")) {
+    // A supervisor in the background runs under a shim too; it does not supervise itself.
+    let own = home.server(supervisor);
+    for directory in shim_directories(&home.root().join("servers")).into_iter().filter(|path| *path != own) {
         match Child::adopt(&directory).await.map_err(SupervisorError::Adopt)? {
             Adopted::Running(child) => {
                 let id = child.state().id.parse::<ServerId>().map_err(SupervisorError::Name)?;

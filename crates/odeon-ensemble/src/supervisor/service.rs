@@ -95,7 +95,7 @@ impl Supervision {
         let id = supervisor_id(&ensemble.domain);
         let cookie = Cookie::load(&home.cookie())?;
         let claim = home.claim(&id)?;
-        let running = found::running(&home).await?;
+        let running = found::running(&home, &id).await?;
         let sockets = found::sockets(&ensemble, &running).await?;
         let plan = plan(&ensemble, &home, &program, &running);
         let registry = RegistryClient::id_in(&id);

@@ -1,0 +1,18 @@
+//! Servers among strangers, members that misbehave, and each other: over real sockets, except where time must
+//! be made to pass.
+
+#![expect(clippy::disallowed_methods, reason = "tests run tasks of their own, and take the time")]
+
+extern crate odeon_actor as odeon;
+
+mod actors;
+mod concurrency;
+mod connecting;
+mod handshakes;
+mod limits;
+mod members;
+mod memory_net;
+mod raw;
+mod stopping;
+mod strangers;
+mod support;
