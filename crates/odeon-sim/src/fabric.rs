@@ -292,13 +292,13 @@ impl Fabric {
         let [source, target] = conn.path(from);
         let end = &mut conn.ends[to];
         match segment {
-            Segment::Open => return self.opening(id),
+            Segment::Open => self.opening(id),
             Segment::Reset => {
                 self.note(&target, format_args!("reset from {source}"));
-                return self.end_reset(id, to);
+                self.end_reset(id, to);
             }
             // Nobody is there (any more), and the host says so.
-            _ if !end.is_held => return self.send(id, to, Segment::Reset),
+            _ if !end.is_held => self.send(id, to, Segment::Reset),
             Segment::Opened => {
                 conn.is_open = true;
                 end.wake_into(&mut self.woken);

@@ -273,7 +273,7 @@ impl Listener for SimListener {
             accepted.map_ok(|(id, remote)| Connection {
                 stream: Box::new(SimStream::new(self.network.clone(), id, 1)),
                 credentials: PeerCredentials::default(),
-                remote: remote.to_string(),
+                remote,
             })
         }))
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use odeon_core::Address;
 use odeon_core::seam::{Connection, Listener, Net, TaskKind};
-use odeon_sim::{Host, Keep, Pace, Power, SimDisk, Simulation, WINDOW_BYTES};
+use odeon_sim::{BACKLOG_MAX, Host, Keep, Pace, Power, SimDisk, Simulation, WINDOW_BYTES};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
@@ -157,6 +157,20 @@ fn where_nobody_listens_connections_are_refused() {
         drop(listener);
         let error = timeout(SOON, net.connect(&at_b())).await.expect("at once").expect_err("refused");
         assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+    });
+}
+
+#[test]
+fn a_full_backlog_takes_no_connection_more() {
+    run(async |world| {
+        let Pair { net, mut listener, ends, .. } = pair(&world).await;
+        let mut waiting = Vec::from(ends);
+        for _ in 0..BACKLOG_MAX {
+            waiting.push(net.connect(&at_b()).await.expect("room in the backlog"));
+        }
+        assert!(net.connect(&at_b()).await.is_err(), "one past it");
+        listener.accept().await.expect("accepted");
+        assert!(net.connect(&at_b()).await.is_ok(), "room again");
     });
 }
 

@@ -328,6 +328,8 @@ pub(crate) async fn down(context: &Context) -> Result<(), CliError> {
         }
         clock.sleep_until(clock.now() + LOOK).await;
     }
+    // One that ran in the background had a shim, which waits for somebody to read how it ended.
+    Child::adopt(&console.home.server(&id)).await.map_err(|e| CliError::of("supervisor", &e))?;
     let count = rows.len() + 1;
     context.output().data(&json!({ "stopped": rows.iter().map(|row| &row.id).collect::<Vec<_>>() }), |_| {
         format!("down: {count} servers")
