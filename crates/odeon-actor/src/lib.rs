@@ -59,7 +59,7 @@ pub use life::{Down, MonitorId, TooManyMonitors};
 pub use reply::Reply;
 pub use runtime::{TokioClock, TokioSpawn};
 pub use sender::{Peer, Sender};
-pub use system::{DeadLetter, RegisteredActor, SpawnOptions, System};
+pub use system::{DeadLetter, KILL_PATIENCE, RegisteredActor, SpawnOptions, System};
 
 pub use odeon_core::{ExitReason, Message, PanicReport};
 pub use odeon_macros::{actor, message};

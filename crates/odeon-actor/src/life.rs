@@ -136,11 +136,6 @@ impl Life {
     /// Calls `notify` once when the actor has ended: at once if it has.
     pub(crate) fn monitor(&self, notify: Notify) -> Result<MonitorId, TooManyMonitors> {
         let monitor = MonitorId::fresh();
-        self.monitor_as(monitor, notify)?;
-        Ok(monitor)
-    }
-
-    fn monitor_as(&self, monitor: MonitorId, notify: Notify) -> Result<(), TooManyMonitors> {
         let mut state = self.state();
         if state.over {
             let down = self.down(monitor, state.reason.clone());
@@ -151,7 +146,7 @@ impl Life {
         } else {
             state.monitors.push((monitor, notify));
         }
-        Ok(())
+        Ok(monitor)
     }
 
     /// Forgets a monitor; a notice already given stays given.
@@ -203,14 +198,13 @@ impl Life {
         }
     }
 
+    /// Leaves the runner's waker for `kill`.
+    pub(crate) fn set_runner(&self, waker: &Waker) {
+        self.state().runner = Some(waker.clone());
+    }
+
     /// Whether the actor is to be dropped; the runner asks before each poll, having left its waker.
-    pub(crate) fn is_killed(&self, waker: &Waker) -> bool {
-        {
-            let mut state = self.state();
-            if !state.runner.as_ref().is_some_and(|known| known.will_wake(waker)) {
-                state.runner = Some(waker.clone());
-            }
-        }
+    pub(crate) fn is_killed(&self) -> bool {
         self.killed.load(Ordering::Acquire)
     }
 }

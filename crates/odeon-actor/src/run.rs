@@ -7,7 +7,7 @@
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Poll, Waker};
 
 use odeon_core::ExitReason;
 use odeon_mailbox::{Received, Receiver};
@@ -32,8 +32,14 @@ pub(crate) async fn run<A: Actor>(actor: A, mut end: End<A>, mut cx: Cx<A>) {
     let mut body = pin!(Some(body));
     // Goes before the body does, however this future ends: reply ports in there then know the reason.
     let _settled = Settled(&life);
+    let mut left: Option<Waker> = None;
     poll_fn(|task| {
-        if life.is_killed(task.waker()) {
+        // Left once as a rule: a lock per poll would cost as much as a short message.
+        if !left.as_ref().is_some_and(|left| left.will_wake(task.waker())) {
+            life.set_runner(task.waker());
+            left = Some(task.waker().clone());
+        }
+        if life.is_killed() {
             life.begin_end(ExitReason::Killed);
             return Poll::Ready(());
         }

@@ -21,6 +21,9 @@ use crate::run::{End, run};
 use crate::runtime::{TokioClock, TokioSpawn};
 use crate::sender::Sender;
 
+/// How long the shutdown of a system waits for actors that it has killed.
+pub const KILL_PATIENCE: Duration = Duration::from_millis(500);
+
 /// The actors of one process. Cheap to clone: all clones are one system.
 #[derive(Clone)]
 pub struct System(Arc<Shared>);
@@ -232,21 +235,31 @@ impl System {
         *self.0.on_dead_letter.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(hook));
     }
 
-    /// Stops every actor, newest first; those still there after `grace` are killed.
+    /// Asks every actor to stop, newest first, and kills those still there after `grace`. Ready when all are
+    /// gone; one that computes without ever waiting cannot be ended, and is not waited for longer than
+    /// [`KILL_PATIENCE`].
     ///
     /// # Cancel safety
     /// Dropped, the stops already asked for stay asked for.
     pub async fn shutdown(&self, grace: Duration) {
         let actors: Vec<_> = self.actors().by_number.values().rev().cloned().collect();
-        let at = self.clock().now() + grace;
-        for actor in actors {
+        let ends: Vec<_> = actors.iter().map(|actor| ended(&**actor)).collect();
+        for actor in &actors {
             actor.stop();
-            let (port, ended) = odeon_mailbox::reply_cell::<(), ()>();
-            let watched = actor.monitor(Box::new(move |_| {
-                let _ = port.send(());
-            }));
-            if watched.is_ok() && until(&*self.0.clock, at, ended).await.is_none() {
+        }
+        let clock = &*self.0.clock;
+        let stop_by = clock.now() + grace;
+        let mut late = Vec::new();
+        for (actor, mut end) in actors.iter().zip(ends) {
+            if until(clock, stop_by, &mut end).await.is_none() {
                 actor.kill();
+                late.push(end);
+            }
+        }
+        let kill_by = clock.now() + KILL_PATIENCE;
+        for end in late {
+            if until(clock, kill_by, end).await.is_none() {
+                tracing::warn!("an actor computes without waiting and cannot be ended");
             }
         }
     }
@@ -284,6 +297,16 @@ impl System {
             hook(letter);
         }
     }
+}
+
+/// Ready when the actor has ended; at once if that cannot be watched.
+fn ended(actor: &dyn Inbox) -> odeon_mailbox::ReplyFuture<(), ()> {
+    let (port, ended) = odeon_mailbox::reply_cell();
+    // Refused, the notice is dropped with the port in it, which ends the wait.
+    let _ = actor.monitor(Box::new(move |_| {
+        let _ = port.send(());
+    }));
+    ended
 }
 
 impl Actors {
