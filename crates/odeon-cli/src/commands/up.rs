@@ -246,6 +246,7 @@ fn supervisor_spec(project: &Project, id: &ServerId, directory: &Path) -> Result
     spec.args = vec!["--home".to_owned(), home, "supervisor".to_owned(), dir];
     // `down` within a minute; a supervisor that is killed loses nothing, since its servers live on.
     spec.grace_ms = 60_000;
+    spec.is_outlived = true;
     Ok(spec)
 }
 

@@ -55,6 +55,10 @@ pub struct Spec {
     pub control: PathBuf,
     /// How long a stop without a grace of its own waits between TERM and KILL, in milliseconds.
     pub grace_ms: u64,
+    /// Whether processes that the child has started may outlive it, once they have left its process group. A
+    /// supervisor's servers do; nothing else should.
+    #[serde(default)]
+    pub is_outlived: bool,
 }
 
 /// A specification that cannot be run.
@@ -132,6 +136,7 @@ impl Spec {
             listen: Vec::new(),
             control: dir.join("shim.sock"),
             grace_ms: 10_000,
+            is_outlived: false,
             dir,
         }
     }

@@ -23,7 +23,6 @@ async fn what_is_being_handled_is_answered_within_the_grace_and_new_links_are_re
         });
         let open_asks = |n| client.connections().iter().any(|link| link.open_asks == n);
         until("it is being handled", || open_asks(1)).await;
-        echo.ping().await.expect_err("it dozes");
         let queued = tokio::spawn(async move { echo.say("behind it".into()).await });
         until("another waits", || open_asks(2)).await;
         let stopping = tokio::spawn({
@@ -56,7 +55,7 @@ async fn strangers_and_half_made_links_do_not_hold_up_the_end() {
     let server = site.listener(Transport::Tcp, limits).await;
     let stranger = Raw::connect(&server.addresses()[0]).await;
     // Somebody who accepts and says nothing.
-    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("bound");
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bound");
     let address = odeon_core::Address::Tcp(silent.local_addr().expect("bound").to_string());
     let dialling = tokio::spawn({
         let server = server.clone();
@@ -70,7 +69,7 @@ async fn strangers_and_half_made_links_do_not_hold_up_the_end() {
         let echo = server.actor::<Echo>("mute-too@/:echo".parse().expect("a reference"));
         async move { echo.say("hi".into()).within(Duration::from_secs(60)).await }
     });
-    let (first, second) = (silent.accept().expect("connected"), silent.accept().expect("connected"));
+    let (first, second) = (silent.accept().await.expect("connected"), silent.accept().await.expect("connected"));
     let began = Instant::now();
     soon("the end", server.shutdown(Duration::from_secs(1))).await;
     assert!(began.elapsed() < Duration::from_millis(1500), "took {:?}", began.elapsed());

@@ -101,9 +101,11 @@ fn launch() -> Result<Started, LaunchError> {
     create_dir(&spec.dir).map_err(io_at("create the directory"))?;
     create_dir(&spec.log_dir).map_err(io_at("create the log directory"))?;
     let lock = lock(&spec.dir)?;
-    // Descendants whose parents have died come to this process, so that none escapes its end.
-    set_child_subreaper(Some(rustix::process::getpid()))
-        .map_err(io_at("become the reaper of descendants"))?;
+    if !spec.is_outlived {
+        // Descendants whose parents have died come to this process, so that none escapes its end.
+        set_child_subreaper(Some(rustix::process::getpid()))
+            .map_err(io_at("become the reaper of descendants"))?;
+    }
     record::forget_exit(&spec.dir).map_err(io_at("remove the old exit record"))?;
     let control = bind_control(&spec.control).map_err(io_at("bind the control socket"))?;
     let result = start(&spec, &sockets);
