@@ -1,5 +1,7 @@
 //! Two servers over real sockets: what one can ask of the other.
 
+#![expect(clippy::disallowed_methods, reason = "tests run tasks of their own")]
+
 extern crate odeon_actor as odeon;
 
 use std::time::Duration;

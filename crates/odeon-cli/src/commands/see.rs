@@ -3,6 +3,7 @@
 use odeon_actor::{AskError, Handle};
 use odeon_core::{Domain, Role, ServerId};
 use odeon_ensemble::registry::{Entry, Health, RegistryActorCalls};
+use odeon_ensemble::supervisor::plan::StepKind;
 use odeon_ensemble::supervisor::state::{Phase, ProcessStatus};
 use odeon_ensemble::supervisor::{Selection, ServerRow, SupervisorCalls};
 use odeon_server::{ActorEntry, ConnectionEntry, Control, ControlCalls, Direction, ServerStatus};
@@ -44,7 +45,7 @@ async fn supervisor_row(context: &Context, console: &Console) -> Result<ServerRo
         last_lines: Vec::new(),
     };
     let role = "supervisor".parse::<Role>().expect("`supervisor` is a role name");
-    Ok(ServerRow { id, role, process, uptime_ms: Some(status.uptime_ms), listen: Vec::new() })
+    Ok(ServerRow { id, role, process, uptime_ms: Some(status.uptime_ms), listen: Vec::new(), origin: StepKind::Start })
 }
 
 /// The table of `ps`, and of every command that changes what it shows.

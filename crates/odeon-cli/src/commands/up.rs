@@ -1,6 +1,7 @@
 //! `up` and `down`: the whole ensemble.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,11 +9,12 @@ use std::time::Duration;
 use odeon_auth::{Cookie, CookieError, Existing};
 use odeon_core::{Domain, ServerId};
 use odeon_ensemble::config::Ensemble;
-use odeon_ensemble::process::{Adopted, Child, ExitRecord, Spec};
+use odeon_ensemble::process::logs::tail;
+use odeon_ensemble::supervisor::plan::StepKind;
 use odeon_ensemble::supervisor::state::Phase;
 use odeon_ensemble::supervisor::{
     EventHook, Program as Supervised, Selection, ServerRow, Supervision, SupervisorCalls, SupervisorConfig,
-    SupervisorEvent, supervisor_id,
+    SupervisorError, SupervisorEvent, supervisor_id,
 };
 use odeon_server::{Home, OsRng};
 use serde_json::json;
@@ -30,6 +32,12 @@ const LOOK: Duration = Duration::from_millis(20);
 
 /// How long a supervisor in the background may take until it answers.
 const SUPERVISOR_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Size at which a supervisor's log is set aside when it starts, in bytes. It has a line per change of a server.
+const SUPERVISOR_LOG_BYTES_MAX: u64 = 10 * 1024 * 1024;
+
+/// Lines shown of a supervisor that ended at once.
+const EARLY_LINES: usize = 20;
 
 /// How long `down` may take: every server's grace, one wave after the other.
 const DOWN_TIMEOUT: Duration = Duration::from_secs(600);
@@ -70,6 +78,8 @@ pub(crate) async fn up(context: &Context, up: Up) -> Result<(), CliError> {
 }
 
 pub(crate) async fn supervisor(context: &Context, dir: Option<PathBuf>) -> Result<(), CliError> {
+    // Away from the terminal that started it. One that leads its group already is away.
+    let _ = rustix::process::setsid();
     foreground(context, Project::open(context, dir.as_deref())?, false).await
 }
 
@@ -86,11 +96,12 @@ async fn foreground(context: &Context, project: Project, shows: bool) -> Result<
     let Project { ensemble, home, .. } = project;
     let expected = ensemble.servers().len() + 1;
     let config = SupervisorConfig { ensemble, home, program, on_event };
-    let supervision = Supervision::start(config).await.map_err(|error| start_error(context, &error))?;
-    let supervisor = supervision.handle().clone();
+    // Caught before anything starts, so that an early Ctrl-C leaves nothing behind either.
     let failed = |e: std::io::Error| CliError::of("signals", &e);
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    let supervision = Supervision::start(config).await.map_err(|error| start_error(context, &error))?;
+    let supervisor = supervision.handle().clone();
     let ends = async {
         tokio::select! {
             biased;
@@ -154,8 +165,7 @@ fn up_line(rows: &[ServerRow]) -> String {
     format!("up: {} servers{at}", rows.len() + 1)
 }
 
-fn start_error(context: &Context, error: &odeon_ensemble::supervisor::SupervisorError) -> CliError {
-    use odeon_ensemble::supervisor::SupervisorError;
+fn start_error(context: &Context, error: &SupervisorError) -> CliError {
     let failed = CliError::of("supervisor", error);
     match error {
         SupervisorError::Claim(odeon_server::ClaimError::Held { .. }) => CliError {
@@ -195,7 +205,7 @@ fn event_json(event: &SupervisorEvent) -> serde_json::Value {
 fn describe(event: &SupervisorEvent, domain: &Domain) -> String {
     match event {
         SupervisorEvent::Planned(plan)
-            if plan.steps().all(|step| step.kind == odeon_ensemble::supervisor::plan::StepKind::Start) =>
+            if plan.steps().all(|step| step.kind == StepKind::Start) =>
         {
             format!("starting {} servers", plan.steps().count())
         }
@@ -213,54 +223,58 @@ fn describe(event: &SupervisorEvent, domain: &Domain) -> String {
     }
 }
 
-/// Starts a supervisor in the background, under a shim of its own, and returns when every server is ready.
+/// Starts a supervisor in the background and returns when every server is ready.
+///
+/// It has no shim of its own: a shim ends with all that its child has started, and a supervisor's servers are to
+/// outlive it.
 async fn detach(context: &Context, project: &Project) -> Result<(), CliError> {
     let id = supervisor_id(&project.ensemble.domain);
-    let directory = project.home.server(&id);
-    match Child::adopt(&directory).await.map_err(|e| CliError::of("supervisor", &e))? {
-        Adopted::Running(child) => {
-            let message = format!("the supervisor runs already, as process {}", child.pid());
-            let help = format!("see `{0} ps`; stop it with `{0} down`", context.name());
-            return Err(CliError::failed("already-up", message).help(help));
-        }
-        Adopted::Exited(_) | Adopted::Gone => {}
-    }
-    let spec = supervisor_spec(project, &id, &directory)?;
-    let exe = spec.exe.clone();
-    let child = Child::spawn(&spec, &[], &exe).await.map_err(|e| CliError::of("supervisor", &e))?;
-    tokio::select! {
-        biased;
-        outcome = come_up(context, project) => outcome,
-        record = child.exited() => Err(ended_early(&record)),
-    }
+    // Asked here, since the answer of a process in the background would stand in its log.
+    drop(project.home.claim(&id).map_err(|error| start_error(context, &SupervisorError::Claim(error)))?);
+    let log = project.home.server(&id).join("log");
+    let mut child = spawn_supervisor(project, &log).map_err(|e| CliError::of("supervisor", &e))?;
+    come_up(context, project, || match child.try_wait() {
+        Ok(None) => Ok(()),
+        Ok(Some(_)) | Err(_) => Err(ended_early(&log)),
+    })
+    .await
 }
 
-fn supervisor_spec(project: &Project, id: &ServerId, directory: &Path) -> Result<Spec, CliError> {
-    let exe = std::env::current_exe().map_err(|e| CliError::of("executable", &e))?;
-    let mut spec = Spec::new(id.to_string(), directory, exe);
-    spec.env = std::env::vars().collect();
-    spec.cwd.clone_from(&project.directory);
-    spec.control = project.home.socket(id, "shim");
-    let home = project.home.root().to_string_lossy().into_owned();
-    let dir = project.directory.to_string_lossy().into_owned();
-    spec.args = vec!["--home".to_owned(), home, "supervisor".to_owned(), dir];
-    // `down` within a minute; a supervisor that is killed loses nothing, since its servers live on.
-    spec.grace_ms = 60_000;
-    spec.is_outlived = true;
-    Ok(spec)
+#[expect(clippy::disallowed_methods, reason = "the supervisor is the one process that has no shim")]
+fn spawn_supervisor(project: &Project, log: &Path) -> std::io::Result<std::process::Child> {
+    std::fs::create_dir_all(log)?;
+    let path = log.join("server.log");
+    if path.metadata().is_ok_and(|file| file.len() > SUPERVISOR_LOG_BYTES_MAX) {
+        std::fs::rename(&path, log.join("server.log.1"))?;
+    }
+    let output = std::fs::OpenOptions::new().append(true).create(true).mode(0o600).open(&path)?;
+    std::process::Command::new(std::env::current_exe()?)
+        .arg("--home")
+        .arg(project.home.root())
+        .arg("supervisor")
+        .arg(&project.directory)
+        .current_dir(&project.directory)
+        .stdin(std::process::Stdio::null())
+        .stdout(output.try_clone()?)
+        .stderr(output)
+        .spawn()
 }
 
-fn ended_early(record: &ExitRecord) -> CliError {
-    let mut message = "the supervisor ended before everything was up".to_owned();
-    for line in &record.last_lines {
+fn ended_early(log: &Path) -> CliError {
+    let mut message = "the supervisor ended before everything was up; its last lines:".to_owned();
+    for line in tail(log, EARLY_LINES).unwrap_or_default() {
         message.push_str("\n  ");
-        message.push_str(line);
+        message.push_str(&line);
     }
     CliError::failed("supervisor", message)
 }
 
 /// Shows each server becoming ready, until all are, or one has failed.
-async fn come_up(context: &Context, project: &Project) -> Result<(), CliError> {
+async fn come_up(
+    context: &Context,
+    project: &Project,
+    mut lives: impl FnMut() -> Result<(), CliError>,
+) -> Result<(), CliError> {
     let scoped = Context::new(
         context.program.clone(),
         crate::args::Global {
@@ -276,6 +290,7 @@ async fn come_up(context: &Context, project: &Project) -> Result<(), CliError> {
     let give_up = clock.now() + SUPERVISOR_TIMEOUT;
     let mut shown: BTreeMap<ServerId, Phase> = BTreeMap::new();
     loop {
+        lives()?;
         let rows = match console.supervisor().ps(Selection::default()).await {
             Ok(rows) => rows,
             Err(error) if shown.is_empty() && clock.now() < give_up => {
@@ -289,7 +304,12 @@ async fn come_up(context: &Context, project: &Project) -> Result<(), CliError> {
             let state = row.process.state;
             if shown.insert(row.id.clone(), state) != Some(state) && state == Phase::Ready {
                 let pid = row.process.pid.unwrap_or_default();
-                output.progress(&format!("{:<12} {state:<9} pid {pid}", row.id.short(domain)));
+                let origin = match row.origin {
+                    StepKind::Keep => ", adopted as it ran",
+                    StepKind::Replace => ", replaced: its configuration has changed",
+                    StepKind::Start | StepKind::Stop => "",
+                };
+                output.progress(&format!("{:<12} {state:<9} pid {pid}{origin}", row.id.short(domain)));
             }
         }
         let is_done = |row: &ServerRow| matches!(row.process.state, Phase::Ready | Phase::Failed);
@@ -329,8 +349,6 @@ pub(crate) async fn down(context: &Context) -> Result<(), CliError> {
         }
         clock.sleep_until(clock.now() + LOOK).await;
     }
-    // One that ran in the background had a shim, which waits for somebody to read how it ended.
-    Child::adopt(&console.home.server(&id)).await.map_err(|e| CliError::of("supervisor", &e))?;
     let count = rows.len() + 1;
     context.output().data(&json!({ "stopped": rows.iter().map(|row| &row.id).collect::<Vec<_>>() }), |_| {
         format!("down: {count} servers")

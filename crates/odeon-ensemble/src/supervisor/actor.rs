@@ -169,6 +169,9 @@ impl Supervisor {
             if let Some(child) = running.get(&step.id) {
                 self.adopt(&step.id, Arc::clone(child), cx);
             }
+            if let Some(managed) = self.table.servers.get_mut(&step.id) {
+                managed.origin = step.kind;
+            }
             let now = cx.system().clock().now();
             match step.kind {
                 StepKind::Keep => {}
@@ -369,6 +372,9 @@ impl Supervisor {
         let random = self.parts.server.world().rng.next_u64();
         if let Some(managed) = self.table.servers.get_mut(id) {
             managed.child = None;
+            if managed.origin == StepKind::Keep {
+                managed.origin = StepKind::Start;
+            }
         }
         self.step(id, cx, |process| process.exited(status, last_lines, random, now));
     }
@@ -495,6 +501,7 @@ impl Supervisor {
                 process: managed.process.status(clock.now()),
                 uptime_ms: started.map(|started| clock.unix_ms().saturating_sub(started)),
                 listen: self.table.listens(&managed.role),
+                origin: managed.origin,
             })
         };
         ids.iter().filter_map(row).collect()

@@ -3,7 +3,7 @@
 use odeon_actor::message;
 use odeon_core::{Domain, Role, ServerId};
 
-use super::plan::Plan;
+use super::plan::{Plan, StepKind};
 use super::state::{ProcessStatus, StateChange};
 
 /// One supervised server, as `ps` shows it.
@@ -20,6 +20,8 @@ pub struct ServerRow {
     pub uptime_ms: Option<u64>,
     /// Where it listens for the role's clients; port 0 is resolved.
     pub listen: Vec<String>,
+    /// What the supervisor did to have this process: it started it, kept one that it found, or replaced one.
+    pub origin: StepKind,
 }
 
 /// Which servers are meant: those named, or those of a role, or those of a domain and below; all, if nothing

@@ -218,7 +218,6 @@ impl fmt::Display for StateChange {
 
 /// What `ps` and `status` show of one server's process.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
 pub struct ProcessStatus {
     /// Its state.
     pub state: Phase,

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use odeon_actor::Reply;
 use odeon_core::{Refusal, Role, ServerId};
 
+use super::plan::StepKind;
 use super::policy::Process;
 use super::rows::{Selection, ServerRow};
 use super::state::Phase;
@@ -24,11 +25,21 @@ pub(super) struct Managed {
     pub(super) is_wanted: bool,
     /// It leaves the table once it is down.
     pub(super) is_leaving: bool,
+    /// How it came by its process.
+    pub(super) origin: StepKind,
 }
 
 impl Managed {
     pub(super) const fn new(role: Role, process: Process) -> Self {
-        Self { role, process, child: None, generation: 0, is_wanted: false, is_leaving: false }
+        Self {
+            role,
+            process,
+            child: None,
+            generation: 0,
+            is_wanted: false,
+            is_leaving: false,
+            origin: StepKind::Start,
+        }
     }
 
     pub(super) fn phase(&self) -> Phase {

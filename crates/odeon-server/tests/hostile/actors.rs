@@ -52,7 +52,7 @@ impl Echo {
 
     /// Waits that long before it answers.
     #[handle]
-    async fn doze(&self, millis: u64) -> u64 {
+    async fn wait_millis(&self, millis: u64) -> u64 {
         tokio::time::sleep(std::time::Duration::from_millis(millis)).await;
         millis
     }

@@ -13,7 +13,7 @@ use tokio::net::{TcpListener, UnixListener};
 
 use crate::actors::{Echo, EchoCalls as _};
 use crate::memory_net::MemoryNet;
-use crate::raw::{Raw, body};
+use crate::raw::{Raw, body, define};
 use crate::support::{Site, TRANSPORTS, Transport, at, cookie, id, soon, until};
 
 #[tokio::test]
@@ -175,7 +175,7 @@ async fn a_peer_that_talks_and_never_reads_is_given_up() {
     raw.prove(&crate::raw::hello("raw@/"), &cookie()).await;
     raw.frame().await.expect("a proof");
     raw.frame().await.expect("accepted");
-    raw.send(&Frame::Define { type_id: 0, mark: "echo/1#blob".parse().expect("a mark") }).await;
+    define(&mut raw, 0, "echo/1#blob").await;
     let payload = br#"{"bytes":100000}"#;
     raw.send(&Frame::Ask { ask_id: 1, body: body("echo", 0, Encoding::Json, payload) }).await;
     let mut seconds = 0;

@@ -11,7 +11,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 
 use crate::actors::{Bait, Echo, EchoCalls as _};
-use crate::raw::{Raw, body, encoded, framed};
+use crate::raw::{Raw, body, define, encoded, framed};
 use crate::support::{Site, TRANSPORTS, Transport, at, cookie, soon, until};
 
 const FRAME_MAX: usize = 64 * 1024;
@@ -31,10 +31,6 @@ fn tell_of(bytes: usize) -> Vec<u8> {
     let frame = frame(bytes - (frame(near).len() - near));
     assert_eq!(frame.len(), bytes);
     framed(&frame)
-}
-
-async fn define(raw: &mut Raw, type_id: u32, mark: &str) {
-    raw.send(&Frame::Define { type_id, mark: mark.parse().expect("a mark") }).await;
 }
 
 #[tokio::test]
@@ -174,7 +170,7 @@ async fn a_full_mailbox_is_told_as_such() {
     let remote = client.actor::<Echo>(at(&server, "narrow"));
     let dozing = tokio::spawn({
         let remote = remote.clone();
-        async move { remote.doze(60_000).within(Duration::from_secs(60)).await }
+        async move { remote.wait_millis(60_000).within(Duration::from_secs(60)).await }
     });
     until("it dozes", || client.connections().iter().any(|link| link.open_asks == 1) && narrow.depth() == 0)
         .await;

@@ -150,3 +150,8 @@ pub(crate) fn body<'b>(to: &str, type_id: u32, encoding: Encoding, payload: &'b 
     let to: ActorId = to.parse().expect("an actor");
     Body { to, from: 0, type_id, encoding, expires_in_ms: None, payload }
 }
+
+/// Gives a message type its number.
+pub(crate) async fn define(raw: &mut Raw, type_id: u32, mark: &str) {
+    raw.send(&Frame::Define { type_id, mark: mark.parse().expect("a mark") }).await;
+}

@@ -3,12 +3,15 @@
 use std::time::Duration;
 
 use odeon_actor::AskError;
+use odeon_core::Encoding;
 use odeon_server::{ConnectError, Limits};
+use odeon_wire::Frame;
+use tokio::io::AsyncWriteExt;
 use tokio::time::Instant;
 
 use crate::actors::{Echo, EchoCalls as _};
-use crate::raw::Raw;
-use crate::support::{Site, TRANSPORTS, Transport, at, id, soon, until};
+use crate::raw::{Raw, body, define, encoded, framed};
+use crate::support::{Site, TRANSPORTS, Transport, at, cookie, id, soon, until};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_being_handled_is_answered_within_the_grace_and_new_links_are_refused() {
@@ -19,7 +22,7 @@ async fn what_is_being_handled_is_answered_within_the_grace_and_new_links_are_re
         let echo = client.actor::<Echo>(at(&server, "echo"));
         let dozing = tokio::spawn({
             let echo = echo.clone();
-            async move { echo.doze(300).await }
+            async move { echo.wait_millis(300).await }
         });
         let open_asks = |n| client.connections().iter().any(|link| link.open_asks == n);
         until("it is being handled", || open_asks(1)).await;
@@ -69,7 +72,8 @@ async fn strangers_and_half_made_links_do_not_hold_up_the_end() {
         let echo = server.actor::<Echo>("mute-too@/:echo".parse().expect("a reference"));
         async move { echo.say("hi".into()).within(Duration::from_secs(60)).await }
     });
-    let (first, second) = (silent.accept().await.expect("connected"), silent.accept().await.expect("connected"));
+    let (first, second) =
+        (silent.accept().await.expect("connected"), silent.accept().await.expect("connected"));
     let began = Instant::now();
     soon("the end", server.shutdown(Duration::from_secs(1))).await;
     assert!(began.elapsed() < Duration::from_millis(1500), "took {:?}", began.elapsed());
@@ -78,6 +82,38 @@ async fn strangers_and_half_made_links_do_not_hold_up_the_end() {
     assert!(matches!(answer, Err(AskError::Unreachable { .. })), "{answer:?}");
     assert_eq!(stranger.end().await.last_words(), "bye: the server is stopping");
     drop((first, second));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_last_words_reach_whoever_is_still_talking() {
+    for transport in TRANSPORTS {
+        let site = Site::new();
+        let server = site.listener(transport, Limits::default()).await;
+        let mut raw = Raw::member(&server.addresses()[0], "raw@/", &cookie()).await;
+        define(&mut raw, 0, "echo/1#blob").await;
+        let ask = Frame::Ask { ask_id: 1, body: body("echo", 0, Encoding::Json, br#"{"bytes":1000000}"#) };
+        raw.send(&ask).await;
+        define(&mut raw, 1, "echo/1#say").await;
+        raw.send(&Frame::Tell(body("echo", 1, Encoding::Json, br#"{"text":"hi"}"#))).await;
+        let (reading, mut writing) = tokio::io::split(raw.stream);
+        let pongs = framed(&encoded(&Frame::Pong { n: 0 })).repeat(1_000);
+        let talking = tokio::spawn(async move { while writing.write_all(&pongs).await.is_ok() {} });
+        let echo = server.actor::<Echo>(at(&server, "echo"));
+        while echo.said().await.expect("answered") == 0 {
+            tokio::task::yield_now().await;
+        }
+        let stopping = tokio::spawn({
+            let server = server.clone();
+            async move { server.shutdown(Duration::ZERO).await }
+        });
+        until("the link is closed", || server.connections().is_empty()).await;
+        let raw = Raw { stream: Box::new(tokio::io::join(reading, tokio::io::sink())) };
+        let end = raw.end().await;
+        assert_eq!(end.last_words(), "bye: the server is stopping");
+        assert!(matches!(Frame::decode(&end.frames[0]), Ok(Frame::Reply { ask_id: 1, .. })));
+        soon("the talk ends", talking).await.expect("no panic");
+        soon("the end", stopping).await.expect("no panic");
+    }
 }
 
 #[tokio::test]

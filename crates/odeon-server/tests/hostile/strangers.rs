@@ -106,6 +106,10 @@ async fn a_stalled_handshake_ends_at_its_deadline_wherever_it_stalls() {
     }
 }
 
+async fn wait_as_a_slow_peer_would() {
+    tokio::time::sleep(Duration::from_millis(10)).await;
+}
+
 #[tokio::test]
 async fn one_byte_at_a_time_wins_no_time() {
     for transport in TRANSPORTS {
@@ -120,7 +124,7 @@ async fn one_byte_at_a_time_wins_no_time() {
                 break;
             }
             sent += 1;
-            tokio::time::sleep(Duration::from_millis(10)).await;
+            wait_as_a_slow_peer_would().await;
         }
         assert!(sent < HANDSHAKE_FRAME_BYTES_MAX / 4, "closed after {sent} bytes");
         assert!(began.elapsed() >= SHORT);
