@@ -49,6 +49,30 @@ pub trait Request<A: Actor>: Send + Sized + 'static {
 }
 
 /// One request to one actor, not yet sent: await it to ask, or [`tell`](Self::tell) it.
+///
+/// ```
+/// # extern crate odeon_actor as odeon;
+/// # use odeon::{AskError, System, actor};
+/// # use std::time::Duration;
+/// # struct Counter(i64);
+/// # #[actor]
+/// # impl Counter {
+/// #     #[handle]
+/// #     async fn add(&mut self, by: i64) -> i64 { self.0 += by; self.0 }
+/// #     #[handle]
+/// #     async fn hang(&mut self) { std::future::pending().await }
+/// # }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let counter = System::new().spawn(Counter(0));
+/// counter.add(1).tell().await?; // taken, perhaps not handled yet
+/// counter.add(1).try_tell()?; // the same, or an error where `tell` would wait
+/// assert_eq!(counter.add(1).await?, 3); // handled and answered, within 5 s
+/// let hung = counter.hang().within(Duration::from_millis(20)).await;
+/// assert!(matches!(hung, Err(AskError::Timeout { .. })));
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "nothing is sent until the call is awaited or told"]
 pub struct Call<'a, A: Actor, Q: Request<A>> {
     handle: &'a Handle<A>,
@@ -74,8 +98,8 @@ impl<'a, A: Actor, Q: Request<A>> Call<'a, A, Q> {
     /// When the actor is dead or cannot be reached. A message that was taken may still be lost with its actor.
     ///
     /// # Cancel safety
-    /// Dropped before it is ready, the message is either sent whole or not at all; an actor of this process
-    /// does not get it.
+    /// Dropped while it waits for room, it gives up its place in the line. A message that had just been let in,
+    /// or is on its way to another server, stays sent.
     pub async fn tell(self) -> Result<(), TellError> {
         let Self { handle, request, deadline } = self;
         let expires_at = deadline.map(|deadline| deadline.at(handle.clock().now()));

@@ -6,7 +6,7 @@ use odeon_core::{ExitReason, Instant};
 
 use crate::actor::{Actor, Failure};
 use crate::handle::{Control, Handle, Target};
-use crate::life::{MonitorId, Room, TooManyMonitors};
+use crate::life::{MonitorId, TooManyMonitors, Watching};
 use crate::sender::Sender;
 use crate::system::System;
 
@@ -49,7 +49,50 @@ impl<A: Actor> Cx<A> {
         self.system.spawn(actor)
     }
 
-    /// Has [`Actor::down`] called once when `other` ends; at once if it has.
+    /// Has [`Actor::down`] called once when `other` ends; at once if it has. This actor's end lets go of it;
+    /// [`Handle::demonitor`] of `other` does so before.
+    ///
+    /// ```
+    /// # extern crate odeon_actor as odeon;
+    /// use odeon::{Cx, Down, Handle, System, actor};
+    ///
+    /// struct Child;
+    /// # #[actor]
+    /// # impl Child {
+    /// #     #[handle]
+    /// #     fn fall(&mut self) { panic!("ouch") }
+    /// # }
+    /// struct Parent {
+    ///     child: Handle<Child>,
+    /// }
+    ///
+    /// #[actor]
+    /// impl Parent {
+    ///     #[started]
+    ///     fn begin(&mut self, cx: &mut Cx<Self>) -> Result<(), odeon::TooManyMonitors> {
+    ///         cx.monitor(&self.child)?;
+    ///         Ok(())
+    ///     }
+    ///
+    ///     #[down]
+    ///     fn lost(&mut self, down: Down, cx: &mut Cx<Self>) {
+    ///         assert!(down.reason.to_string().ends_with("ouch"));
+    ///         cx.stop();
+    ///     }
+    /// #   #[handle]
+    /// #   fn greet(&mut self) {}
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let system = System::new();
+    /// let child = system.spawn(Child);
+    /// let parent = system.spawn(Parent { child: child.clone() });
+    /// child.fall().tell().await?;
+    /// assert_eq!(parent.ended().await, odeon::ExitReason::Normal);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// When `other` has too many monitors, or this actor monitors too many others.
@@ -57,12 +100,15 @@ impl<A: Actor> Cx<A> {
         let Target::Here(local) = &self.me.0 else {
             unreachable!("a running actor is local to its system");
         };
-        let room = Room::watch(&local.life).ok_or(TooManyMonitors)?;
-        let mailbox = local.mailbox.clone();
-        other.monitor(Box::new(move |down| {
+        let watching = Watching::begin(&local.life).ok_or(TooManyMonitors)?;
+        let (number, mailbox) = (watching.number(), local.mailbox.clone());
+        let monitor = other.monitor(Box::new(move |down| {
             // The watcher may have ended first.
-            let _ = mailbox.control(Control::Down(down, room));
-        }))
+            let _ = mailbox.control(Control::Down(down, watching));
+        }))?;
+        let other = other.clone();
+        local.life.let_go_by(number, Box::new(move || other.demonitor(monitor)));
+        Ok(monitor)
     }
 
     /// Ends the actor after this handler.

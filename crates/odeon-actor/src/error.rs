@@ -9,7 +9,7 @@ use odeon_core::{ActorName, CodecError, ExitReason, Refusal};
 #[non_exhaustive]
 pub enum AskError {
     /// The deadline passed. Whether the request was run is unknown.
-    #[error("no answer within {}", pretty(.after))]
+    #[error("no answer within {:?}", rounded(*.after))]
     Timeout {
         /// How long the asker waited.
         after: Duration,
@@ -95,11 +95,23 @@ pub enum TryTellError<Q> {
 #[error("an actor named `{0}` is registered already")]
 pub struct NameTaken(pub ActorName);
 
-/// `5s`, `250ms`: what people write.
-fn pretty(duration: &Duration) -> String {
-    if duration.as_millis().is_multiple_of(1000) {
-        format!("{} s", duration.as_secs())
-    } else {
-        format!("{} ms", duration.as_millis())
+/// To the millisecond, as people say it; what is less stays as it is.
+fn rounded(duration: Duration) -> Duration {
+    match u64::try_from(duration.as_millis()) {
+        Ok(millis @ 1..) => Duration::from_millis(millis),
+        _ => duration,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timeout_says_how_long() {
+        let text = |nanos| AskError::Timeout { after: Duration::from_nanos(nanos) }.to_string();
+        assert_eq!(text(5_000_900_000), "no answer within 5s");
+        assert_eq!(text(250_000_000), "no answer within 250ms");
+        assert_eq!(text(500_000), "no answer within 500µs", "and not within nothing");
     }
 }

@@ -12,7 +12,7 @@ use crate::actor::Actor;
 use crate::call::{Call, Request};
 use crate::error::{AskError, TellError};
 use crate::inbox::Inbox;
-use crate::life::{Down, Life, MonitorId, PINGS_MAX, Room, TooManyMonitors};
+use crate::life::{Down, Life, MonitorId, PINGS_MAX, PingRoom, TooManyMonitors, Watching};
 use crate::sender::Sender;
 use crate::system::{DeadLetter, System};
 
@@ -47,8 +47,8 @@ pub(crate) struct Envelope<M> {
 /// stop at most and the others have taken their room before.
 pub(crate) enum Control {
     Stop,
-    Ping(odeon_mailbox::ReplyPort<(), ()>, Room),
-    Down(Down, Room),
+    Ping(odeon_mailbox::ReplyPort<(), ()>, PingRoom),
+    Down(Down, Watching),
 }
 
 /// The way to actors of other servers; implemented by whoever knows the network.
@@ -177,7 +177,8 @@ impl<A: Actor> Handle<A> {
         }
     }
 
-    /// Waits for the actor's end and says why it came; at once if it has ended.
+    /// Waits for the actor's end and says why it came; at once if it has ended. [`ExitReason::LinkLost`] means
+    /// that it is not known: the way to it was lost, or it has too many monitors for one more.
     ///
     /// # Cancel safety
     /// Dropping the future stops the waiting, nothing else.
@@ -240,7 +241,7 @@ impl<A: Actor> Local<A> {
 
     /// Puts a ping into the control lane. The future fails when the actor ends, or is dead.
     pub(crate) fn control_ping(&self) -> Result<ReplyFuture<(), ()>, Refusal> {
-        let room = Room::ping(&self.life).ok_or_else(|| {
+        let room = PingRoom::take(&self.life).ok_or_else(|| {
             let detail = format!("{PINGS_MAX} pings wait for the actor already: it is stuck or busy");
             Refusal::new(RefusalCode::LimitReached, detail)
         })?;

@@ -46,7 +46,9 @@ pub trait ReplySink: Send + Sync + 'static {
     fn is_wanted(&self, ask: u64) -> bool;
 }
 
-/// The reply port of a message from another server, before its type is known.
+/// The reply port of a message from another server, before its type is known. Dropped, it says nothing, and its
+/// asker waits for the deadline; only [`typed`](Self::typed) makes it a port that tells.
+#[must_use = "without `typed` nobody answers the asker"]
 pub struct RemoteReply(Option<Arc<FarPort>>);
 
 impl RemoteReply {

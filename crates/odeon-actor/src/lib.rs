@@ -62,7 +62,66 @@ pub use sender::{Peer, Sender};
 pub use system::{DeadLetter, KILL_PATIENCE, RegisteredActor, SpawnOptions, System};
 
 pub use odeon_core::{ExitReason, Message, PanicReport};
-pub use odeon_macros::{actor, message};
+/// What a program writes for most actors:
+///
+/// ```
+/// # extern crate odeon_actor as odeon;
+/// use odeon::{Actor, Cx, actor, message};
+///
+/// #[message]
+/// struct Greeting {
+///     text: String,
+/// }
+///
+/// #[derive(Default)]
+/// struct Greeter {
+///     last: Option<String>,
+/// }
+///
+/// /// Greets.
+/// #[actor(mark = "greeter/1")] // other servers may reach it
+/// impl Greeter {
+///     /// Greets somebody.
+///     #[handle]
+///     fn greet(&mut self, name: String) -> Greeting {
+///         let text = format!("Hello, {name}!");
+///         self.last = Some(name);
+///         Greeting { text }
+///     }
+///
+///     /// Forgets the last one.
+///     #[handle(needs = "greeter:forget")] // senders on other servers need this capability
+///     fn forget(&mut self) {
+///         self.last = None;
+///     }
+///
+///     #[handle(local)] // other servers do not see it
+///     fn finish(&mut self, cx: &mut Cx<Self>) {
+///         cx.stop();
+///     }
+/// }
+///
+/// let protocol = Greeter::protocol().unwrap();
+/// assert_eq!(protocol.methods.iter().map(|method| method.name).collect::<Vec<_>>(), ["greet", "forget"]);
+/// ```
+///
+/// The handle of an actor has the methods of its handlers; an argument that is no message is refused where it
+/// is written, and so is one that borrows.
+pub use odeon_macros::actor;
+/// ```
+/// # extern crate odeon_actor as odeon;
+/// use odeon::{Message, message};
+///
+/// /// A line of a chat.
+/// #[message(version = 2)]
+/// struct ChatUpdate {
+///     text: String,
+/// }
+///
+/// let known = ChatUpdate::message_type();
+/// assert_eq!((known.mark, known.doc), ("chat-update/2", "A line of a chat."));
+/// ```
+pub use odeon_macros::message;
 
 /// What the macros' output names; not for use by hand, and without any promise of stability.
 #[doc(hidden)]
@@ -74,5 +133,4 @@ pub mod private {
     pub use std::option::Option;
     pub use std::result::Result;
     pub use std::vec::Vec;
-    pub use std::{future, primitive};
 }

@@ -1,8 +1,10 @@
 //! An actor's life as others see it: whether it lives, why it ended, who wants to be told.
 //!
 //! One block per actor, shared by its handles; it outlives the actor. The exit reason is set once, before
-//! anything of the actor is dropped, so that whoever sees a reply port fall can ask for the reason.
+//! anything of the actor is dropped, so that whoever sees a reply port fall can ask for the reason. An actor that
+//! ends lets go of the monitors it holds on others, so that short lives do not fill the list of a long one.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -65,38 +67,71 @@ pub(crate) struct Life {
     killed: AtomicBool,
     is_stop_asked: AtomicBool,
     pings: AtomicUsize,
-    watches: AtomicUsize,
     state: Mutex<State>,
 }
 
-/// A place in an actor's control lane, taken before what will fill it exists; dropping it gives it back.
-pub(crate) struct Room {
-    life: Arc<Life>,
-    taken: fn(&Life) -> &AtomicUsize,
-}
+/// A ping's place in an actor's control lane, taken before there is a ping; dropping it gives it back.
+pub(crate) struct PingRoom(Arc<Life>);
 
-impl Room {
-    /// Room for a ping, if there is.
-    pub(crate) fn ping(life: &Arc<Life>) -> Option<Self> {
-        Self::take(life, |life| &life.pings, PINGS_MAX)
-    }
-
-    /// Room for the notice of one monitor, if there is.
-    pub(crate) fn watch(life: &Arc<Life>) -> Option<Self> {
-        Self::take(life, |life| &life.watches, WATCHES_MAX)
-    }
-
-    fn take(life: &Arc<Life>, taken: fn(&Life) -> &AtomicUsize, max: usize) -> Option<Self> {
-        let more = |n| (n < max).then_some(n + 1);
-        taken(life).fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
-        let life = Arc::clone(life);
-        Some(Self { life, taken })
+impl PingRoom {
+    /// A place, if there is one.
+    pub(crate) fn take(life: &Arc<Life>) -> Option<Self> {
+        let more = |n| (n < PINGS_MAX).then_some(n + 1);
+        life.pings.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
+        Some(Self(Arc::clone(life)))
     }
 }
 
-impl Drop for Room {
+impl Drop for PingRoom {
     fn drop(&mut self) {
-        (self.taken)(&self.life).fetch_sub(1, Ordering::Relaxed);
+        self.0.pings.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// One monitor that an actor holds on another, with its notice's place in the actor's control lane; dropping it
+/// gives the place back.
+pub(crate) struct Watching {
+    watcher: Arc<Life>,
+    number: u64,
+}
+
+/// Forgets a monitor at the actor it is on.
+type Undo = Box<dyn FnOnce() + Send>;
+
+/// What an actor holds on others.
+#[derive(Default)]
+struct Watches {
+    last: u64,
+    /// With how to let go, once the monitor is set.
+    held: BTreeMap<u64, Option<Undo>>,
+}
+
+impl Watching {
+    /// One more, if there is room.
+    pub(crate) fn begin(watcher: &Arc<Life>) -> Option<Self> {
+        let mut state = watcher.state();
+        let watches = &mut state.watches;
+        if watches.held.len() >= WATCHES_MAX {
+            return None;
+        }
+        watches.last += 1;
+        let number = watches.last;
+        watches.held.insert(number, None);
+        drop(state);
+        Some(Self { watcher: Arc::clone(watcher), number })
+    }
+
+    /// Its number among those of its watcher.
+    pub(crate) const fn number(&self) -> u64 {
+        self.number
+    }
+}
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        let undo = self.watcher.state().watches.held.remove(&self.number);
+        // Outside the lock: it may hold the last handle of another actor.
+        drop(undo);
     }
 }
 
@@ -106,7 +141,8 @@ struct State {
     reason: Option<ExitReason>,
     /// The end is complete: monitors have been told.
     over: bool,
-    monitors: Vec<(MonitorId, Notify)>,
+    monitors: BTreeMap<MonitorId, Notify>,
+    watches: Watches,
     /// Wakes the runner when the actor is killed.
     runner: Option<Waker>,
 }
@@ -119,7 +155,6 @@ impl Life {
             killed: AtomicBool::new(false),
             is_stop_asked: AtomicBool::new(false),
             pings: AtomicUsize::new(0),
-            watches: AtomicUsize::new(0),
             state: Mutex::default(),
         }
     }
@@ -144,19 +179,28 @@ impl Life {
         } else if state.monitors.len() >= MONITORS_MAX {
             return Err(TooManyMonitors);
         } else {
-            state.monitors.push((monitor, notify));
+            state.monitors.insert(monitor, notify);
         }
         Ok(monitor)
     }
 
     /// Forgets a monitor; a notice already given stays given.
     pub(crate) fn demonitor(&self, monitor: MonitorId) {
-        let mut state = self.state();
-        let index = state.monitors.iter().position(|(id, _)| *id == monitor);
-        // Dropped outside the lock: what a closure holds is not ours to know.
-        let forgotten = index.map(|index| state.monitors.swap_remove(index));
-        drop(state);
+        let forgotten = self.state().monitors.remove(&monitor);
+        // Outside the lock: what a closure holds is not ours to know.
         drop(forgotten);
+    }
+
+    /// Keeps how a monitor held on another actor is let go, should this one end first.
+    pub(crate) fn let_go_by(&self, watching: u64, undo: Undo) {
+        let mut state = self.state();
+        // Gone already, if its notice has been handled.
+        let unused = match state.watches.held.get_mut(&watching) {
+            Some(slot) => slot.replace(undo),
+            None => Some(undo),
+        };
+        drop(state);
+        drop(unused);
     }
 
     fn down(&self, monitor: MonitorId, reason: Option<ExitReason>) -> Down {
@@ -169,18 +213,22 @@ impl Life {
         self.state().reason.get_or_insert(reason).clone()
     }
 
-    /// The end is complete: tells every monitor, once.
+    /// The end is complete: tells every monitor, once, and lets go of those held on others.
     pub(crate) fn complete_end(&self) {
         let mut state = self.state();
         state.over = true;
         state.runner = None;
         let reason = state.reason.clone();
         let monitors = std::mem::take(&mut state.monitors);
+        let watches = std::mem::take(&mut state.watches.held);
         drop(state);
         for (monitor, notify) in monitors {
             let down = self.down(monitor, reason.clone());
             // Whoever panics on hearing of it does not keep the others from hearing.
             contained("a monitor", || notify(down));
+        }
+        for undo in watches.into_values().flatten() {
+            contained("the letting go of a monitor", undo);
         }
     }
 

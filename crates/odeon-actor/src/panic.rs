@@ -53,7 +53,8 @@ fn install() {
         let before = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info| {
             let location = info.location().map(ToString::to_string);
-            LOCATION.with_borrow_mut(|slot| *slot = location);
+            // A hook that panics aborts the process, and at the thread's end the slot may be gone.
+            let _ = LOCATION.try_with(|slot| *slot.borrow_mut() = location);
             before(info);
         }));
     });

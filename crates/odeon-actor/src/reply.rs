@@ -13,6 +13,39 @@ use crate::life::Life;
 use crate::panic::keep_while_unwinding;
 
 /// Where the answer to one request goes. A port dropped unused tells the asker so at once.
+///
+/// A handler that takes one answers when it likes, and the actor goes on meanwhile:
+///
+/// ```
+/// # extern crate odeon_actor as odeon;
+/// use odeon::{Reply, System, actor};
+///
+/// #[derive(Default)]
+/// struct Door {
+///     waiting: Vec<Reply<&'static str>>,
+/// }
+///
+/// #[actor]
+/// impl Door {
+///     #[handle]
+///     fn enter(&mut self, reply: Reply<&'static str>) {
+///         self.waiting.push(reply);
+///     }
+///
+///     #[handle]
+///     fn open(&mut self) {
+///         self.waiting.drain(..).for_each(|reply| reply.send("come in"));
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let door = System::new().spawn(Door::default());
+/// let (entered, opened) = tokio::join!(door.enter(), door.open());
+/// assert_eq!((entered?, opened?), ("come in", ()));
+/// # Ok(())
+/// # }
+/// ```
 pub struct Reply<R: Send + 'static>(Inner<R>);
 
 enum Inner<R> {

@@ -72,7 +72,7 @@ impl<A: Actor> Drop for End<A> {
             let letter = DeadLetter::new(&self.life, envelope.sender, reason.clone());
             let message = envelope.message;
             contained("the drop of a message", || drop(message));
-            contained("a hook of dead letters", || self.system.dead_letter(&letter));
+            self.system.dead_letter(&letter);
         }
         drop(leftover.control);
         self.system.forget(self.life.number);
@@ -112,8 +112,8 @@ async fn messages<A: Actor>(actor: &mut A, inbox: &mut Inbox<A>, cx: &mut Cx<A>)
                 // Whoever asked may have given up.
                 let _ = port.send(());
             }
-            Received::Control(Control::Down(down, room)) => {
-                drop(room);
+            Received::Control(Control::Down(down, watching)) => {
+                drop(watching);
                 actor.down(down, cx).await;
             }
             Received::Control(Control::Stop) => return ExitReason::Stopped,

@@ -17,6 +17,7 @@ use crate::error::NameTaken;
 use crate::handle::{Handle, Local, Target, until};
 use crate::inbox::Inbox;
 use crate::life::Life;
+use crate::panic::contained;
 use crate::run::{End, run};
 use crate::runtime::{TokioClock, TokioSpawn};
 use crate::sender::Sender;
@@ -61,6 +62,27 @@ pub struct RegisteredActor {
 }
 
 /// How an actor is spawned.
+///
+/// ```
+/// # extern crate odeon_actor as odeon;
+/// # use odeon::{SpawnOptions, System, actor};
+/// # struct Cart;
+/// # #[actor]
+/// # impl Cart {
+/// #     #[handle]
+/// #     fn count(&mut self) -> usize { 0 }
+/// # }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let system = System::new();
+/// let options = SpawnOptions::named("cart".parse()?).capacity(16);
+/// system.spawn_with(options.clone(), Cart)?;
+/// let cart = system.lookup::<Cart>(&"cart".parse()?).expect("it is registered");
+/// assert_eq!(cart.count().await?, 0);
+/// assert!(system.spawn_with(options, Cart).is_err(), "the name is taken");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct SpawnOptions {
     /// Most messages waiting in its mailbox; 1,024 by default, at least 1.
@@ -230,14 +252,15 @@ impl System {
         self.0.dead_letters.load(Ordering::Relaxed)
     }
 
-    /// Has `hook` called for each message that reaches nobody, where the dead actor ran. One hook per system.
+    /// Has `hook` called for each message that reaches nobody, by whoever found that out: it must not block. One
+    /// hook per system, the last one given.
     pub fn on_dead_letter(&self, hook: impl Fn(&DeadLetter) + Send + Sync + 'static) {
         *self.0.on_dead_letter.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(hook));
     }
 
-    /// Asks every actor to stop, newest first, and kills those still there after `grace`. Ready when all are
-    /// gone; one that computes without ever waiting cannot be ended, and is not waited for longer than
-    /// [`KILL_PATIENCE`].
+    /// Asks every actor there is now to stop, newest first, and kills those still there after `grace`. Ready when
+    /// these are gone; one that computes without ever waiting cannot be ended, and is not waited for longer than
+    /// [`KILL_PATIENCE`]. What they spawn meanwhile is not asked.
     ///
     /// # Cancel safety
     /// Dropped, the stops already asked for stay asked for.
@@ -253,13 +276,14 @@ impl System {
         for (actor, mut end) in actors.iter().zip(ends) {
             if until(clock, stop_by, &mut end).await.is_none() {
                 actor.kill();
-                late.push(end);
+                late.push((actor, end));
             }
         }
         let kill_by = clock.now() + KILL_PATIENCE;
-        for end in late {
+        for (actor, end) in late {
             if until(clock, kill_by, end).await.is_none() {
-                tracing::warn!("an actor computes without waiting and cannot be ended");
+                let (actor, kind) = (actor.number(), actor.kind());
+                tracing::warn!(actor, kind, "the actor computes without waiting and cannot be ended");
             }
         }
     }
@@ -294,7 +318,7 @@ impl System {
         tracing::debug!(actor = letter.actor, kind = letter.kind, reason = %letter.reason, "dead letter");
         let hook = self.0.on_dead_letter.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(hook) = hook {
-            hook(letter);
+            contained("a hook of dead letters", || hook(letter));
         }
     }
 }

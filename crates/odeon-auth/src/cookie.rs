@@ -100,6 +100,17 @@ impl fmt::Display for Length {
 }
 
 /// The ensemble's shared secret. Whoever holds it can join; it is erased from memory when dropped.
+///
+/// ```
+/// use odeon_auth::{Cookie, Side, prove, transcript, verify};
+///
+/// let (ours, another) = (Cookie::from_bytes([1; 32]), Cookie::from_bytes([2; 32]));
+/// let seen = transcript(b"the dialler's hello", b"the listener's hello");
+/// let proof = prove(&ours, Side::Dialler, &seen);
+/// assert!(verify(&ours, Side::Dialler, &seen, &proof));
+/// assert!(!verify(&another, Side::Dialler, &seen, &proof));
+/// assert!(!verify(&ours, Side::Listener, &seen, &proof), "a proof sent back proves nothing");
+/// ```
 #[derive(Clone)]
 pub struct Cookie(Zeroizing<[u8; COOKIE_BYTES]>);
 
@@ -126,7 +137,11 @@ impl Cookie {
         }
         let file = File::open(path).map_err(failed)?;
         // Of the open file and not of the path, which may lead elsewhere by now.
-        let mode = file.metadata().map_err(failed)?.permissions().mode() & 0o7777;
+        let metadata = file.metadata().map_err(failed)?;
+        if !metadata.is_file() {
+            return Err(CookieError::NotAFile { path: path.into() });
+        }
+        let mode = metadata.permissions().mode() & 0o7777;
         if mode & MODE_NOT_OWNER != 0 {
             return Err(CookieError::Exposed { path: path.into(), mode });
         }
@@ -147,8 +162,7 @@ impl Cookie {
     ///
     /// # Errors
     /// [`CookieError::Exists`] when there is one and it is to be kept; [`CookieError::Io`] when the operating
-    /// system refuses: what was at `path` is then untouched, unless only the last
-    /// sync of the directory failed.
+    /// system refuses: what was at `path` is then untouched, unless only the last sync of the directory failed.
     pub fn create(path: &Path, rng: &dyn Rng, existing: Existing) -> Result<Self, CookieError> {
         let mut cookie = Self::from_bytes([0; COOKIE_BYTES]);
         rng.fill(cookie.0.as_mut_slice());

@@ -8,7 +8,7 @@ use odeon_core::{Domain, Role};
 
 /// Starts, shows, steers and stops an ensemble of actor servers.
 #[derive(Debug, Parser)]
-#[command(version, disable_help_subcommand = false, max_term_width = 100)]
+#[command(version, max_term_width = 100, after_help = EXIT_STATUS)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: Global,
@@ -16,8 +16,14 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
+/// What scripts may rely on.
+const EXIT_STATUS: &str = "\
+Exit status: 0 done, 1 failed, 2 wrong usage, 3 not authorised, 4 unreachable,
+5 timed out. Data goes to standard output, everything else to standard error.";
+
 /// What every command takes.
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Options of every command")]
 pub(crate) struct Global {
     /// The ensemble's directory [default: $ODEON_HOME, else .odeon beside odeon.toml, else ~/.odeon]
     #[arg(long, global = true, value_name = "DIR")]
@@ -25,9 +31,9 @@ pub(crate) struct Global {
     /// The domain that completes bare names [default: that of odeon.toml, else /]
     #[arg(long, global = true, value_name = "D")]
     pub(crate) domain: Option<Domain>,
-    /// How long to wait for an answer
-    #[arg(long, global = true, value_name = "TIME", default_value = "5s", value_parser = parse_duration)]
-    pub(crate) timeout: Duration,
+    /// How long to wait for an answer [default: 5s; 2m where servers start or stop]
+    #[arg(long, global = true, value_name = "TIME", value_parser = parse_duration)]
+    pub(crate) timeout: Option<Duration>,
     /// Print JSON: one document, or one line per event
     #[arg(long, global = true)]
     pub(crate) json: bool,
@@ -74,6 +80,7 @@ pub(crate) enum Command {
     /// Send a message to an actor, without waiting for an answer
     Tell(Message),
     /// Send a message to an actor and print its answer
+    #[command(after_help = "An answer `Err` is printed like any other; the exit status is then 1.")]
     Ask(Message),
     /// Start a server of a role
     Start {

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use odeon_actor::Handle;
 use odeon_auth::Cookie;
@@ -10,15 +11,22 @@ use odeon_core::{ActorId, Address, Domain, Reference, ServerId};
 use odeon_ensemble::config::Ensemble;
 use odeon_ensemble::registry::RegistryClient;
 use odeon_ensemble::supervisor::{SUPERVISOR, Supervisor, supervisor_id};
-use odeon_server::{Control, Home, Locate, OsRng, Server, ServerConfig, World};
+use odeon_server::{Home, Locate, OsRng, Server, ServerConfig, World};
 
 use crate::args::Global;
 use crate::error::CliError;
 use crate::output::Output;
 use crate::program::Program;
+use crate::reach::not_up;
 
 /// The ensemble's file.
 pub(crate) const FILE: &str = "odeon.toml";
+
+/// How long a question may take if nothing else is said.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long servers may take to start or stop: a grace, a way up, and some more of both.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Where a command runs.
 #[derive(Debug, Clone)]
@@ -36,6 +44,16 @@ impl Context {
         Output { json: self.global.json }
     }
 
+    /// How long to wait for an answer.
+    pub(crate) fn timeout(&self) -> Duration {
+        self.global.timeout.unwrap_or(TIMEOUT)
+    }
+
+    /// How long to wait for servers that start or stop.
+    pub(crate) fn patience(&self) -> Duration {
+        self.global.timeout.unwrap_or(PATIENCE)
+    }
+
     /// The program's name, for hints.
     pub(crate) fn name(&self) -> &str {
         &self.program.name
@@ -49,16 +67,24 @@ impl Context {
 
     /// The ensemble's directory, of the project at `project` if nothing else is said.
     pub(crate) fn home_of(&self, project: Option<&Path>) -> Result<Home, CliError> {
+        Home::open(&self.home_path(project)?).map_err(|e| CliError::of("home", &e))
+    }
+
+    fn home_path(&self, project: Option<&Path>) -> Result<PathBuf, CliError> {
         let said = self.global.home.clone().or_else(|| std::env::var_os("ODEON_HOME").map(PathBuf::from));
-        let root = said
-            .or_else(|| project.map(|project| project.join(".odeon")))
+        said.or_else(|| project.map(|project| project.join(".odeon")))
             .or_else(|| std::env::home_dir().map(|home| home.join(".odeon")))
-            .ok_or_else(|| CliError::usage("there is no home directory: say --home DIR"))?;
-        Home::open(&root).map_err(|e| CliError::of("home", &e))
+            .ok_or_else(|| CliError::usage("there is no home directory: say --home DIR"))
     }
 
     pub(crate) fn home(&self) -> Result<Home, CliError> {
         self.home_of(Self::project().as_deref())
+    }
+
+    /// The home, unless there is none yet: a question makes no directories.
+    pub(crate) fn home_if_made(&self) -> Result<Option<Home>, CliError> {
+        let root = self.home_path(Self::project().as_deref())?;
+        if root.is_dir() { self.home().map(Some) } else { Ok(None) }
     }
 
     /// The domain that completes bare names.
@@ -80,9 +106,10 @@ impl Context {
 
     /// Starts the server by which the command speaks: transient, listening nowhere.
     pub(crate) async fn console(&self) -> Result<Console, CliError> {
-        let (home, domain) = (self.home()?, self.domain());
-        let hint = format!("start the ensemble with `{} up`, or say --home DIR", self.name());
-        let cookie = Cookie::load(&home.cookie()).map_err(|e| CliError::of("no-cookie", &e).help(hint))?;
+        let domain = self.domain();
+        let home = self.home_if_made()?.filter(|home| home.cookie().exists());
+        let home = home.ok_or_else(|| not_up(self.name(), "nothing has been started here yet"))?;
+        let cookie = Cookie::load(&home.cookie()).map_err(|e| CliError::of("cookie", &e))?;
         let id = ServerId::new(&format!("console-{:016x}", OsRng.next_u64()), domain.clone())
             .map_err(|e| CliError::usage(e.to_string()))?;
         let config = ServerConfig::new(id, cookie, World::real(home.host().clone()));
@@ -90,7 +117,14 @@ impl Context {
         let registry = RegistryClient::id_in(server.id());
         let client = RegistryClient::new(server.clone(), registry);
         server.set_locator(Arc::new(HomeLocator { home: home.clone(), registry: client.clone() }));
-        Ok(Console { server, registry: client, domain, home })
+        Ok(Console {
+            server,
+            registry: client,
+            domain,
+            home,
+            program: self.name().to_owned(),
+            timeout: self.timeout(),
+        })
     }
 }
 
@@ -101,6 +135,10 @@ pub(crate) struct Console {
     pub(crate) registry: RegistryClient,
     pub(crate) domain: Domain,
     pub(crate) home: Home,
+    /// The program's name, for hints.
+    pub(crate) program: String,
+    /// How long to wait for a link, and for an answer.
+    pub(crate) timeout: Duration,
 }
 
 impl Console {
@@ -108,14 +146,10 @@ impl Console {
         supervisor_id(&self.domain)
     }
 
-    pub(crate) fn supervisor(&self) -> Handle<Supervisor> {
+    /// The supervisor's actor, whether it is there or not.
+    pub(crate) fn supervisor_unseen(&self) -> Handle<Supervisor> {
         let name = SUPERVISOR.parse().expect("`supervisor` is an actor name");
         self.server.actor(Reference::new(self.supervisor_id(), ActorId::Name(name)))
-    }
-
-    /// A server's control plane.
-    pub(crate) fn control(&self, id: &ServerId) -> Handle<Control> {
-        self.server.actor(Reference::new(id.clone(), ActorId::SERVER))
     }
 }
 
@@ -136,7 +170,7 @@ impl Locate for HomeLocator {
             } else if *server != registry && has_socket(&registry) {
                 self.registry.locate(server).await
             } else {
-                Err(format!("it does not run in {}; is the ensemble up?", self.home.root().display()))
+                Err(format!("it does not run in {}", self.home.root().display()))
             }
         })
     }

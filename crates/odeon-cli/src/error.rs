@@ -32,11 +32,19 @@ pub struct CliError {
     pub help: Option<String>,
     /// The exit status.
     pub status: ExitStatus,
+    /// More for scripts, as further members of the JSON document.
+    pub details: serde_json::Map<String, serde_json::Value>,
 }
 
 impl CliError {
     pub(crate) fn new(status: ExitStatus, code: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { code: code.into(), message: message.into(), help: None, status }
+        Self {
+            code: code.into(),
+            message: message.into(),
+            help: None,
+            status,
+            details: serde_json::Map::new(),
+        }
     }
 
     pub(crate) fn failed(code: &str, message: impl Into<String>) -> Self {
@@ -60,7 +68,13 @@ impl CliError {
 
     /// The error as a document.
     pub(crate) fn to_json(&self) -> serde_json::Value {
-        json!({ "error": { "code": self.code, "message": self.message, "help": self.help } })
+        let mut error = self.details.clone();
+        error.extend([
+            ("code".to_owned(), json!(self.code)),
+            ("message".to_owned(), json!(self.message)),
+            ("help".to_owned(), json!(self.help)),
+        ]);
+        json!({ "error": error })
     }
 }
 

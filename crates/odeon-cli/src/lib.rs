@@ -10,6 +10,10 @@ mod context;
 mod error;
 mod output;
 mod program;
+mod reach;
+mod schema;
+#[cfg(test)]
+mod snapshots;
 
 pub use error::{CliError, ExitStatus};
 pub use program::{Program, run};

@@ -2,11 +2,10 @@
 
 use std::io::{IsTerminal, Write};
 
-use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
 
-/// Widest table where the width is unknown: a pipe, a file.
-const WIDTH_UNKNOWN: u16 = 200;
+/// Narrowest line worth cutting for: a terminal that claims less is not one that people read.
+const WIDTH_MIN: usize = 40;
 
 /// Where a command's data goes.
 #[derive(Debug, Clone, Copy)]
@@ -46,29 +45,43 @@ pub(crate) fn line(text: &str) {
     let _ = writeln!(std::io::stdout(), "{text}");
 }
 
-/// A table with a heading, columns two spaces apart, no borders; `empty` if there are no rows.
-pub(crate) fn table<const N: usize>(heading: [&str; N], rows: Vec<[String; N]>, empty: &str) -> String {
+/// A table with a heading, columns two spaces apart, no borders; `empty` if there are no rows. A line that does not
+/// fit `width` characters is cut, since a wrapped one is no row any longer; `--json` has everything.
+pub(crate) fn table<const N: usize>(
+    heading: [&str; N],
+    rows: Vec<[String; N]>,
+    empty: &str,
+    width: usize,
+) -> String {
     if rows.is_empty() {
         return empty.to_owned();
     }
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING);
-    table.set_content_arrangement(ContentArrangement::Dynamic);
-    table.set_width(width());
-    table.set_header(heading);
-    table.add_rows(rows);
-    for column in table.column_iter_mut() {
-        column.set_padding((0, 2));
-    }
-    let lines: Vec<String> = table.lines().map(|line| line.trim_end().to_owned()).collect();
-    lines.join("\n")
+    let lines: Vec<[String; N]> = std::iter::once(heading.map(ToOwned::to_owned)).chain(rows).collect();
+    let wide = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
+    let widths: [usize; N] = std::array::from_fn(wide);
+    let show = |line: &[String; N]| {
+        let cells: Vec<String> =
+            line.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        cut(cells.join("  ").trim_end(), width)
+    };
+    lines.iter().map(show).collect::<Vec<_>>().join("\n")
 }
 
-fn width() -> u16 {
-    if !std::io::stdout().is_terminal() {
-        return WIDTH_UNKNOWN;
+/// `text` if it fits, else as much of it as does, with a sign that something is missing.
+fn cut(text: &str, width: usize) -> String {
+    if text.chars().count() <= width {
+        return text.to_owned();
     }
-    rustix::termios::tcgetwinsize(std::io::stdout()).map_or(WIDTH_UNKNOWN, |size| size.ws_col.max(40))
+    text.chars().take(width.saturating_sub(1)).chain(['…']).collect()
+}
+
+/// How wide a line may be: the terminal's width; without a terminal, as wide as it is.
+pub(crate) fn terminal_width() -> usize {
+    if !std::io::stdout().is_terminal() {
+        return usize::MAX;
+    }
+    rustix::termios::tcgetwinsize(std::io::stdout())
+        .map_or(usize::MAX, |size| usize::from(size.ws_col).max(WIDTH_MIN))
 }
 
 /// `3d 4h`, `2m 5s`, `1.2s`, `80ms`: two units at most.
@@ -90,8 +103,11 @@ mod tests {
     #[test]
     fn columns_align_and_an_empty_table_says_so() {
         let rows = vec![["web-0".to_owned(), "1".to_owned()], ["a".to_owned(), "22".to_owned()]];
-        assert_eq!(table(["ID", "N"], rows, "none"), "ID     N\nweb-0  1\na      22");
-        assert_eq!(table(["ID"], vec![], "no servers"), "no servers");
+        let wide = table(["ID", "N"], rows.clone(), "none", usize::MAX);
+        assert_eq!(wide, "ID     N\nweb-0  1\na      22");
+        assert_eq!(table(["ID", "N"], rows.clone(), "none", 9), wide, "it fits");
+        assert_eq!(table(["ID", "N"], rows, "none", 8), "ID     N\nweb-0  1\na      …", "one too many");
+        assert_eq!(table(["ID"], vec![], "no servers", 80), "no servers");
     }
 
     #[test]

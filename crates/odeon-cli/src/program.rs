@@ -33,12 +33,18 @@ pub fn run(program: Program, args: impl IntoIterator<Item = OsString>) -> ExitCo
     }
     let (name, version) = (leak(&program.name), leak(&program.version));
     let command = Cli::command().name(name).bin_name(name).version(version);
+    let args: Vec<OsString> = args.into_iter().collect();
+    let wants_json = args.iter().any(|arg| arg == "--json");
     let cli = match command.try_get_matches_from(args).and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(error) => {
             let code = u8::try_from(error.exit_code()).unwrap_or(2);
-            // A closed pipe is not worth a word.
-            let _ = error.print();
+            if error.use_stderr() && wants_json {
+                fail(&CliError::usage(error.to_string().trim().trim_start_matches("error: ")), true);
+            } else {
+                // A closed pipe is not worth a word.
+                let _ = error.print();
+            }
             return ExitCode::from(code);
         }
     };
@@ -53,11 +59,17 @@ pub fn run(program: Program, args: impl IntoIterator<Item = OsString>) -> ExitCo
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let text = if json { error.to_json().to_string() } else { error.to_string() };
-            let _ = writeln!(std::io::stderr(), "{text}");
+            fail(&error, json);
             ExitCode::from(error.status as u8)
         }
     }
+}
+
+/// Says why the command failed.
+fn fail(error: &CliError, json: bool) {
+    let text = if json { error.to_json().to_string() } else { error.to_string() };
+    // Nobody reads any longer: the exit status says it too.
+    let _ = writeln!(std::io::stderr(), "{text}");
 }
 
 async fn execute(program: &Program, cli: Cli) -> Result<(), CliError> {

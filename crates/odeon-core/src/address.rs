@@ -3,10 +3,11 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::limits::SOCKET_PATH_BYTES_MAX;
+use crate::limits::{HOST_BYTES_MAX, SOCKET_PATH_BYTES_MAX};
 use crate::text::text_form;
 
-/// Which host a unix socket is on, so that another host's path is never tried. Free of `:`; compared exactly.
+/// Which host a unix socket is on, so that another host's path is never tried. Free of `:`, 1 to 255 bytes; compared
+/// exactly.
 pub type HostId = String;
 
 /// Why a text is not an address.
@@ -47,6 +48,7 @@ impl FromStr for Address {
         match scheme {
             "unix" => {
                 let (host, path) = rest.split_once(':').ok_or_else(|| fail("the host id is missing"))?;
+                check_host(host).map_err(fail)?;
                 if !path.starts_with('/') {
                     return Err(fail("the socket path must be absolute"));
                 }
@@ -57,10 +59,9 @@ impl FromStr for Address {
             }
             "tcp" | "tls" => {
                 let (host, port) = rest.rsplit_once(':').ok_or_else(|| fail("the port is missing"))?;
-                if host.is_empty() {
-                    return Err(fail("the host is missing"));
-                }
-                if port.parse::<u16>().is_err() {
+                check_host(host).map_err(fail)?;
+                // Rust's numbers may have a sign, a port has none.
+                if !port.bytes().all(|b| b.is_ascii_digit()) || port.parse::<u16>().is_err() {
                     return Err(fail("the port must be a number from 0 to 65535"));
                 }
                 let rest = rest.to_owned();
@@ -68,6 +69,14 @@ impl FromStr for Address {
             }
             _ => Err(fail("the scheme is unknown")),
         }
+    }
+}
+
+fn check_host(host: &str) -> Result<(), &'static str> {
+    match host.len() {
+        0 => Err("the host is missing"),
+        1..=HOST_BYTES_MAX => Ok(()),
+        _ => Err("the host is longer than 255 bytes"),
     }
 }
 
@@ -105,6 +114,9 @@ mod tests {
             ("unix:h:run/x.sock", "must be absolute"),
             ("tcp:localhost", "port is missing"),
             ("tcp:localhost:http", "port must be a number"),
+            ("tcp:localhost:+80", "port must be a number"),
+            ("tcp:localhost:65536", "port must be a number"),
+            ("unix::/run/x.sock", "host is missing"),
             ("tcp::80", "host is missing"),
         ] {
             let error = text.parse::<Address>().expect_err("must be refused").to_string();
@@ -117,6 +129,15 @@ mod tests {
         let path = |n: usize| format!("unix:h:/{}", "a".repeat(n - 1));
         assert!(path(SOCKET_PATH_BYTES_MAX).parse::<Address>().is_ok());
         assert!(path(SOCKET_PATH_BYTES_MAX + 1).parse::<Address>().is_err());
+    }
+
+    #[test]
+    fn a_host_of_255_bytes_fits_and_256_do_not() {
+        for scheme in ["tcp:HOST:80", "tls:HOST:80", "unix:HOST:/s"] {
+            let address = |n: usize| scheme.replace("HOST", &"a".repeat(n));
+            assert!(address(HOST_BYTES_MAX).parse::<Address>().is_ok());
+            assert!(address(HOST_BYTES_MAX + 1).parse::<Address>().is_err());
+        }
     }
 
     #[test]

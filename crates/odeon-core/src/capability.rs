@@ -4,10 +4,12 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
+use crate::limits::CAPABILITY_BYTES_MAX;
 use crate::names::NameError;
 use crate::text::text_form;
 
-/// The right to do one kind of thing, such as `shutdown` or `watch:cart/public`; `admin` implies all.
+/// The right to do one kind of thing, such as `shutdown` or `watch:cart/public`; `admin` implies all. At most 127
+/// bytes of a-z, 0-9 and `-:/.`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Capability(String);
 
@@ -26,9 +28,8 @@ impl FromStr for Capability {
     type Err = NameError;
 
     fn from_str(text: &str) -> Result<Self, NameError> {
-        let fail =
-            |reason| Err(NameError { what: "capability", text: text.chars().take(80).collect(), reason });
-        if text.is_empty() || text.len() > 127 {
+        let fail = |reason| Err(NameError::new("capability", text, reason));
+        if text.is_empty() || text.len() > CAPABILITY_BYTES_MAX {
             return fail("it must have 1 to 127 characters");
         }
         if text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-:/.".contains(&b)) {
@@ -104,7 +105,7 @@ mod tests {
 
     #[test]
     fn the_longest_capability_has_127_characters() {
-        assert!("a".repeat(127).parse::<Capability>().is_ok());
-        assert!("a".repeat(128).parse::<Capability>().is_err());
+        assert!("a".repeat(CAPABILITY_BYTES_MAX).parse::<Capability>().is_ok());
+        assert!("a".repeat(CAPABILITY_BYTES_MAX + 1).parse::<Capability>().is_err());
     }
 }

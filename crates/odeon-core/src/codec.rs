@@ -56,14 +56,15 @@ pub fn encode<T: Serialize + ?Sized>(
 /// Reads one value that takes up all of `bytes`.
 ///
 /// # Errors
-/// [`CodecError::Decode`] when the bytes do not fit, [`CodecError::TooDeep`] past [`PAYLOAD_DEPTH_MAX`].
+/// [`CodecError::Decode`] when the bytes do not fit or JSON nests too deeply, [`CodecError::TooDeep`] when CBOR
+/// does, past [`PAYLOAD_DEPTH_MAX`].
 pub fn decode<T: DeserializeOwned>(encoding: Encoding, bytes: &[u8]) -> Result<T, CodecError> {
     match encoding {
         Encoding::Cbor => {
             check_depth(bytes)?;
             minicbor_serde::from_slice(bytes).map_err(|e| CodecError::Decode(e.to_string()))
         }
-        // serde_json has the same limit of 128 levels built in.
+        // serde_json stops by itself, at 128 levels.
         Encoding::Json => serde_json::from_slice(bytes).map_err(|e| CodecError::Decode(e.to_string())),
     }
 }
@@ -89,7 +90,7 @@ fn check_depth(bytes: &[u8]) -> Result<(), CodecError> {
                 Some(Some(1))
             }
             Type::Break => {
-                // `skip` does not take a break on its own.
+                // One byte, which is no item of its own.
                 d.set_position(d.position() + 1);
                 if open.pop() != Some(None) {
                     return Err(CodecError::Decode("a break ends nothing".to_owned()));
@@ -123,9 +124,26 @@ fn check_depth(bytes: &[u8]) -> Result<(), CodecError> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use serde::Deserialize;
 
     use super::*;
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_a_value_or_an_error(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
+            for encoding in [Encoding::Cbor, Encoding::Json] {
+                let _ = decode::<Everything>(encoding, &bytes);
+                let _ = decode::<serde_json::Value>(encoding, &bytes);
+            }
+            // What is walked without complaint is one value, as the decoder's own walk sees it.
+            if check_depth(&bytes).is_ok() {
+                let mut decoder = Decoder::new(&bytes);
+                prop_assert!(decoder.skip().is_ok());
+                prop_assert_eq!(decoder.position(), bytes.len());
+            }
+        }
+    }
 
     #[derive(Debug, PartialEq, Serialize, Deserialize)]
     struct Everything {
@@ -167,6 +185,17 @@ mod tests {
         assert!(check_depth(&nested(PAYLOAD_DEPTH_MAX)).is_ok());
         assert!(matches!(check_depth(&nested(PAYLOAD_DEPTH_MAX + 1)), Err(CodecError::TooDeep)));
         assert!(matches!(check_depth(&vec![0x9f; 100_000]), Err(CodecError::TooDeep)));
+    }
+
+    #[test]
+    fn deep_json_is_an_error_and_no_stack_overflow() {
+        let nested = |levels: usize| format!("{}0{}", "[".repeat(levels), "]".repeat(levels));
+        assert!(
+            decode::<serde_json::Value>(Encoding::Json, nested(PAYLOAD_DEPTH_MAX - 1).as_bytes()).is_ok()
+        );
+        for levels in [PAYLOAD_DEPTH_MAX, 100_000] {
+            assert!(decode::<serde_json::Value>(Encoding::Json, nested(levels).as_bytes()).is_err());
+        }
     }
 
     #[test]

@@ -35,5 +35,13 @@ pub use time::{Deadline, Instant};
 /// What the macros' output names; not for use by hand, and without any promise of stability.
 #[doc(hidden)]
 pub mod private {
-    pub use {inventory, schemars, serde, serde_json};
+    pub use {inventory, schemars, serde};
+
+    /// Asked of every type that travels, so that one that lacks it is named where it was written: put
+    /// `#[message]` on it, or `#[handle(local)]` on the method.
+    pub const fn must_be_a_message<T>()
+    where
+        T: serde::Serialize + serde::de::DeserializeOwned + schemars::JsonSchema,
+    {
+    }
 }

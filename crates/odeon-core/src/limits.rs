@@ -11,6 +11,12 @@ pub const DOMAIN_BYTES_MAX: usize = 255;
 /// Longest mark, in bytes, `#method` included; it stands in the type table of every link.
 pub const MARK_BYTES_MAX: usize = 200;
 
+/// Longest capability, in bytes: a verb, and the two segments of what it is for.
+pub const CAPABILITY_BYTES_MAX: usize = 127;
+
+/// Longest host name or host id of an address, in bytes: what DNS allows, rounded up.
+pub const HOST_BYTES_MAX: usize = 255;
+
 /// Longest socket path, in bytes: `sockaddr_un` holds 108 with the closing zero.
 pub const SOCKET_PATH_BYTES_MAX: usize = 107;
 

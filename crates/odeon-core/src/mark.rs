@@ -82,8 +82,11 @@ impl FromStr for Mark {
         if method.is_some_and(|method| !is_kebab(method)) {
             return Err(fail("the method must be of a-z, 0-9 and -, beginning with a letter"));
         }
-        let version = version.parse().map_err(|_| fail("the version must be a number"))?;
-        Ok(Self { text: text.into(), version })
+        // Written back, so that `+1` and `01` are not other names of version 1.
+        match version.parse::<u32>() {
+            Ok(number) if number.to_string() == version => Ok(Self { text: text.into(), version: number }),
+            _ => Err(fail("the version must be a number, without sign or leading zero")),
+        }
     }
 }
 
@@ -107,8 +110,21 @@ mod tests {
 
     #[test]
     fn marks_are_kebab_case_with_a_version() {
-        assert!("chat-update/2".parse::<Mark>().is_ok());
-        for bad in ["chat-update", "ChatUpdate/1", "chat/x", "chat/1#Set", "/1", "chat/1#"] {
+        for good in ["chat-update/2", "chat/0", "chat/4294967295#set"] {
+            assert!(good.parse::<Mark>().is_ok(), "{good}");
+        }
+        for bad in [
+            "chat-update",
+            "ChatUpdate/1",
+            "chat/x",
+            "chat/+1",
+            "chat/01",
+            "chat/",
+            "chat/4294967296",
+            "chat/1#Set",
+            "/1",
+            "chat/1#",
+        ] {
             assert!(bad.parse::<Mark>().is_err(), "{bad}");
         }
     }

@@ -23,7 +23,7 @@ pub struct NameError {
 }
 
 impl NameError {
-    fn new(what: &'static str, text: &str, reason: &'static str) -> Self {
+    pub(crate) fn new(what: &'static str, text: &str, reason: &'static str) -> Self {
         Self { what, text: text.chars().take(80).collect(), reason }
     }
 }
@@ -265,7 +265,7 @@ impl fmt::Display for Suggestion<'_> {
 /// assert!(odeon_core::suggest("zebra", ["roles", "domain"]).is_none());
 /// ```
 pub fn suggest<'a>(wrong: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<Suggestion<'a>> {
-    let limit = (wrong.chars().count() / 3).max(1);
+    let limit = (wrong.chars().take(COMPARED_CHARS_MAX).count() / 3).max(1);
     candidates
         .into_iter()
         .map(|candidate| (distance(wrong, candidate), candidate))
@@ -274,9 +274,16 @@ pub fn suggest<'a>(wrong: &str, candidates: impl IntoIterator<Item = &'a str>) -
         .map(|(_, candidate)| Suggestion(candidate))
 }
 
+/// Characters compared for a suggestion: the longest names differ within them, and the work stays small.
+const COMPARED_CHARS_MAX: usize = 64;
+
+fn compared(text: &str) -> Vec<char> {
+    text.chars().take(COMPARED_CHARS_MAX).collect()
+}
+
 /// Edit distance with adjacent transpositions (optimal string alignment).
 fn distance(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().take(64).collect(), b.chars().take(64).collect());
+    let (a, b): (Vec<char>, Vec<char>) = (compared(a), compared(b));
     let mut rows = vec![(0..=b.len()).collect::<Vec<usize>>()];
     for i in 1..=a.len() {
         let mut row = vec![i];
@@ -295,7 +302,27 @@ fn distance(a: &str, b: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::{Address, Mark};
+
+    fn canonical<T: FromStr + fmt::Display>(text: &str) {
+        if let Ok(parsed) = text.parse::<T>() {
+            assert_eq!(parsed.to_string(), text);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_parsed_is_printed_as_it_was_written(text in "[a-c0-2/@:#+ -]{0,10}|.{0,20}") {
+            canonical::<ActorName>(&text);
+            canonical::<Domain>(&text);
+            canonical::<ServerId>(&text);
+            canonical::<Mark>(&format!("a/{text}"));
+            canonical::<Address>(&format!("tcp:{text}"));
+        }
+    }
 
     #[test]
     fn a_segment_of_63_characters_is_a_name_and_64_are_not() {
@@ -344,5 +371,10 @@ mod tests {
     fn transposed_letters_are_near() {
         assert_eq!(distance("rolse", "roles"), 1);
         assert_eq!(distance("kitten", "sitting"), 3);
+    }
+
+    #[test]
+    fn nothing_is_near_to_a_very_long_text() {
+        assert_eq!(suggest(&"z".repeat(10_000), ["roles", "domain"]), None);
     }
 }

@@ -76,11 +76,18 @@ impl Reference {
     /// # Errors
     /// When a part is malformed.
     pub fn parse_in(text: &str, domain: &Domain) -> Result<Self, NameError> {
+        Self::parse_with(text, |server| ServerId::parse_in(server, domain))
+    }
+
+    fn parse_with(
+        text: &str,
+        server_id: impl FnOnce(&str) -> Result<ServerId, NameError>,
+    ) -> Result<Self, NameError> {
         let (server, actor) = match text.rsplit_once(':') {
             Some((server, actor)) => (server, actor.parse()?),
             None => (text, ActorId::SERVER),
         };
-        Ok(Self { server: ServerId::parse_in(server, domain)?, actor })
+        Ok(Self { server: server_id(server)?, actor })
     }
 }
 
@@ -88,8 +95,7 @@ impl FromStr for Reference {
     type Err = NameError;
 
     fn from_str(text: &str) -> Result<Self, NameError> {
-        let (server, actor) = text.rsplit_once(':').unwrap_or((text, "0"));
-        Ok(Self { server: server.parse()?, actor: actor.parse()? })
+        Self::parse_with(text, str::parse)
     }
 }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::TcpListener;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use odeon_actor::{Actor, Handle, NameTaken};
@@ -16,12 +16,17 @@ use odeon_core::{ActorName, Address, AddressError, Domain, NameError, Role, Serv
 use odeon_server::{ClaimError, Home, HomeError, Server, ServerConfig, StartError, World};
 use serde::de::DeserializeOwned;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 
 use crate::process::listeners;
 use crate::registry::{REGISTRY, RegistryActor, RegistryClient};
 
 /// How long actors may take to stop. The supervisor's own grace is longer and ends in a kill.
 const GRACE: Duration = Duration::from_secs(3);
+
+/// How long a server that is ready waits for the registry to know it. A registry that hangs must not keep a server
+/// from its work.
+const REGISTRY_PATIENCE: Duration = Duration::from_secs(1);
 
 /// The environment variables by which a supervisor tells a server what it is.
 pub mod variables {
@@ -137,6 +142,8 @@ struct Inner {
     home: Home,
     settings: serde_json::Value,
     listeners: Mutex<Vec<TcpListener>>,
+    /// Whether the registry has been told of this server, or could not be; nothing before it was tried.
+    announced: OnceLock<watch::Receiver<bool>>,
 }
 
 impl Node {
@@ -187,14 +194,34 @@ impl Node {
         Ok(self.server().spawn_named(name.parse::<ActorName>()?, actor)?)
     }
 
-    /// Says that the server is ready to work: `up` waits for it, and so do the roles that need this one.
+    /// Says that the server is ready to work: `up` waits for it, and so do the roles that need this one. By then
+    /// the registry knows it, unless that is out of reach.
     pub async fn ready(&self) {
+        let mut announced = self.0.announced.get().cloned();
+        let announcement = async {
+            if let Some(announced) = &mut announced {
+                // Nobody tells when the server's end was requested first.
+                let _ = announced.wait_for(|is_told| *is_told).await;
+            }
+        };
+        let clock = self.server().clock();
+        tokio::select! {
+            biased;
+            () = announcement => {}
+            () = clock.sleep_until(clock.now() + REGISTRY_PATIENCE) => {}
+        }
         self.server().set_ready().await;
     }
 
-    /// Ready once somebody has asked for the server's end; the role's function should then come to its own.
+    /// Ready once somebody has asked for the server's end, by a message or by SIGTERM or SIGINT; the role's function
+    /// should then come to its own. One that does not is killed after its `stop-grace` if a supervisor stops it, and
+    /// runs on if it was only asked.
     pub async fn shutdown_requested(&self) {
         self.server().shutdown_requested().await;
+    }
+
+    fn announce(&self) {
+        let _ = self.0.announced.set(self.registry().announce(vec![self.role().clone()]));
     }
 
     async fn start(config: &NodeConfig, epoch: odeon_core::Epoch) -> Result<Self, NodeError> {
@@ -219,7 +246,8 @@ impl Node {
         server.set_locator(Arc::new(registry.clone()));
         let listeners = Mutex::new(sockets.into_iter().map(|(_, socket)| socket).collect());
         let (role, settings) = (config.role.clone(), config.settings.clone());
-        Ok(Self(Arc::new(Inner { server, registry, role, home, settings, listeners })))
+        let announced = OnceLock::new();
+        Ok(Self(Arc::new(Inner { server, registry, role, home, settings, listeners, announced })))
     }
 }
 
@@ -237,7 +265,9 @@ where
     let home = Home::open(&config.home)?;
     let claim = home.claim(&config.id)?;
     let node = Node::start(&config, claim.epoch).await?;
-    node.registry().announce(vec![config.role.clone()]);
+    if *node.id() != RegistryClient::id_in(node.id()) {
+        node.announce();
+    }
     let mut terminate = signal(SignalKind::terminate()).map_err(NodeError::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(NodeError::Signals)?;
     let signalled = async {
@@ -255,6 +285,8 @@ where
         outcome = role(node.clone()) => outcome,
         () = signalled => Ok(()),
     };
+    // The lease is let go first, or it would be taken anew behind the withdrawal.
+    node.server().request_shutdown();
     node.registry().withdraw().await;
     node.server().shutdown(GRACE).await;
     outcome.map_err(|error| NodeError::Role { role: config.role, error })
@@ -270,6 +302,8 @@ async fn registry(node: Node) -> Result<(), RoleError> {
     let handle = node.spawn(REGISTRY, actor)?;
     // Answered once the file has been read; a corrupt one is the actor's end.
     handle.ping().await?;
+    // Not before, since it announces itself to itself.
+    node.announce();
     node.ready().await;
     tokio::select! {
         biased;

@@ -1,25 +1,47 @@
 //! `#[actor]`.
 
+use std::collections::BTreeMap;
+
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
 use syn::parse::Parser;
-use syn::{Attribute, Error, Ident, ImplItem, ImplItemFn, ItemImpl, LitStr, Result, Type};
+use syn::{
+    Attribute, Error, Ident, ImplItem, ImplItemFn, Item, ItemImpl, LitStr, Meta, PathArguments, Result, Type,
+};
 
 use crate::docs::first_paragraph;
 use crate::handler::{Access, Handler};
-use crate::message::check_mark;
+use crate::message::{check_length, check_mark};
+
+/// Longest capability, in bytes; `odeon_core::limits::CAPABILITY_BYTES_MAX` is the same at run time.
+const CAPABILITY_BYTES_MAX: usize = 127;
 
 pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> Result<TokenStream> {
     let mark = parse_mark(arguments)?;
-    let mut item: ItemImpl = syn::parse2(item)?;
+    let mut item = match syn::parse2(item)? {
+        Item::Impl(item) => item,
+        other => {
+            return Err(Error::new_spanned(
+                other,
+                "#[actor] goes on the `impl` block with the actor's methods",
+            ));
+        }
+    };
     let actor = actor_name(&item)?;
-    let mut handlers = Vec::new();
-    let mut hooks = Vec::new();
+    let mut handlers: Vec<Handler> = Vec::new();
+    let mut hooks = BTreeMap::new();
     for inner in &mut item.items {
         if let ImplItem::Fn(function) = inner {
             match take_role(function)? {
-                Some(Role::Handle(access)) => handlers.push(Handler::parse(&actor, function, access)?),
-                Some(Role::Hook(hook)) => hooks.push(hook.forward(function)),
+                Some(Role::Handle(access)) => {
+                    check_access(&access, mark.as_ref())?;
+                    handlers.push(Handler::parse(&actor, function, access)?);
+                }
+                Some(Role::Hook(hook)) if hooks.contains_key(&hook) => {
+                    let what = format!("the actor has a method marked #[{}] already", hook.name());
+                    return Err(Error::new_spanned(&function.sig.ident, what));
+                }
+                Some(Role::Hook(hook)) => drop(hooks.insert(hook, hook.forward(function))),
                 None => {}
             }
         }
@@ -27,7 +49,13 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> Result<TokenS
     if handlers.is_empty() {
         return Err(Error::new_spanned(&item.self_ty, "an actor needs at least one method marked #[handle]"));
     }
+    let hooks = hooks.into_values().collect();
     let expansion = Expansion { actor, mark, doc: first_paragraph(&item.attrs), handlers, hooks };
+    for handler in &expansion.handlers {
+        if let Some(mark) = expansion.full_mark(handler) {
+            check_length(&mark, &handler.method)?;
+        }
+    }
     let (requests, message) = (expansion.requests(), expansion.message());
     let (implementation, calls) = (expansion.implementation(), expansion.calls());
     Ok(quote! { #item #requests #message #implementation #calls })
@@ -49,19 +77,22 @@ fn parse_mark(arguments: TokenStream) -> Result<Option<LitStr>> {
 }
 
 fn actor_name(item: &ItemImpl) -> Result<Ident> {
-    if item.trait_.is_some() {
-        return Err(Error::new_spanned(
-            &item.self_ty,
-            "#[actor] goes on a plain `impl` block, not on a trait's",
-        ));
+    if let Some((of_trait, _)) = &item.trait_ {
+        let what = "#[actor] goes on a plain `impl` block, not on a trait's: move the methods to `impl Name`";
+        return Err(Error::new_spanned(of_trait, what));
     }
+    let generic =
+        "an actor cannot be generic, because its messages are one enum: wrap the type you need in a struct";
     if !item.generics.params.is_empty() {
-        let what = "an actor cannot be generic: its messages are one enum; name the concrete type";
-        return Err(Error::new_spanned(&item.generics, what));
+        return Err(Error::new_spanned(&item.generics, generic));
     }
     match &*item.self_ty {
         Type::Path(path) if path.qself.is_none() && path.path.segments.len() == 1 => {
-            Ok(path.path.segments[0].ident.clone())
+            let segment = &path.path.segments[0];
+            match &segment.arguments {
+                PathArguments::None => Ok(segment.ident.clone()),
+                arguments => Err(Error::new_spanned(arguments, generic)),
+            }
         }
         other => Err(Error::new_spanned(other, "#[actor] goes on `impl Name`, where the type is declared")),
     }
@@ -73,7 +104,7 @@ enum Role {
     Hook(Hook),
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Hook {
     Started,
     Stopped,
@@ -95,32 +126,29 @@ fn take_role(function: &mut ImplItemFn) -> Result<Option<Role>> {
             "a method has one of #[handle], #[started], #[stopped], #[down]",
         ));
     }
-    let path = attribute.path();
-    Ok(Some(if path.is_ident("handle") {
-        Role::Handle(parse_access(&attribute)?)
-    } else if path.is_ident("started") {
-        Role::Hook(Hook::Started)
-    } else if path.is_ident("stopped") {
-        Role::Hook(Hook::Stopped)
-    } else {
-        Role::Hook(Hook::Down)
-    }))
+    if attribute.path().is_ident("handle") {
+        return Ok(Some(Role::Handle(parse_access(&attribute)?)));
+    }
+    attribute.meta.require_path_only()?;
+    let hooks = [Hook::Started, Hook::Stopped, Hook::Down];
+    Ok(hooks.into_iter().find(|hook| attribute.path().is_ident(hook.name())).map(Role::Hook))
 }
 
 fn parse_access(attribute: &Attribute) -> Result<Access> {
     let mut access = Access::default();
-    if matches!(attribute.meta, syn::Meta::List(_)) {
-        attribute.parse_nested_meta(|meta| {
-            if meta.path.is_ident("local") {
-                access.is_local = true;
-            } else if meta.path.is_ident("needs") {
-                access.needs = Some(meta.value()?.parse()?);
-            } else {
-                return Err(meta.error("expected `local` or `needs = \"capability\"`"));
-            }
-            Ok(())
-        })?;
+    if matches!(attribute.meta, Meta::Path(_)) {
+        return Ok(access);
     }
+    attribute.parse_nested_meta(|meta| {
+        if meta.path.is_ident("local") {
+            access.is_local = true;
+        } else if meta.path.is_ident("needs") {
+            access.needs = Some(meta.value()?.parse()?);
+        } else {
+            return Err(meta.error("expected `local` or `needs = \"capability\"`"));
+        }
+        Ok(())
+    })?;
     if access.is_local && access.needs.is_some() {
         let what = "a local handler is out of reach of other servers: there is nobody to need a capability";
         return Err(Error::new_spanned(attribute, what));
@@ -128,7 +156,36 @@ fn parse_access(attribute: &Attribute) -> Result<Access> {
     Ok(access)
 }
 
+/// Refuses a capability that nobody could hold, or that nobody would be asked for.
+fn check_access(access: &Access, mark: Option<&LitStr>) -> Result<()> {
+    let Some(needs) = &access.needs else {
+        return Ok(());
+    };
+    let value = needs.value();
+    let fits = (1..=CAPABILITY_BYTES_MAX).contains(&value.len());
+    if !fits || !value.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-:/.".contains(&b)) {
+        let what = format!(
+            "a capability has 1 to {CAPABILITY_BYTES_MAX} of the characters a-z, 0-9 and `-:/.`, such as \"shutdown\""
+        );
+        return Err(Error::new_spanned(needs, what));
+    }
+    if mark.is_none() {
+        let what = "without a mark the actor is out of reach of other servers: say #[actor(mark = \"name/1\")], or leave `needs` out";
+        return Err(Error::new_spanned(needs, what));
+    }
+    Ok(())
+}
+
 impl Hook {
+    /// The attribute, and the trait's method.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Started => "started",
+            Self::Stopped => "stopped",
+            Self::Down => "down",
+        }
+    }
+
     /// The trait's method, which calls the user's.
     fn forward(self, function: &ImplItemFn) -> TokenStream {
         let method = &function.sig.ident;

@@ -1,17 +1,18 @@
 //! One `#[handle]` method, as the macro sees it.
 
 use proc_macro2::{Group, TokenStream, TokenTree};
-use quote::{ToTokens, format_ident, quote};
+use quote::{ToTokens, format_ident, quote, quote_spanned};
+use syn::spanned::Spanned as _;
 use syn::{
     Error, FnArg, GenericArgument, Ident, ImplItemFn, LitStr, Pat, PathArguments, Result, ReturnType,
     Signature, Type,
 };
 
 use crate::docs::first_paragraph;
-use crate::names::{kebab, pascal};
+use crate::names::{is_kebab, kebab, pascal};
 
-/// What `Handle` calls its own methods.
-const HANDLE_METHODS: [&str; 12] = [
+/// What `Handle` calls its own methods, and what the prelude's traits give it.
+const HANDLE_METHODS: [&str; 15] = [
     "call",
     "clone",
     "demonitor",
@@ -19,11 +20,14 @@ const HANDLE_METHODS: [&str; 12] = [
     "drain",
     "ended",
     "id",
+    "into",
     "is_dead",
     "kill",
     "monitor",
     "ping",
     "stop",
+    "to_owned",
+    "try_into",
 ];
 
 /// Who may send to a handler.
@@ -77,6 +81,12 @@ impl Handler {
                 ));
             }
         }
+        let name = kebab(&signature.ident.to_string());
+        if !is_kebab(&name) {
+            let what =
+                "a handler's name becomes part of a mark: use a-z, 0-9 and `_`, beginning with a letter";
+            return Err(Error::new_spanned(&signature.ident, what));
+        }
         if HANDLE_METHODS.iter().any(|taken| signature.ident == taken) {
             let what = format!(
                 "every handle has a method `{}` of its own, which would hide this one: choose another name",
@@ -91,7 +101,7 @@ impl Handler {
             is_async: signature.asyncness.is_some(),
             request: format_ident!("{}{}", actor, variant, span = signature.ident.span()),
             variant,
-            name: kebab(&signature.ident.to_string()),
+            name,
             doc: first_paragraph(&function.attrs),
             access,
             fields: Vec::new(),
@@ -102,6 +112,12 @@ impl Handler {
             },
             answers_itself: false,
         };
+        if let ReturnType::Type(_, ty) = &signature.output
+            && let Type::Reference(_) = &**ty
+        {
+            let what = format!("a handler's answer travels to the asker, so it is owned: {}", owned(ty));
+            return Err(Error::new_spanned(ty, what));
+        }
         for input in inputs {
             handler.argument(input, &signature.output)?;
         }
@@ -113,17 +129,33 @@ impl Handler {
             return Err(Error::new_spanned(input, "unexpected receiver"));
         };
         if let Type::Reference(reference) = &*argument.ty {
-            if last_segment(&reference.elem).is_some_and(|segment| segment.ident == "Cx") {
+            if is_called(&reference.elem, "Cx") {
                 self.places.push(Place::Context);
                 return Ok(());
             }
-            let what = "a handler's arguments travel through the mailbox, so they are owned: drop the `&`";
+            let what = format!(
+                "a handler's arguments travel through the mailbox, so they are owned: {}",
+                owned(&argument.ty)
+            );
             return Err(Error::new_spanned(&argument.ty, what));
         }
-        if let Some(answer) = reply_type(&argument.ty) {
+        if is_called(&argument.ty, "Cx") {
+            return Err(Error::new_spanned(&argument.ty, "the context is lent: take `cx: &mut Cx<Self>`"));
+        }
+        if let Type::ImplTrait(_) = &*argument.ty {
+            let what = "an argument is stored in the message, so its type has a name: name the concrete type";
+            return Err(Error::new_spanned(&argument.ty, what));
+        }
+        if is_called(&argument.ty, "Reply") {
+            let Some(answer) = reply_type(&argument.ty) else {
+                return Err(Error::new_spanned(&argument.ty, "say what is answered, such as `Reply<i64>`"));
+            };
             if matches!(output, ReturnType::Type(..)) {
                 let what = "a handler that takes `Reply` answers through it: it returns nothing";
                 return Err(Error::new_spanned(output, what));
+            }
+            if self.answers_itself {
+                return Err(Error::new_spanned(&argument.ty, "a request has one answer: take one `Reply`"));
             }
             self.reply = answer;
             self.answers_itself = true;
@@ -147,6 +179,7 @@ impl Handler {
         let names = self.fields.iter().map(|(name, _)| name);
         let types = self.fields.iter().map(|(_, ty)| ty);
         let doc = format!("The arguments of [`{actor}::{}`].", self.method);
+        let shown = format!("{request}(..)");
         let derives = mark.map(|_| {
             quote! {
                 #[derive(
@@ -158,6 +191,11 @@ impl Handler {
                 #[schemars(crate = "::odeon::private::schemars")]
             }
         });
+        // First of all, and where the user wrote the type: what the derives say comes with their own places.
+        let travellers = mark.iter().flat_map(|_| self.fields.iter().map(|(_, ty)| ty).chain([reply]));
+        let asserted =
+            travellers.map(|ty| quote_spanned!(ty.span()=> ::odeon::private::must_be_a_message::<#ty>();));
+        let assertions = mark.map(|_| quote!(const _: fn() = || { #(#asserted)* };));
         let travel = mark.map(|mark| {
             quote! {
                 const MARK: ::odeon::private::Option<&'static str> = ::odeon::private::Option::Some(#mark);
@@ -178,11 +216,20 @@ impl Handler {
             }
         });
         quote! {
+            #assertions
+
             #[doc = #doc]
-            #[derive(Debug)]
             #derives
             pub struct #request {
                 #( #[expect(missing_docs, reason = "an argument of the method")] pub #names: #types, )*
+            }
+
+            // Without the arguments: they need not be printable, and may hold a secret.
+            #[automatically_derived]
+            impl ::core::fmt::Debug for #request {
+                fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+                    f.write_str(#shown)
+                }
             }
 
             #[automatically_derived]
@@ -253,6 +300,23 @@ fn concrete(tokens: TokenStream, actor: &Ident) -> TokenStream {
     tokens.into_iter().map(write_out).collect()
 }
 
+/// What to write in the place of a reference.
+fn owned(ty: &Type) -> &'static str {
+    let Type::Reference(reference) = ty else {
+        return "drop the `&`";
+    };
+    match &*reference.elem {
+        Type::Slice(_) => "write `Vec<…>`",
+        Type::TraitObject(_) => "name the concrete type",
+        inner if is_called(inner, "str") => "write `String`",
+        _ => "drop the `&`",
+    }
+}
+
+fn is_called(ty: &Type, name: &str) -> bool {
+    last_segment(ty).is_some_and(|segment| segment.ident == name)
+}
+
 fn last_segment(ty: &Type) -> Option<&syn::PathSegment> {
     match ty {
         Type::Path(path) => path.path.segments.last(),
@@ -262,11 +326,7 @@ fn last_segment(ty: &Type) -> Option<&syn::PathSegment> {
 
 /// `Reply<T>` → `T`.
 fn reply_type(ty: &Type) -> Option<Type> {
-    let segment = last_segment(ty)?;
-    if segment.ident != "Reply" {
-        return None;
-    }
-    match &segment.arguments {
+    match &last_segment(ty)?.arguments {
         PathArguments::AngleBracketed(arguments) => match arguments.args.first()? {
             GenericArgument::Type(ty) => Some(ty.clone()),
             _ => None,

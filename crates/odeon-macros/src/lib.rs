@@ -33,7 +33,7 @@ pub fn message(arguments: TokenStream, item: TokenStream) -> TokenStream {
 /// method `add` every `Handle<Counter>` has.
 ///
 /// `#[actor(mark = "counter/1")]` makes the actor reachable from other servers; arguments and answers must then
-/// be messages or types that serde and schemars know. `#[handle(needs = "capability")]` is checked for senders on
+/// be messages or types that serde and schemars know: put `#[message]` on your own. `#[handle(needs = "capability")]` is checked for senders on
 /// other servers, before anything is decoded; `#[handle(local)]` is out of their reach.
 #[proc_macro_attribute]
 pub fn actor(arguments: TokenStream, item: TokenStream) -> TokenStream {

@@ -29,6 +29,12 @@ pub(crate) fn pascal(name: &str) -> String {
         .collect()
 }
 
+/// Whether `name` may stand in a mark: a letter a-z, then letters, digits and `-`.
+pub(crate) fn is_kebab(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_lowercase())
+        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -26,21 +26,30 @@ fn method(method: &TokenStream) -> String {
 
 #[test]
 fn a_good_actor_and_a_good_message_are_written() {
-    let item = quote! {
-        impl Counter {
-            #[handle]
-            async fn add(&mut self, by: i64, cx: &mut Cx<Self>) -> i64 { by }
-            #[handle(needs = "reset")]
-            fn reset(&mut self, reply: Reply<i64>) {}
-            #[handle(local)]
-            fn peek(&self) -> i64 { 0 }
-            #[started]
-            fn begin(&mut self) {}
+    let item = |needs: &TokenStream| {
+        quote! {
+            impl Counter {
+                #[handle]
+                async fn add(&mut self, by: i64, cx: &mut Cx<Self>) -> i64 { by }
+                #[handle #needs]
+                fn reset(&mut self, reply: Reply<i64>) {}
+                #[handle(local)]
+                fn peek(&self) -> i64 { 0 }
+                #[started]
+                fn begin(&mut self) {}
+            }
         }
     };
-    for arguments in [quote!(), quote!(mark = "counter/1")] {
-        let written = actor(arguments, item.clone()).expect("it is good").to_string();
-        for expected in ["enum CounterMessage", "struct CounterAdd", "trait CounterCalls", "fn started"] {
+    for (arguments, needs) in [(quote!(), quote!()), (quote!(mark = "counter/1"), quote!((needs = "reset")))]
+    {
+        let written = actor(arguments, item(&needs)).expect("it is good").to_string();
+        for expected in [
+            "enum CounterMessage",
+            "struct CounterAdd",
+            "trait CounterCalls",
+            "fn started",
+            "\"CounterAdd(..)\"",
+        ] {
             assert!(written.contains(expected), "{expected} is missing");
         }
         assert!(!written.contains("# [handle"), "the attributes are taken off");
@@ -74,7 +83,16 @@ fn an_actor_is_a_plain_impl_block_with_a_handler() {
     let needs_handler = refused(actor(quote!(), quote!(impl Counter { fn add(&mut self) {} })));
     assert_eq!(needs_handler, "an actor needs at least one method marked #[handle]");
     let of_trait = refused(actor(quote!(), quote!(impl Clone for Counter {})));
-    assert_eq!(of_trait, "#[actor] goes on a plain `impl` block, not on a trait's");
+    assert!(of_trait.starts_with("#[actor] goes on a plain `impl` block, not on a trait's"), "{of_trait}");
+    let on_struct = refused(actor(
+        quote!(),
+        quote!(
+            struct Counter {
+                n: i64,
+            }
+        ),
+    ));
+    assert!(on_struct.contains("goes on the `impl` block"), "{on_struct}");
     let generic = refused(actor(
         quote!(),
         quote!(
@@ -82,6 +100,8 @@ fn an_actor_is_a_plain_impl_block_with_a_handler() {
         ),
     ));
     assert!(generic.starts_with("an actor cannot be generic"), "{generic}");
+    let concrete = refused(actor(quote!(), quote!(impl Counter<i64> { #[handle] fn add(&mut self) {} })));
+    assert!(concrete.starts_with("an actor cannot be generic"), "{concrete}");
     let elsewhere = refused(actor(quote!(), quote!(impl other::Counter {})));
     assert!(elsewhere.contains("where the type is declared"), "{elsewhere}");
 }
@@ -115,7 +135,109 @@ fn a_handler_takes_self_and_owned_plain_arguments() {
                 #[handle]
                 fn add(&self, name: &str) {}
             ),
+            "so they are owned: write `String`",
+        ),
+        (
+            quote!(
+                #[handle]
+                fn add(&self, numbers: &[i64]) {}
+            ),
+            "so they are owned: write `Vec<…>`",
+        ),
+        (
+            quote!(
+                #[handle]
+                fn add(&self, by: &i64) {}
+            ),
             "so they are owned: drop the `&`",
+        ),
+        (
+            quote!(
+                #[handle]
+                fn name(&self) -> &str {
+                    "x"
+                }
+            ),
+            "so it is owned: write `String`",
+        ),
+        (
+            quote!(
+                #[handle]
+                fn add(&self, by: impl Into<i64>) {}
+            ),
+            "name the concrete type",
+        ),
+        (
+            quote!(
+                #[handle]
+                fn add(&self, cx: Cx<Self>) {}
+            ),
+            "take `cx: &mut Cx<Self>`",
+        ),
+        (
+            quote!(
+                #[handle]
+                fn add(&self, reply: Reply) {}
+            ),
+            "say what is answered",
+        ),
+        (
+            quote!(
+                #[handle]
+                fn add(&self, one: Reply<i64>, two: Reply<i64>) {}
+            ),
+            "a request has one answer",
+        ),
+        (
+            quote!(
+                #[handle]
+                fn stop(&self) {}
+            ),
+            "every handle has a method `stop` of its own",
+        ),
+        (
+            quote!(
+                #[handle]
+                fn _1(&self) {}
+            ),
+            "a handler's name becomes part of a mark",
+        ),
+        (
+            quote!(
+                #[handle]
+                fn größe(&self) {}
+            ),
+            "a handler's name becomes part of a mark",
+        ),
+        (
+            quote!(
+                #[handle = "add"]
+                fn add(&self) {}
+            ),
+            "expected parentheses",
+        ),
+        (
+            quote!(
+                #[handle(needs = "Admin")]
+                fn add(&self) {}
+            ),
+            "a capability has 1 to 127",
+        ),
+        (
+            quote!(
+                #[started(now)]
+                fn begin(&mut self) {}
+            ),
+            "unexpected token in attribute",
+        ),
+        (
+            quote!(
+                #[down]
+                fn one(&mut self, down: Down) {}
+                #[down]
+                fn two(&mut self, down: Down) {}
+            ),
+            "the actor has a method marked #[down] already",
         ),
         (
             quote!(
@@ -165,7 +287,9 @@ fn a_handler_takes_self_and_owned_plain_arguments() {
 #[test]
 fn a_mark_that_nobody_could_find_is_refused() {
     let item = quote!(impl Counter { #[handle] fn add(&self) {} });
-    for mark in ["Counter/1", "counter", "counter/x", "/1", "coun ter/1", "counter/1#add"] {
+    for mark in
+        ["Counter/1", "counter", "counter/x", "/1", "coun ter/1", "counter/1#add", "counter/+1", "counter/01"]
+    {
         let error = refused(actor(quote!(mark = #mark), item.clone()));
         assert!(error.starts_with("a mark is a kebab-case name and a version"), "{mark}: {error}");
         refused(message(
@@ -176,6 +300,48 @@ fn a_mark_that_nobody_could_find_is_refused() {
         ));
     }
     assert!(refused(actor(quote!(name = "counter"), item)).contains("expected `mark = "));
+}
+
+#[test]
+fn a_mark_of_200_bytes_fits_and_201_do_not_methods_included() {
+    let message_of = |bytes: usize| {
+        let mark = format!("{}/1", "a".repeat(bytes - 2));
+        message(
+            quote!(mark = #mark),
+            quote!(
+                struct Added;
+            ),
+        )
+    };
+    assert!(message_of(200).is_ok());
+    assert!(refused(message_of(201)).contains("is longer than 200 bytes"));
+    let actor_of = |bytes: usize, access: TokenStream| {
+        let mark = format!("{}/1", "a".repeat(bytes - "/1#add".len()));
+        actor(quote!(mark = #mark), quote!(impl Counter { #[handle #access] fn add(&self) {} }))
+    };
+    assert!(actor_of(200, quote!()).is_ok());
+    assert!(refused(actor_of(201, quote!())).contains("#add` is longer than 200 bytes"));
+    assert!(actor_of(201, quote!((local))).is_ok(), "what is local has no mark");
+    let long = quote::format_ident!("A{}", "a".repeat(198));
+    assert!(refused(message(quote!(), quote!(struct #long;))).contains("is longer than 200 bytes"));
+}
+
+#[test]
+fn a_capability_of_127_bytes_fits_and_128_do_not() {
+    let needing = |bytes: usize| {
+        let needs = "a".repeat(bytes);
+        actor(quote!(mark = "a/1"), quote!(impl Counter { #[handle(needs = #needs)] fn add(&self) {} }))
+    };
+    assert!(needing(127).is_ok());
+    for bytes in [0, 128] {
+        assert!(refused(needing(bytes)).contains("a capability has 1 to 127"));
+    }
+}
+
+#[test]
+fn a_capability_without_a_mark_protects_nothing_and_is_refused() {
+    let item = quote!(impl Counter { #[handle(needs = "reset")] fn reset(&self) {} });
+    assert!(refused(actor(quote!(), item)).contains("without a mark"));
 }
 
 #[test]
@@ -195,4 +361,18 @@ fn a_message_is_one_concrete_struct_or_enum() {
         ),
     ));
     assert!(argument.contains("expected `mark = \"name/1\"` or `version = 1`"), "{argument}");
+    let twice = refused(message(
+        quote!(mark = "update/2", version = 2),
+        quote!(
+            struct Update;
+        ),
+    ));
+    assert!(twice.contains("leave `version` out"), "{twice}");
+    let nameless = refused(message(
+        quote!(),
+        quote!(
+            struct Größe;
+        ),
+    ));
+    assert!(nameless.contains("say #[message(mark"), "{nameless}");
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use odeon_core::seam::Connection;
 use odeon_core::{Address, ServerId};
-use odeon_wire::Session;
+use odeon_wire::{CloseReason, RefuseCode, Session};
 
 use crate::control::Direction;
 use crate::link::Link;
@@ -30,6 +30,9 @@ pub struct Tried {
     pub address: Address,
     /// What went wrong.
     pub why: String,
+    /// Whether there was a server that did not accept this one's proof, or whose proof was wrong: the two hold
+    /// different cookies.
+    pub is_denied: bool,
 }
 
 /// Why a server cannot be reached.
@@ -180,7 +183,7 @@ impl Server {
         for address in addresses {
             match self.dial_address(peer, &address).await {
                 Ok(link) => return Ok(link),
-                Err(why) => tried.push(Tried { address, why }),
+                Err(failed) => tried.push(failed),
             }
         }
         let server = peer.clone();
@@ -191,13 +194,14 @@ impl Server {
         })
     }
 
-    async fn dial_address(&self, peer: &ServerId, address: &Address) -> Result<Arc<Link>, String> {
+    async fn dial_address(&self, peer: &ServerId, address: &Address) -> Result<Arc<Link>, Tried> {
+        let failed = |why| Tried { address: address.clone(), why, is_denied: false };
         let net = self.net();
         let connection: Connection = tokio::select! {
             biased;
-            connected = net.connect(address) => connected.map_err(|e| e.to_string())?,
+            connected = net.connect(address) => connected.map_err(|e| failed(e.to_string()))?,
             () = self.clock().sleep_until(self.clock().now() + CONNECT_TIMEOUT) => {
-                return Err(format!("no connection within {} s", CONNECT_TIMEOUT.as_secs()));
+                return Err(failed(format!("no connection within {} s", CONNECT_TIMEOUT.as_secs())));
             }
         };
         let session = Session::dial(self.wire_config(), peer.clone(), self.nonce(), self.clock().now());
@@ -208,9 +212,19 @@ impl Server {
         dialling.0 = None;
         match outcome {
             Ok(Ok(())) => Ok(link),
-            Ok(Err(reason)) => Err(reason.to_string()),
-            Err(_) => Err("the link ended during the handshake".to_owned()),
+            Ok(Err(reason)) => Err(Tried { is_denied: is_denial(&reason), ..failed(reason.to_string()) }),
+            Err(_) => Err(failed("the link ended during the handshake".to_owned())),
         }
+    }
+}
+
+fn is_denial(reason: &CloseReason) -> bool {
+    match reason {
+        CloseReason::Refused { code, .. } | CloseReason::Rejected { code, .. } => {
+            *code == RefuseCode::Authentication
+        }
+        CloseReason::AuthenticationFailed => true,
+        _ => false,
     }
 }
 

@@ -219,6 +219,15 @@ impl Fabric {
         }
     }
 
+    /// Has one end believe that the connection was reset. What it has sent still arrives.
+    pub(crate) fn reset_end(&mut self, id: ConnectionId, side: Side) {
+        let Some(conn) = self.connections.get_mut(&id) else { return };
+        let end = &mut conn.ends[side];
+        end.is_reset = true;
+        end.inbox.clear();
+        end.wake_into(&mut self.woken);
+    }
+
     /// Lets go of everything `host` holds. With power, its system says so to the peers; without, nothing does.
     pub(crate) fn crash(&mut self, host: &Arc<str>, has_power: bool) {
         self.listeners.retain(|_, listening| listening.host != *host);
@@ -338,11 +347,8 @@ impl Fabric {
     }
 
     fn end_reset(&mut self, id: ConnectionId, side: Side) {
+        self.reset_end(id, side);
         let Some(conn) = self.connections.get_mut(&id) else { return };
-        let end = &mut conn.ends[side];
-        end.is_reset = true;
-        end.inbox.clear();
-        end.wake_into(&mut self.woken);
         conn.pipes[side].queue.clear();
         conn.pipes[side].is_closed = true;
     }

@@ -33,6 +33,8 @@ pub enum Fault {
     Slow(Node, Node, Pace),
     /// Every connection between the two is reset.
     Reset(Node, Node),
+    /// The first one's ends of the connections with the second are reset; what was sent still arrives.
+    ResetEnd(Node, Node),
     /// The connections that are there lose what the first sends to the second.
     BlackHole(Node, Node),
     /// The server crashes, and starts again at the end.
@@ -76,7 +78,8 @@ fn draw(rng: &SimRng, nodes: usize) -> Planned {
         0..3 => Fault::Partition(one, other),
         3..6 => Fault::OneWay(one, other),
         6..9 => Fault::Slow(one, other, pace(rng)),
-        9..12 => Fault::Reset(one, other),
+        9..11 => Fault::Reset(one, other),
+        11 => Fault::ResetEnd(one, other),
         12..14 => Fault::BlackHole(one, other),
         14 => Fault::Crash(one, Power::Stays),
         15 => Fault::Crash(one, Power::Fails),
@@ -119,6 +122,6 @@ mod tests {
                 }
             }
         }
-        assert_eq!(kinds.len(), 9, "{kinds:?}");
+        assert_eq!(kinds.len(), 10, "{kinds:?}");
     }
 }

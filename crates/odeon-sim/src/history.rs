@@ -4,7 +4,7 @@
 //! names every promise that was broken. It is pure, so that a forged record can be put before it.
 //!
 //! A message may be lost only if its sender was told: its ask failed, or its monitor on the receiver went off no
-//! earlier than the message was taken, and no later than the next message that arrived was.
+//! earlier than the message was taken; and before a later message was taken that reached the same receiver.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -162,11 +162,12 @@ pub fn check(events: &[(Instant, What)]) -> Vec<String> {
 }
 
 #[derive(Debug, Default)]
-struct Message {
+struct Message<'a> {
     sent: Option<Instant>,
     by: Instant,
     ended: Option<(Instant, Outcome)>,
-    received: u32,
+    /// At which server, by which worker.
+    received: Vec<(&'a Life, u64)>,
 }
 
 #[derive(Debug)]
@@ -181,7 +182,7 @@ struct Arrival<'a> {
 #[derive(Debug, Default)]
 struct Facts<'a> {
     /// By the flow's text and the message's number.
-    messages: BTreeMap<(String, u64), Message>,
+    messages: BTreeMap<(String, u64), Message<'a>>,
     flows: BTreeMap<String, &'a Flow>,
     arrivals: Vec<Arrival<'a>>,
     watches: BTreeMap<u64, (&'a Life, &'a str, Vec<Instant>)>,
@@ -213,7 +214,8 @@ impl<'a> Facts<'a> {
                 }
             }
             What::Received { flow, seq, at, worker, from } => {
-                self.messages.entry((flow.clone(), *seq)).or_default().received += 1;
+                let message = self.messages.entry((flow.clone(), *seq)).or_default();
+                message.received.push((at, *worker));
                 let (seq, worker) = (*seq, *worker);
                 self.arrivals.push(Arrival { flow, seq, at, worker, from });
             }
@@ -238,14 +240,14 @@ impl<'a> Facts<'a> {
     fn once_and_in_order(&self, broken: &mut Vec<String>) {
         broken.extend(self.broken.iter().cloned());
         for ((flow, seq), message) in &self.messages {
-            if message.received > 1 {
-                broken.push(format!("{flow} #{seq} was received {} times", message.received));
+            if message.received.len() > 1 {
+                broken.push(format!("{flow} #{seq} was received {} times", message.received.len()));
             }
             if message.sent.is_none() {
                 broken.push(format!("{flow} #{seq} was received and never sent"));
             }
             let answered = message.ended.is_some_and(|(_, outcome)| outcome == Outcome::Answered);
-            if answered && message.received == 0 {
+            if answered && message.received.is_empty() {
                 broken.push(format!("{flow} #{seq} was answered and never received"));
             }
         }
@@ -274,22 +276,28 @@ impl<'a> Facts<'a> {
     }
 
     fn nothing_is_lost_in_silence(&self, broken: &mut Vec<String>) {
-        // From the last message of each flow to the first, so that the next that arrived is known.
-        let mut next: Option<(&str, Instant)> = None;
-        for ((flow, seq), message) in self.messages.iter().rev() {
-            let Some((ended, outcome)) = message.ended else { continue };
-            let next_sent = next.filter(|(of, _)| of == flow).map(|(_, sent)| sent);
-            if message.received > 0 {
-                next = Some((flow, ended));
-                continue;
-            }
-            let excused = |at: Instant| {
-                at + NOTICE_SLACK >= ended && next_sent.is_none_or(|next| at <= next + NOTICE_SLACK)
-            };
-            if outcome == Outcome::Taken && !self.notices(flow).any(excused) {
-                broken.push(format!("{flow} #{seq} was taken and lost, and nobody was told"));
+        for ((flow, seq), message) in &self.messages {
+            let Some((ended, Outcome::Taken)) = message.ended else { continue };
+            if message.received.is_empty() {
+                let by = self.told_by(flow, *seq);
+                let is_told = |at| at + NOTICE_SLACK >= ended && by.is_none_or(|by| at <= by + NOTICE_SLACK);
+                if !self.notices(flow).any(is_told) {
+                    broken.push(format!("{flow} #{seq} was taken and lost, and nobody was told"));
+                }
             }
         }
+    }
+
+    /// By when the loss of a message must have been told: the moment at which the next one that arrived was
+    /// taken, if that came to the same worker as the last one before. Else the worker had ended, and the notice
+    /// of that may be late, or lost with the link, whose end is then told.
+    fn told_by(&self, flow: &str, seq: u64) -> Option<Instant> {
+        let of = |seq| (flow.to_owned(), seq);
+        let arrived = |(_, message): &(&(String, u64), &Message<'_>)| !message.received.is_empty();
+        let (_, last) = self.messages.range(of(0)..of(seq)).rfind(arrived)?;
+        let (_, next) = self.messages.range(of(seq + 1)..=of(u64::MAX)).find(arrived)?;
+        let (ended, _) = next.ended?;
+        (last.received.last() == next.received.first()).then_some(ended)
     }
 
     /// When the senders of a flow were told that the way to its target, or the target, was lost.

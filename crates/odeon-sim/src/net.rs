@@ -79,6 +79,18 @@ impl Network {
         });
     }
 
+    /// Resets the ends at `host` of its connections with `other`, as a firewall in between does that forgot them.
+    /// What those ends have sent still arrives; the other ends hear of it afterwards.
+    pub fn reset_end(&self, host: &str, other: &str) {
+        self.step(|fabric| {
+            fabric.note(host, format_args!("its ends of connections with {other} reset"));
+            for id in fabric.between(host, other) {
+                let side = fabric.connections.get(&id).map(|conn| usize::from(*conn.hosts[0] != *host));
+                side.into_iter().for_each(|side| fabric.reset_end(id, side));
+            }
+        });
+    }
+
     /// Has the connections that are there now lose, for ever and in silence, what `from` sends to `to`. New
     /// connections are not touched.
     pub fn black_hole(&self, from: &str, to: &str) {
@@ -266,8 +278,9 @@ impl Listener for SimListener {
                     listening.waker = Some(cx.waker().clone());
                     return Poll::Pending;
                 };
-                let remote =
-                    fabric.connections.get(&id).map_or("gone".into(), |conn| Arc::clone(&conn.hosts[0]));
+                // Given up meanwhile, it ends at the first read.
+                let conn = fabric.connections.get(&id);
+                let remote = conn.map_or_else(String::new, |conn| conn.hosts[0].to_string());
                 Poll::Ready(Ok((id, remote)))
             });
             accepted.map_ok(|(id, remote)| Connection {

@@ -167,6 +167,10 @@ impl Scenario {
                 let [one, other] = hosts(one, other);
                 self.world.network().reset(&one, &other);
             }
+            Fault::ResetEnd(at, other) => {
+                let [at, other] = hosts(at, other);
+                self.world.network().reset_end(&at, &other);
+            }
             Fault::BlackHole(from, to) => {
                 let [from, to] = hosts(from, to);
                 self.world.network().black_hole(&from, &to);

@@ -107,6 +107,26 @@ fn a_loss_is_excused_by_a_notice_between_it_and_the_next_message_and_by_no_other
 }
 
 #[test]
+fn the_notice_that_a_receiver_ended_may_be_late_but_must_come() {
+    let replaced = |told: Option<u64>| {
+        let mut events =
+            without(|what| matches!(what, What::Received { seq: 2, .. } | What::Told(_) | What::Watched(..)));
+        for (_, what) in &mut events {
+            if let What::Received { seq: 3.., worker, .. } = what {
+                *worker = 2;
+            }
+        }
+        if let Some(told) = told {
+            events.extend([watched(0), (at(told), What::Told(1))]);
+        }
+        check(&events)
+    };
+    assert_eq!(replaced(Some(4_000)), Vec::<String>::new());
+    assert_eq!(replaced(Some(100)).len(), 1, "told before it was sent");
+    assert_eq!(replaced(None).len(), 1);
+}
+
+#[test]
 fn a_message_nobody_sent_is_found() {
     let mut events = sound();
     events.push(received(900, 5));

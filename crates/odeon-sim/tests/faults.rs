@@ -126,6 +126,19 @@ fn a_reset_is_told_to_both_ends() {
 }
 
 #[test]
+fn a_reset_of_one_end_is_told_to_the_other_after_what_was_sent() {
+    run(async |world| {
+        let Pair { ends: [mut a, mut b], .. } = pair(&world).await;
+        send(&mut a, "on its way").await;
+        world.network().reset_end("a", "b");
+        assert_eq!(read_error(&mut a).await, io::ErrorKind::ConnectionReset);
+        assert!(arrives(&mut b, "on its way", SOON).await);
+        drop(a);
+        assert!(timeout(SOON, b.stream.read_u8()).await.expect("told").is_err());
+    });
+}
+
+#[test]
 fn a_black_hole_tells_nobody_and_swallows_one_direction() {
     run(async |world| {
         let Pair { mut ends, .. } = pair(&world).await;

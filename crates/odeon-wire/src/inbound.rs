@@ -8,6 +8,7 @@ use crate::event::{AskFailure, Event, Parcel};
 use crate::frame::{Body, Frame};
 use crate::ledger::{Admission, Answer};
 use crate::session::Session;
+use crate::text::{printable_reason, printable_refusal};
 
 impl Session {
     /// Takes one frame.
@@ -26,10 +27,14 @@ impl Session {
                 self.take_answer(ask_id, || Ok((encoding, payload.to_vec())))?
             }
             Frame::Refused { ask_id: Some(ask_id), refusal } => {
-                self.take_answer(ask_id, || Err(AskFailure::Refused(refusal)))?
+                self.take_answer(ask_id, || Err(AskFailure::Refused(printable_refusal(refusal))))?
             }
-            Frame::Refused { ask_id: None, refusal } => self.events.push_back(Event::Refused { refusal }),
-            Frame::Dead { ask_id, reason } => self.take_answer(ask_id, || Err(AskFailure::Dead(reason)))?,
+            Frame::Refused { ask_id: None, refusal } => {
+                self.events.push_back(Event::Refused { refusal: printable_refusal(refusal) });
+            }
+            Frame::Dead { ask_id, reason } => {
+                self.take_answer(ask_id, || Err(AskFailure::Dead(printable_reason(reason))))?
+            }
             Frame::NoReply { ask_id } => self.take_answer(ask_id, || Err(AskFailure::NoReply))?,
             Frame::Cancel { ask_id } => {
                 if self.ledger.their_cancel(ask_id)? {
@@ -57,6 +62,7 @@ impl Session {
             }
             Frame::Down { monitor_id, reason } => {
                 if self.ledger.down(monitor_id)? {
+                    let reason = printable_reason(reason);
                     self.events.push_back(Event::Down { monitor_id, reason });
                 }
             }

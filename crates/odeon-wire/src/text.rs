@@ -18,21 +18,41 @@ pub(crate) fn shorten_refusal(mut refusal: Refusal) -> Refusal {
 
 /// An exit reason as it travels.
 pub(crate) fn shorten_reason(reason: ExitReason) -> ExitReason {
+    with_texts(reason, shorten)
+}
+
+/// A line from the peer as it may be logged and printed: a stranger's control characters do not reach a terminal.
+pub(crate) fn printable(text: &str) -> String {
+    text.replace(char::is_control, "\u{fffd}")
+}
+
+/// The peer's refusal as it may be printed.
+pub(crate) fn printable_refusal(mut refusal: Refusal) -> Refusal {
+    refusal.detail = printable_lines(refusal.detail);
+    refusal
+}
+
+/// The peer's exit reason as it may be printed.
+pub(crate) fn printable_reason(reason: ExitReason) -> ExitReason {
+    with_texts(reason, printable_lines)
+}
+
+/// As [`printable`]; what a panic says often has several lines.
+fn printable_lines(text: String) -> String {
+    text.replace(|c: char| c.is_control() && c != '\n', "\u{fffd}")
+}
+
+fn with_texts(reason: ExitReason, change: fn(String) -> String) -> ExitReason {
     match reason {
-        ExitReason::Failed(why) => ExitReason::Failed(shorten(why)),
-        ExitReason::LinkLost(why) => ExitReason::LinkLost(shorten(why)),
+        ExitReason::Failed(why) => ExitReason::Failed(change(why)),
+        ExitReason::LinkLost(why) => ExitReason::LinkLost(change(why)),
         ExitReason::Panicked(mut report) => {
-            report.message = shorten(report.message);
-            report.location = shorten(report.location);
+            report.message = change(report.message);
+            report.location = change(report.location);
             ExitReason::Panicked(report)
         }
         brief => brief,
     }
-}
-
-/// A text from the peer as it may be logged and printed: a stranger's control characters do not reach a terminal.
-pub(crate) fn printable(text: &str) -> String {
-    text.replace(char::is_control, "\u{fffd}")
 }
 
 #[cfg(test)]
@@ -52,5 +72,14 @@ mod tests {
     fn control_characters_are_replaced() {
         assert_eq!(printable("a\u{1b}[2Jb\n"), "a\u{fffd}[2Jb\u{fffd}");
         assert_eq!(printable("é: fine"), "é: fine");
+        let text = || "a\u{1b}[2Jb\nc".to_owned();
+        let refusal = Refusal::new(odeon_core::RefusalCode::Internal, text());
+        assert_eq!(printable_refusal(refusal).detail, "a\u{fffd}[2Jb\nc");
+        let panic = odeon_core::PanicReport { message: text(), location: text() };
+        for reason in [ExitReason::Failed(text()), ExitReason::LinkLost(text()), ExitReason::Panicked(panic)]
+        {
+            let said = printable_reason(reason).to_string();
+            assert!(!said.contains('\u{1b}') && said.contains("b\nc"), "{said:?}");
+        }
     }
 }

@@ -1,6 +1,8 @@
 //! What most programs use.
 
-pub use odeon_actor::{Actor, AskError, Cx, ExitReason, Handle, Reply, System, TellError, actor, message};
+pub use odeon_actor::{
+    Actor, AskError, Cx, Down, ExitReason, Handle, Reply, System, TellError, actor, message,
+};
 
 #[cfg(feature = "ensemble")]
 pub use odeon_ensemble::{Node, RoleError};

@@ -7,6 +7,7 @@ use axum::extract::State;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::serve::ListenerExt;
 use axum::{Json, Router};
 use odeon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -58,7 +59,11 @@ pub async fn serve(node: Node) -> Result<(), RoleError> {
     }
     let mut serving = tokio::task::JoinSet::new();
     for socket in sockets {
-        let socket = tokio::net::TcpListener::from_std(socket)?;
+        // A page's headers and its beginning are two writes; the second must not wait for an acknowledgement.
+        let socket = tokio::net::TcpListener::from_std(socket)?.tap_io(|connection| {
+            // Slower, not wrong, without it.
+            let _ = connection.set_nodelay(true);
+        });
         let ending = node.clone();
         let server = axum::serve(socket, app.clone());
         let server = server.with_graceful_shutdown(async move { ending.shutdown_requested().await });

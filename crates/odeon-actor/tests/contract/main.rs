@@ -8,6 +8,7 @@ mod dead_letters;
 mod death;
 mod deliveries;
 mod mailbox;
+mod messages;
 mod monitors;
 mod names;
 mod races;

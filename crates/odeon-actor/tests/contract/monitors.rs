@@ -177,6 +177,22 @@ async fn an_actor_watches_32768_others_and_hears_of_every_one() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn watchers_that_end_leave_nothing_behind() {
+    let system = System::new();
+    let (target, heard) = (system.spawn(Worker::default()), Log::default());
+    for _ in 0..=MONITORS_MAX {
+        let watcher = system.spawn(Worker::logging(&heard));
+        assert_eq!(watcher.watch(target.clone()).await, Ok(true));
+        watcher.kill();
+        ended(&watcher).await;
+    }
+    let last = system.spawn(Worker::logging(&heard));
+    assert_eq!(last.watch(target.clone()).await, Ok(true));
+    target.stop();
+    wait_for("the notice of the one that lives", || heard.count("down: stopped") == 1).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn waiting_for_an_end_in_vain_leaves_nothing_behind() {
     let worker = System::new().spawn(Worker::default());
     let task = &mut Context::from_waker(Waker::noop());

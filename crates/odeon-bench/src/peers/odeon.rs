@@ -18,12 +18,9 @@ pub(crate) struct Counter(u64);
 
 /// A ring member.
 pub(crate) struct Member {
-    next: Option<Successor>,
+    next: Option<Handle<Self>>,
     done: Done,
 }
-
-/// A handler's argument is a field of a struct that the macro writes, where `Self` would be that struct.
-type Successor = Handle<Member>;
 
 #[actor]
 impl Counter {
@@ -41,7 +38,7 @@ impl Counter {
 #[actor]
 impl Member {
     #[handle]
-    fn link(&mut self, next: Successor) {
+    fn link(&mut self, next: Handle<Self>) {
         self.next = Some(next);
         self.done.report();
     }

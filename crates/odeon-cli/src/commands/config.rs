@@ -29,16 +29,18 @@ pub(crate) fn load(context: &Context, path: &Path) -> Result<Ensemble, CliError>
         // The plain `odeon` binary has no roles of its own; it can still check a file for another program.
         if roles.is_empty() { Ok(ensemble) } else { ensemble.check_roles(&roles).map(|()| ensemble) }
     });
-    checked.map_err(|errors| refused(context, &errors))
+    checked.map_err(|errors| refused(&errors))
 }
 
 pub(crate) fn no_file() -> CliError {
     CliError::usage(format!("there is no {FILE} here or above")).help("name its directory, or write one")
 }
 
-fn refused(context: &Context, errors: &ConfigErrors) -> CliError {
-    if context.global.json {
-        return CliError::failed("config", errors.to_json().to_string());
+fn refused(errors: &ConfigErrors) -> CliError {
+    let mut error =
+        CliError::failed("config", format!("the ensemble's file is refused; nothing was started\n{errors}"));
+    if let serde_json::Value::Object(details) = errors.to_json() {
+        error.details = details;
     }
-    CliError::failed("config", format!("the ensemble's file is refused; nothing was started\n{errors}"))
+    error
 }

@@ -12,10 +12,13 @@ const PARTIAL_BYTES_MAX: usize = 1024 * 1024;
 
 pub(crate) async fn logs(context: &Context, logs: Logs) -> Result<(), CliError> {
     let id = context.server_id(&logs.id)?;
-    let directory = context.home()?.server(&id).join("log");
+    let unwritten = || {
+        let message = format!("there is no log of {}: it has never been started here", logs.id);
+        CliError::failed("no-log", message).help(format!("`{} ps` shows the servers", context.name()))
+    };
+    let directory = context.home_if_made()?.ok_or_else(unwritten)?.server(&id).join("log");
     if !directory.is_dir() {
-        let message = format!("{id} has written nothing: there is no {}", directory.display());
-        return Err(CliError::failed("no-log", message).help(format!("see `{} ps`", context.name())));
+        return Err(unwritten());
     }
     let failed = |e| CliError::of("log", &e);
     let show = |line: &str| print(context.output(), &logs, line);

@@ -1,7 +1,7 @@
 //! The commands that show something: `ps`, `status`, `ping`, `list`, `lookup`.
 
 use odeon_actor::{AskError, Handle};
-use odeon_core::{Domain, Role, ServerId};
+use odeon_core::{ActorId, Domain, Reference, Role, ServerId};
 use odeon_ensemble::registry::{Entry, Health, RegistryActorCalls};
 use odeon_ensemble::supervisor::plan::StepKind;
 use odeon_ensemble::supervisor::state::{Phase, ProcessStatus};
@@ -12,28 +12,32 @@ use serde_json::json;
 use crate::args::{List, Select};
 use crate::context::{Console, Context};
 use crate::error::CliError;
-use crate::output::{duration, table};
+use crate::output::{duration, table, terminal_width};
 
 pub(crate) async fn ps(context: &Context, select: Select) -> Result<(), CliError> {
     let console = context.console().await?;
     let ids = select.ids.iter().map(|id| context.server_id(id)).collect::<Result<Vec<_>, _>>()?;
     let is_all = ids.is_empty() && select.role.is_none();
     let selection = Selection { ids: ids.clone(), role: select.role, domain: None };
-    let mut rows = console.supervisor().ps(selection).within(context.global.timeout).await?;
+    let supervisor = console.supervisor().await?;
+    let mut rows = supervisor.ps(selection).within(console.timeout).await?;
     if let Some(missing) = ids.iter().find(|id| rows.iter().all(|row| row.id != **id)) {
-        return Err(CliError::failed("not-found", format!("{missing} is not supervised here")));
+        let missing = missing.short(&console.domain);
+        let all = supervisor.ps(Selection::default()).within(console.timeout).await?;
+        let error = CliError::failed("not-found", format!("{missing} is not supervised here"));
+        return Err(error.help(console.meant(&missing, &all)));
     }
     if is_all {
-        rows.insert(0, supervisor_row(context, &console).await?);
+        rows.insert(0, supervisor_row(&console).await?);
     }
-    context.output().data(&rows, |rows| ps_table(rows, &console.domain));
+    context.output().data(&rows, |rows| ps_table(rows, &console.domain, terminal_width()));
     Ok(())
 }
 
 /// The supervisor supervises others; its own row comes from its server.
-async fn supervisor_row(context: &Context, console: &Console) -> Result<ServerRow, CliError> {
+async fn supervisor_row(console: &Console) -> Result<ServerRow, CliError> {
     let id = console.supervisor_id();
-    let status = console.control(&id).status().within(context.global.timeout).await?;
+    let status = console.control(&id).await?.status().within(console.timeout).await?;
     let process = ProcessStatus {
         state: if status.ready { Phase::Ready } else { Phase::Starting },
         state_age_ms: status.uptime_ms,
@@ -45,19 +49,33 @@ async fn supervisor_row(context: &Context, console: &Console) -> Result<ServerRo
         last_lines: Vec::new(),
     };
     let role = "supervisor".parse::<Role>().expect("`supervisor` is a role name");
-    Ok(ServerRow { id, role, process, uptime_ms: Some(status.uptime_ms), listen: Vec::new(), origin: StepKind::Start })
+    Ok(ServerRow {
+        id,
+        role,
+        process,
+        uptime_ms: Some(status.uptime_ms),
+        listen: Vec::new(),
+        origin: StepKind::Start,
+    })
 }
 
-/// The table of `ps`, and of every command that changes what it shows.
-pub(crate) fn ps_table(rows: &[ServerRow], domain: &Domain) -> String {
+/// A server, or an actor of it, as people write it in this domain.
+pub(crate) fn short(target: &Reference, domain: &Domain) -> String {
+    let server = target.server.short(domain);
+    if target.actor == ActorId::SERVER { server } else { format!("{server}:{}", target.actor) }
+}
+
+/// The same for programs: the domain is always there.
+pub(crate) fn full(target: &Reference) -> String {
+    if target.actor == ActorId::SERVER { target.server.to_string() } else { target.to_string() }
+}
+
+/// The table of `ps`, and of every command that changes what it shows. What there is to say of single servers
+/// stands below: why one waits or has failed, how the process before ended.
+pub(crate) fn ps_table(rows: &[ServerRow], domain: &Domain, width: usize) -> String {
     let row = |row: &ServerRow| {
         let process = &row.process;
         let dash = || "-".to_owned();
-        let note = match (&process.why, process.restart_in_ms) {
-            (Some(why), Some(ms)) => format!("{why}; again in {}", duration(ms)),
-            (Some(why), None) => why.clone(),
-            (None, _) => process.last_exit.as_ref().map_or_else(String::new, |exit| format!("last {exit}")),
-        };
         [
             row.id.short(domain),
             row.role.to_string(),
@@ -66,11 +84,15 @@ pub(crate) fn ps_table(rows: &[ServerRow], domain: &Domain) -> String {
             process.restarts.to_string(),
             row.uptime_ms.map_or_else(dash, duration),
             if row.listen.is_empty() { dash() } else { row.listen.join(" ") },
-            note,
         ]
     };
-    let heading = ["ID", "ROLE", "STATE", "PID", "RESTARTS", "UPTIME", "LISTEN", "NOTE"];
-    let mut text = table(heading, rows.iter().map(row).collect(), "no servers");
+    let heading = ["ID", "ROLE", "STATE", "PID", "RESTARTS", "UPTIME", "LISTEN"];
+    let mut text = table(heading, rows.iter().map(row).collect(), "no servers", width);
+    let mut gap = "\n";
+    for (row, note) in rows.iter().filter_map(|row| Some((row, note(&row.process)?))) {
+        text.push_str(&format!("{gap}\n{}: {note}", row.id.short(domain)));
+        gap = "";
+    }
     for failed in rows.iter().filter(|row| !row.process.last_lines.is_empty()) {
         text.push_str(&format!("\n\nlast lines of {}:", failed.id.short(domain)));
         for line in &failed.process.last_lines {
@@ -80,10 +102,18 @@ pub(crate) fn ps_table(rows: &[ServerRow], domain: &Domain) -> String {
     text
 }
 
+fn note(process: &ProcessStatus) -> Option<String> {
+    match (&process.why, process.restart_in_ms) {
+        (Some(why), Some(ms)) => Some(format!("{why}; again in {}", duration(ms))),
+        (Some(why), None) => Some(why.clone()),
+        (None, _) => process.last_exit.as_ref().map(|exit| format!("the process before: {exit}")),
+    }
+}
+
 pub(crate) async fn status(context: &Context, id: &str) -> Result<(), CliError> {
     let console = context.console().await?;
     let id = context.server_id(id)?;
-    let status = console.control(&id).status().within(context.global.timeout).await?;
+    let status = console.control(&id).await?.status().within(console.timeout).await?;
     context.output().data(&status, show_status);
     Ok(())
 }
@@ -108,40 +138,41 @@ fn show_status(status: &ServerStatus) -> String {
 pub(crate) async fn ping(context: &Context, target: &str) -> Result<(), CliError> {
     let console = context.console().await?;
     let target = context.reference(target)?;
+    console.reach(&target.server).await?;
     let clock = console.server.clock();
     let began = clock.now();
     let actor: Handle<Control> = console.server.actor(target.clone());
-    let by = context.global.timeout;
+    let by = console.timeout;
     tokio::select! {
         biased;
         answered = actor.ping() => answered?,
         () = clock.sleep_until(began + by) => return Err(AskError::Timeout { after: by }.into()),
     }
     let micros = (clock.now() - began).as_micros();
-    let document =
-        json!({ "target": target.to_string(), "answer": "ok", "micros": u64::try_from(micros).ok() });
+    let document = json!({ "target": full(&target), "answer": "ok", "micros": u64::try_from(micros).ok() });
+    let name = short(&target, &console.domain);
     context
         .output()
-        .data(&document, |_| format!("{target} is alive ({}.{:03} ms)", micros / 1_000, micros % 1_000));
+        .data(&document, |_| format!("{name} is alive ({}.{:03} ms)", micros / 1_000, micros % 1_000));
     Ok(())
 }
 
 pub(crate) async fn list(context: &Context, list: List) -> Result<(), CliError> {
     let console = context.console().await?;
-    let (output, timeout) = (context.output(), context.global.timeout);
+    let (output, timeout) = (context.output(), console.timeout);
     match list {
         List::Servers => {
-            let entries = console.registry.handle().list().within(timeout).await?;
-            output.data(&entries, |entries| show_entries(entries, &console.domain));
+            let entries = console.registry().await?.list().within(timeout).await?;
+            output.data(&entries, |entries| show_entries(entries, &console.domain, "no servers"));
         }
         List::Actors { id } => {
             let id = context.server_id(&id)?;
-            let actors = console.control(&id).list_actors().within(timeout).await?;
+            let actors = console.control(&id).await?.list_actors().within(timeout).await?;
             output.data(&actors, |actors| show_actors(actors));
         }
         List::Connections { id } => {
             let id = context.server_id(&id)?;
-            let links = console.control(&id).list_connections().within(timeout).await?;
+            let links = console.control(&id).await?.list_connections().within(timeout).await?;
             output.data(&links, |links| show_connections(links));
         }
     }
@@ -154,7 +185,7 @@ fn show_actors(actors: &[ActorEntry]) -> String {
         [actor.name.clone(), actor.number.to_string(), protocol, actor.depth.to_string(), actor.kind.clone()]
     };
     let heading = ["NAME", "NUMBER", "PROTOCOL", "WAITING", "TYPE"];
-    table(heading, actors.iter().map(row).collect(), "no registered actors")
+    table(heading, actors.iter().map(row).collect(), "no registered actors", terminal_width())
 }
 
 fn show_connections(links: &[ConnectionEntry]) -> String {
@@ -169,10 +200,10 @@ fn show_connections(links: &[ConnectionEntry]) -> String {
         [server, link.epoch.to_string(), direction.to_owned(), asks, capabilities, link.remote.clone()]
     };
     let heading = ["SERVER", "EPOCH", "DIRECTION", "OPEN ASKS", "MAY", "REMOTE"];
-    table(heading, links.iter().map(row).collect(), "no links")
+    table(heading, links.iter().map(row).collect(), "no links", terminal_width())
 }
 
-fn show_entries(entries: &[Entry], domain: &Domain) -> String {
+fn show_entries(entries: &[Entry], domain: &Domain, nobody: &str) -> String {
     let row = |entry: &Entry| {
         let health = match entry.health {
             Health::Alive => "alive",
@@ -187,7 +218,12 @@ fn show_entries(entries: &[Entry], domain: &Domain) -> String {
             join(entry.addresses.iter().map(ToString::to_string).collect()),
         ]
     };
-    table(["ID", "ROLES", "HEALTH", "EPOCH", "ADDRESSES"], entries.iter().map(row).collect(), "no servers")
+    table(
+        ["ID", "ROLES", "HEALTH", "EPOCH", "ADDRESSES"],
+        entries.iter().map(row).collect(),
+        nobody,
+        terminal_width(),
+    )
 }
 
 pub(crate) async fn lookup(
@@ -196,15 +232,17 @@ pub(crate) async fn lookup(
     role: Option<Role>,
 ) -> Result<(), CliError> {
     let console = context.console().await?;
-    let registry = console.registry.handle();
+    let registry = console.registry().await?;
+    let nobody = role.as_ref().map(|role| format!("no living server of role {role}"));
     let entries = match (id, role) {
         (Some(id), _) => {
             let id: ServerId = context.server_id(&id)?;
-            vec![registry.lookup(id).within(context.global.timeout).await??]
+            vec![registry.lookup(id).within(console.timeout).await??]
         }
-        (None, Some(role)) => registry.lookup_role(role).within(context.global.timeout).await?,
+        (None, Some(role)) => registry.lookup_role(role).within(console.timeout).await?,
         (None, None) => return Err(CliError::usage("name a server or a role")),
     };
-    context.output().data(&entries, |entries| show_entries(entries, &console.domain));
+    let nobody = nobody.unwrap_or_default();
+    context.output().data(&entries, |entries| show_entries(entries, &console.domain, &nobody));
     Ok(())
 }

@@ -1,27 +1,31 @@
 //! The commands that change what runs: `start`, `stop`, `restart`, `scale`, `shutdown`, `connect`.
 
-use odeon_core::{ActorId, Address, Role};
+use odeon_actor::AskError;
+use odeon_core::{ActorId, Address, Refusal, Role};
 use odeon_ensemble::supervisor::state::Phase;
 use odeon_ensemble::supervisor::{Selection, ServerRow, SupervisorCalls};
 use odeon_server::ControlCalls;
 use serde_json::json;
 
 use crate::args::Chosen;
-use crate::commands::see::ps_table;
+use crate::commands::see::{full, ps_table, short};
 use crate::context::{Console, Context};
 use crate::error::CliError;
+use crate::output::terminal_width;
 
 pub(crate) async fn start(context: &Context, role: Role, id: &str) -> Result<(), CliError> {
     let console = context.console().await?;
     let id = context.server_id(id)?;
-    let rows = console.supervisor().start_server(role, id).within(context.global.timeout).await??;
+    let rows = console.supervisor().await?.start_server(role, id).within(context.patience()).await;
+    let rows = done(context, rows)?;
     settled(context, &console, &rows)
 }
 
 pub(crate) async fn stop(context: &Context, chosen: Chosen) -> Result<(), CliError> {
     let console = context.console().await?;
     let selection = selection(context, chosen)?;
-    let rows = console.supervisor().stop_servers(selection).within(context.global.timeout).await??;
+    let rows = console.supervisor().await?.stop_servers(selection).within(context.patience()).await;
+    let rows = done(context, rows)?;
     show(context, &console, &rows);
     Ok(())
 }
@@ -29,26 +33,29 @@ pub(crate) async fn stop(context: &Context, chosen: Chosen) -> Result<(), CliErr
 pub(crate) async fn restart(context: &Context, chosen: Chosen) -> Result<(), CliError> {
     let console = context.console().await?;
     let selection = selection(context, chosen)?;
-    let rows = console.supervisor().restart_servers(selection).within(context.global.timeout).await??;
+    let rows = console.supervisor().await?.restart_servers(selection).within(context.patience()).await;
+    let rows = done(context, rows)?;
     settled(context, &console, &rows)
 }
 
 pub(crate) async fn scale(context: &Context, role: Role, workers: u32) -> Result<(), CliError> {
     let console = context.console().await?;
-    let rows = console.supervisor().scale(role, workers).within(context.global.timeout).await??;
+    let rows = console.supervisor().await?.scale(role, workers).within(context.patience()).await;
+    let rows = done(context, rows)?;
     settled(context, &console, &rows)
 }
 
 pub(crate) async fn shutdown(context: &Context, target: &str) -> Result<(), CliError> {
     let console = context.console().await?;
     let target = context.reference(target)?;
-    let control = console.control(&target.server);
+    let control = console.control(&target.server).await?;
     if target.actor == ActorId::SERVER {
-        control.shutdown().within(context.global.timeout).await?;
+        control.shutdown().within(console.timeout).await?;
     } else {
-        control.stop_actor(target.actor.clone()).within(context.global.timeout).await??;
+        control.stop_actor(target.actor.clone()).within(console.timeout).await??;
     }
-    context.output().data(&json!({ "asked": target.to_string() }), |_| format!("asked {target} to end"));
+    let name = short(&target, &console.domain);
+    context.output().data(&json!({ "asked": full(&target) }), |_| format!("asked {name} to end"));
     Ok(())
 }
 
@@ -60,8 +67,10 @@ pub(crate) async fn connect(
 ) -> Result<(), CliError> {
     let console = context.console().await?;
     let (from, to) = (context.server_id(from)?, context.server_id(to)?);
-    let at = console.control(&from).connect(to.clone(), addresses).within(context.global.timeout).await??;
+    let control = console.control(&from).await?;
+    let at = control.connect(to.clone(), addresses).within(console.timeout).await??;
     let document = json!({ "from": from.to_string(), "to": to.to_string(), "address": at });
+    let (from, to) = (from.short(&console.domain), to.short(&console.domain));
     context.output().data(&document, |_| format!("{from} is linked to {to} at {at}"));
     Ok(())
 }
@@ -72,8 +81,22 @@ fn selection(context: &Context, chosen: Chosen) -> Result<Selection, CliError> {
     Ok(Selection { ids, role, domain: within })
 }
 
+/// What the supervisor has answered; without an answer in time it goes on all the same.
+fn done(
+    context: &Context,
+    answer: Result<Result<Vec<ServerRow>, Refusal>, AskError>,
+) -> Result<Vec<ServerRow>, CliError> {
+    match answer {
+        Err(error @ AskError::Timeout { .. }) => {
+            let help = format!("it goes on, see `{} ps`; wait longer with --timeout", context.name());
+            Err(CliError::from(error).help(help))
+        }
+        answer => Ok(answer??),
+    }
+}
+
 fn show(context: &Context, console: &Console, rows: &Vec<ServerRow>) {
-    context.output().data(rows, |rows| ps_table(rows, &console.domain));
+    context.output().data(rows, |rows| ps_table(rows, &console.domain, terminal_width()));
 }
 
 /// Shows the servers; one that did not come up is an error.

@@ -1,11 +1,12 @@
 //! `up` and `down`: the whole ensemble.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use odeon_actor::Handle;
 use odeon_auth::{Cookie, CookieError, Existing};
 use odeon_core::{Domain, ServerId};
 use odeon_ensemble::config::Ensemble;
@@ -13,8 +14,8 @@ use odeon_ensemble::process::logs::tail;
 use odeon_ensemble::supervisor::plan::StepKind;
 use odeon_ensemble::supervisor::state::Phase;
 use odeon_ensemble::supervisor::{
-    EventHook, Program as Supervised, Selection, ServerRow, Supervision, SupervisorCalls, SupervisorConfig,
-    SupervisorError, SupervisorEvent, supervisor_id,
+    EventHook, Program as Supervised, Selection, ServerRow, Supervision, Supervisor, SupervisorCalls,
+    SupervisorConfig, SupervisorError, SupervisorEvent, supervisor_id,
 };
 use odeon_server::{Home, OsRng};
 use serde_json::json;
@@ -25,7 +26,7 @@ use crate::commands::config::{load, no_file};
 use crate::commands::see::ps_table;
 use crate::context::{Context, FILE};
 use crate::error::CliError;
-use crate::output::Output;
+use crate::output::{Output, terminal_width};
 
 /// Pause between two looks at an ensemble that is coming up in the background.
 const LOOK: Duration = Duration::from_millis(20);
@@ -139,28 +140,31 @@ async fn foreground(context: &Context, project: Project, shows: bool) -> Result<
 }
 
 /// Says once that everything is up, with the addresses for clients.
-async fn announce(
-    output: Output,
-    supervisor: &odeon_actor::Handle<odeon_ensemble::supervisor::Supervisor>,
-    expected: usize,
-) {
+async fn announce(output: Output, supervisor: &Handle<Supervisor>, expected: usize) {
     loop {
         if let Ok(rows) = supervisor.ps(Selection::default()).await
             && rows.len() >= expected
             && rows.iter().all(|row| row.process.state == Phase::Ready)
         {
-            output.progress(&up_line(&rows));
+            if output.json {
+                output.event(&json!({ "event": "up", "listen": listens(&rows) }), |_| String::new());
+            } else {
+                output.progress(&format!("\n{}\n", up_line(&rows)));
+            }
             return;
         }
         tokio::time::sleep(LOOK).await;
     }
 }
 
+fn listens(rows: &[ServerRow]) -> Vec<String> {
+    let listens: BTreeSet<String> = rows.iter().flat_map(|row| row.listen.clone()).collect();
+    listens.into_iter().collect()
+}
+
+/// What the person who typed `up` was waiting for.
 fn up_line(rows: &[ServerRow]) -> String {
-    let mut listens: Vec<String> = rows.iter().flat_map(|row| row.listen.clone()).collect();
-    listens.sort();
-    listens.dedup();
-    let urls: Vec<String> = listens.iter().map(|listen| listen.replace("tcp:", "http://")).collect();
+    let urls: Vec<String> = listens(rows).iter().map(|listen| listen.replace("tcp:", "http://")).collect();
     let at = if urls.is_empty() { String::new() } else { format!(", at {}", urls.join(" ")) };
     format!("up: {} servers{at}", rows.len() + 1)
 }
@@ -204,9 +208,7 @@ fn event_json(event: &SupervisorEvent) -> serde_json::Value {
 /// An event as a line for people.
 fn describe(event: &SupervisorEvent, domain: &Domain) -> String {
     match event {
-        SupervisorEvent::Planned(plan)
-            if plan.steps().all(|step| step.kind == StepKind::Start) =>
-        {
+        SupervisorEvent::Planned(plan) if plan.steps().all(|step| step.kind == StepKind::Start) => {
             format!("starting {} servers", plan.steps().count())
         }
         SupervisorEvent::Planned(plan) => plan.to_string(),
@@ -291,7 +293,7 @@ async fn come_up(
     let mut shown: BTreeMap<ServerId, Phase> = BTreeMap::new();
     loop {
         lives()?;
-        let rows = match console.supervisor().ps(Selection::default()).await {
+        let rows = match console.supervisor_unseen().ps(Selection::default()).await {
             Ok(rows) => rows,
             Err(error) if shown.is_empty() && clock.now() < give_up => {
                 tracing::debug!(%error, "no supervisor yet");
@@ -330,14 +332,15 @@ fn all_up(context: &Context, domain: &Domain, rows: &Vec<ServerRow>) -> Result<(
         context.output().data(rows, |rows| up_line(rows));
         return Ok(());
     }
-    context.output().data(rows, |rows| ps_table(rows, domain));
+    context.output().data(rows, |rows| ps_table(rows, domain, terminal_width()));
     let message = format!("{} did not come up; the others run", failed.join(", "));
     Err(CliError::failed("not-ready", message).help(format!("see `{} logs {}`", context.name(), failed[0])))
 }
 
 pub(crate) async fn down(context: &Context) -> Result<(), CliError> {
     let console = context.console().await?;
-    let rows = console.supervisor().down().within(DOWN_TIMEOUT).await??;
+    let rows =
+        console.supervisor().await?.down().within(context.global.timeout.unwrap_or(DOWN_TIMEOUT)).await??;
     let id = console.supervisor_id();
     // The supervisor itself ends after its answer; only then is nothing left.
     let socket = console.home.socket(&id, "sock");

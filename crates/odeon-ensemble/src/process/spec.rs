@@ -23,7 +23,7 @@ const LISTEN_NAME_BYTES_MAX: usize = 255;
 
 /// The order to run one child.
 ///
-/// All paths are absolute. The environment is the child's whole environment: nothing is inherited. The shim
+/// All paths are absolute. The environment is the child's whole environment: nothing else is inherited. The shim
 /// adds `LISTEN_FDS`, `LISTEN_FDNAMES`, `LISTEN_PID` if there are sockets, and `ODEON_SHIM`, by which the
 /// child's descendants are recognised.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,8 +39,15 @@ pub struct Spec {
     pub exe: PathBuf,
     /// Its arguments, the program's own name not included.
     pub args: Vec<String>,
-    /// Its whole environment.
+    /// What tells the program's present content from an earlier one, such as a build's number. It goes into the
+    /// fingerprint and nowhere else.
+    #[serde(default)]
+    pub build: String,
+    /// Its environment.
     pub env: BTreeMap<String, String>,
+    /// What else is in its environment, from whoever starts it; `env` prevails. Not part of the fingerprint.
+    #[serde(default)]
+    pub inherited: BTreeMap<String, String>,
     /// Its working directory.
     pub cwd: PathBuf,
     /// Where `server.log`, `server.log.1`, … are. Created if absent.
@@ -55,10 +62,6 @@ pub struct Spec {
     pub control: PathBuf,
     /// How long a stop without a grace of its own waits between TERM and KILL, in milliseconds.
     pub grace_ms: u64,
-    /// Whether processes that the child has started may outlive it, once they have left its process group. A
-    /// supervisor's servers do; nothing else should.
-    #[serde(default)]
-    pub is_outlived: bool,
 }
 
 /// A specification that cannot be run.
@@ -128,7 +131,9 @@ impl Spec {
             generation: 0,
             exe: exe.into(),
             args: Vec::new(),
+            build: String::new(),
             env: BTreeMap::new(),
+            inherited: BTreeMap::new(),
             cwd: PathBuf::from("/"),
             log_dir: dir.join("log"),
             log_bytes_max: 10 * 1024 * 1024,
@@ -136,17 +141,17 @@ impl Spec {
             listen: Vec::new(),
             control: dir.join("shim.sock"),
             grace_ms: 10_000,
-            is_outlived: false,
             dir,
         }
     }
 
-    /// A fingerprint of everything but the generation: equal for a child that would be started the same way.
+    /// A fingerprint of everything but the generation and what is inherited: equal for a child that would be
+    /// started the same way.
     ///
     /// It detects change; it is no protection against forgery.
     #[must_use]
     pub fn fingerprint(&self) -> String {
-        let same = Self { generation: 0, ..self.clone() };
+        let same = Self { generation: 0, inherited: BTreeMap::new(), ..self.clone() };
         let bytes = serde_json::to_vec(&same).unwrap_or_default();
         // FNV-1a: stable across builds, which the standard hasher is not.
         let hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
@@ -192,7 +197,7 @@ impl Spec {
         for arg in &self.args {
             self.passable("argument", arg, !arg.contains('\0'))?;
         }
-        for (name, value) in &self.env {
+        for (name, value) in self.env.iter().chain(&self.inherited) {
             let sound = !name.is_empty() && !name.contains(['\0', '=']) && !value.contains('\0');
             self.passable("environment variable", name, sound)?;
         }
@@ -276,12 +281,18 @@ mod tests {
     }
 
     #[test]
-    fn fingerprint_ignores_only_the_generation() {
+    fn fingerprint_ignores_only_the_generation_and_what_is_inherited() {
         let one = spec();
-        let again = Spec { generation: 7, ..spec() };
-        let other = Spec { args: vec!["x".to_owned()], ..spec() };
+        let path = || BTreeMap::from([("PATH".to_owned(), "/bin".to_owned())]);
+        let again = Spec { generation: 7, inherited: path(), ..spec() };
         assert_eq!(one.fingerprint(), again.fingerprint());
-        assert_ne!(one.fingerprint(), other.fingerprint());
+        for other in [
+            Spec { args: vec!["x".to_owned()], ..spec() },
+            Spec { build: "2".to_owned(), ..spec() },
+            Spec { env: path(), ..spec() },
+        ] {
+            assert_ne!(one.fingerprint(), other.fingerprint());
+        }
     }
 
     #[test]

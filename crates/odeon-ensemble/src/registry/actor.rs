@@ -7,8 +7,9 @@ use std::time::Duration;
 use odeon_actor::{Cx, Failure, Sender, actor};
 use odeon_core::seam::{Disk, TaskKind};
 use odeon_core::{Address, Epoch, Refusal, RefusalCode, Role, ServerId};
+use serde::de::Error;
 
-use super::snapshot::Snapshot;
+use super::snapshot::{Snapshot, SnapshotError};
 use super::{Entry, Registry, RegistryError, Tenure};
 
 /// How often leases are looked at when nobody asks; a third of their life would do.
@@ -104,13 +105,8 @@ impl RegistryActor {
 
     #[started]
     fn begin(&mut self, cx: &mut Cx<Self>) -> Result<(), Failure> {
-        match self.disk.read(&self.file) {
-            Ok(bytes) => {
-                let snapshot = Snapshot::from_json(std::str::from_utf8(&bytes)?)?;
-                self.state = Registry::restore(snapshot, cx.system().clock().now());
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error.into()),
+        if let Some(snapshot) = self.load().map_err(|source| Unusable { file: self.file.clone(), source })? {
+            self.state = Registry::restore(snapshot, cx.system().clock().now());
         }
         let (me, clock) = (cx.me().clone(), Arc::clone(cx.system().clock()));
         let ticking = async move {
@@ -132,6 +128,18 @@ impl RegistryActor {
         }
     }
 
+    /// What was saved, if there is anything.
+    fn load(&self) -> Result<Option<Snapshot>, Box<dyn std::error::Error + Send + Sync>> {
+        match self.disk.read(&self.file) {
+            Ok(bytes) => {
+                let text = str::from_utf8(&bytes).map_err(|e| SnapshotError::Corrupt(Error::custom(e)))?;
+                Ok(Some(Snapshot::from_json(text)?))
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Writes the membership if it has changed. Renewals are not written.
     fn save(&mut self) -> Result<(), Refusal> {
         if !self.state.dirty() {
@@ -146,6 +154,14 @@ impl RegistryActor {
         self.state.saved(revision);
         Ok(())
     }
+}
+
+/// The registry's file, and what is wrong with it.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot use {}", .file.display())]
+struct Unusable {
+    file: PathBuf,
+    source: Box<dyn std::error::Error + Send + Sync>,
 }
 
 /// A server speaks for itself; for another one it takes `admin`.

@@ -8,6 +8,7 @@ use odeon_core::limits::LEASE_RENEWAL;
 use odeon_core::seam::{BoxFuture, TaskKind};
 use odeon_core::{ActorId, Address, Reference, Role, ServerId};
 use odeon_server::{Locate, Server};
+use tokio::sync::watch;
 
 use super::actor::{RegistryActor, RegistryActorCalls};
 use super::{Entry, Tenure};
@@ -45,12 +46,20 @@ impl RegistryClient {
         self.server.actor(Reference::new(self.registry.clone(), ActorId::Name(name)))
     }
 
-    /// Announces the server under `roles` and keeps its lease up, until it stops. Returns at once: a registry
-    /// that is down is found when it is back.
-    pub fn announce(&self, roles: Vec<Role>) {
-        let client = self.clone();
-        let keeping = async move { client.keep_lease(roles).await };
+    /// Announces the server under `roles` and keeps its lease up, until its end is requested. Returns at once: a
+    /// registry that is down is found when it is back. What comes back turns true when the first attempt is over,
+    /// whatever its outcome.
+    pub fn announce(&self, roles: Vec<Role>) -> watch::Receiver<bool> {
+        let (client, (asked, was_asked)) = (self.clone(), watch::channel(false));
+        let keeping = async move {
+            tokio::select! {
+                biased;
+                () = client.server.shutdown_requested() => {}
+                () = client.keep_lease(roles, asked) => {}
+            }
+        };
         self.server.system().tasks().spawn(TaskKind::Service, "lease", Box::pin(keeping));
+        was_asked
     }
 
     /// Takes the server out of the registry.
@@ -63,7 +72,7 @@ impl RegistryClient {
         }
     }
 
-    async fn keep_lease(&self, roles: Vec<Role>) {
+    async fn keep_lease(&self, roles: Vec<Role>, asked: watch::Sender<bool>) {
         let (server, clock) = (&self.server, Arc::clone(self.server.clock()));
         let (id, epoch) = (server.id().clone(), server.epoch());
         let mut is_added = false;
@@ -75,6 +84,7 @@ impl RegistryClient {
                 let addresses: Vec<Address> = server.addresses().to_vec();
                 handle.add(id.clone(), addresses, roles.clone(), epoch, Tenure::Leased).await
             };
+            asked.send_replace(true);
             is_added = matches!(outcome, Ok(Ok(())));
             match outcome {
                 Ok(Ok(())) => {}
@@ -82,11 +92,7 @@ impl RegistryClient {
                 Err(error) => tracing::debug!(%error, "the registry is out of reach"),
             }
             let pause = if is_added { LEASE_RENEWAL } else { RETRY };
-            tokio::select! {
-                biased;
-                () = server.shutdown_requested() => return,
-                () = clock.sleep_until(clock.now() + pause) => {}
-            }
+            clock.sleep_until(clock.now() + pause).await;
         }
     }
 }

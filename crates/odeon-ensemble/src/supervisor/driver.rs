@@ -1,5 +1,6 @@
 //! The supervisor's hands: tasks that start, stop and watch processes and report back to the actor.
 
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
@@ -9,10 +10,12 @@ use odeon_actor::{AskError, Handle};
 use odeon_core::seam::TaskKind;
 use odeon_core::{ActorId, Instant, Reference, ServerId};
 use odeon_server::{Control, ControlCalls, Server};
+use tokio::sync::watch;
 
 use super::actor::{Supervisor, SupervisorCalls};
+use super::policy::KILL_RETRY;
 use super::state::ExitStatus;
-use crate::process::{Child, EndedBy, ExitRecord, Spec};
+use crate::process::{Adopted, Child, EndedBy, ExitRecord, SpawnError, Spec};
 
 /// Pause between two looks for a server that does not listen yet.
 const READY_RETRY: Duration = Duration::from_millis(10);
@@ -25,7 +28,7 @@ pub(super) struct Driver {
 }
 
 /// Which process of a server is meant.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Run {
     pub(super) id: ServerId,
     pub(super) generation: u64,
@@ -36,30 +39,35 @@ impl Driver {
         self.server.system().tasks().spawn(TaskKind::Service, name, Box::pin(future));
     }
 
-    /// Starts a process; the actor hears of it by `spawned`.
-    pub(super) fn spawn(&self, run: Run, spec: Spec, sockets: Vec<OwnedFd>, shim_exe: &Path) {
+    /// Starts a process; the actor hears of it by `spawned`, also when there is none.
+    pub(super) fn spawn(&self, run: Run, spec: Spec, sockets: io::Result<Vec<OwnedFd>>, shim_exe: &Path) {
         let (driver, shim_exe) = (self.clone(), shim_exe.to_owned());
         self.task("spawn", async move {
-            let sockets: Vec<BorrowedFd<'_>> = sockets.iter().map(AsFd::as_fd).collect();
-            let outcome = Child::spawn(&spec, &sockets, &shim_exe).await;
-            let outcome = outcome.map(Arc::new).map_err(|error| chain(&error));
+            let outcome = match sockets {
+                Ok(sockets) => spawn(&spec, &sockets, &shim_exe).await.map(Arc::new),
+                Err(error) => Err(format!("its listening sockets cannot be passed: {error}")),
+            };
             // The actor is gone only when the supervisor is; the shim lives on and is found by the next.
             let _ = driver.me.spawned(run.id, run.generation, outcome).tell().await;
         });
     }
 
-    /// Watches a process to its end, and asks it whether it is ready.
+    /// Asks a process whether it is ready, and watches it to its end.
     pub(super) fn watch(&self, run: Run, child: Arc<Child>, ready_by: Instant) {
-        let (driver, watched) = (self.clone(), run.clone());
-        self.task("watch", async move {
-            let record = child.exited().await;
-            let _ = driver.me.exited(watched.id, watched.generation, Box::new(record)).tell().await;
-        });
         let driver = self.clone();
-        self.task("ready", async move {
-            if driver.wait_ready(&run.id, ready_by).await {
-                let _ = driver.me.became_ready(run.id, run.generation).tell().await;
+        self.task("watch", async move {
+            let Run { id, generation } = run;
+            tokio::select! {
+                biased;
+                _ = child.exited() => {}
+                is_ready = driver.wait_ready(&id, ready_by) => {
+                    if is_ready {
+                        let _ = driver.me.became_ready(id.clone(), generation).tell().await;
+                    }
+                }
             }
+            let record = child.exited().await;
+            let _ = driver.me.exited(id, generation, Box::new(record)).tell().await;
         });
     }
 
@@ -79,22 +87,75 @@ impl Driver {
         false
     }
 
-    /// Ends a process: asks it, and kills what is left after `grace`.
-    pub(super) fn kill(&self, run: Run, child: Arc<Child>, grace: Duration) {
+    /// Ends a process: asks it, and kills what is left after `grace`. The policy sees to it if that fails.
+    pub(super) fn kill(&self, id: &ServerId, child: Arc<Child>, grace: Duration) {
+        let (id, clock) = (id.clone(), Arc::clone(self.server.clock()));
+        let give_up = clock.now() + grace + KILL_RETRY;
         self.task("stop", async move {
-            if let Err(error) = child.stop(grace).await {
-                tracing::error!(server = %run.id, pid = child.pid(), error = %chain(&error), "cannot stop");
+            let outcome = tokio::select! {
+                biased;
+                outcome = child.stop(grace) => outcome,
+                // The shim goes on; a process that cannot even be killed must not collect tasks.
+                () = clock.sleep_until(give_up) => return,
+            };
+            if let Err(error) = outcome {
+                tracing::error!(server = %id, pid = child.pid(), error = %chain(&error), "cannot stop");
             }
         });
     }
 
-    /// Has the actor look at its timers at `at`.
-    pub(super) fn tick_at(&self, at: Instant) {
+    /// Has the actor look at its timers whenever the time in `due` has come, for as long as the actor lives.
+    pub(super) fn keep_time(&self, mut due: watch::Receiver<Option<Instant>>) {
         let (me, clock) = (self.me.clone(), Arc::clone(self.server.clock()));
-        self.task("tick", async move {
-            clock.sleep_until(at).await;
-            let _ = me.tick(at).tell().await;
+        self.task("timer", async move {
+            loop {
+                let at = *due.borrow_and_update();
+                let come = async {
+                    match at {
+                        Some(at) => clock.sleep_until(at).await,
+                        None => std::future::pending().await,
+                    }
+                };
+                tokio::select! {
+                    biased;
+                    changed = due.changed() => {
+                        if changed.is_err() {
+                            return;
+                        }
+                    }
+                    () = come => {
+                        // Asked, not told: the next look at `due` finds what the actor has made of it.
+                        if let Err(AskError::Dead(_)) = me.tick().await {
+                            return;
+                        }
+                    }
+                }
+            }
         });
+    }
+}
+
+/// Starts a process, or says why not.
+async fn spawn(spec: &Spec, sockets: &[OwnedFd], shim_exe: &Path) -> Result<Child, String> {
+    let sockets: Vec<BorrowedFd<'_>> = sockets.iter().map(AsFd::as_fd).collect();
+    match Child::spawn(spec, &sockets, shim_exe).await {
+        Err(SpawnError::Occupied { .. }) => take_over(spec).await,
+        outcome => outcome.map_err(|error| chain(&error)),
+    }
+}
+
+/// What holds the server's place was started by a supervisor that was killed before it was there to be found. If it
+/// is what should run, it will do.
+async fn take_over(spec: &Spec) -> Result<Child, String> {
+    match Child::adopt(&spec.dir).await {
+        Ok(Adopted::Running(child)) if child.state().spec == spec.fingerprint() => Ok(*child),
+        Ok(Adopted::Running(child)) => {
+            let stopped = child.stop(Duration::from_millis(spec.grace_ms)).await;
+            stopped.map_err(|error| chain(&error))?;
+            Err(format!("process {} of another supervisor was in its place; it is stopped now", child.pid()))
+        }
+        Ok(Adopted::Exited(_) | Adopted::Gone) => Err("another shim is just leaving its place".to_owned()),
+        Err(error) => Err(chain(&error)),
     }
 }
 

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::net::TcpListener;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use odeon_core::{Address, Role, ServerId};
+use odeon_core::{Address, Domain, Role, ServerId};
 use odeon_server::Home;
 
-use super::service::SupervisorError;
+use super::service::{SupervisorError, supervisor_id};
 use crate::config::Ensemble;
 use crate::process::sockets::{ListenAddr, bind};
 use crate::process::{Adopted, Child};
@@ -18,24 +19,29 @@ use crate::process::{Adopted, Child};
 /// Deepest directory below `servers` that is looked at: a domain has at most 127 segments.
 const DEPTH_MAX: usize = 130;
 
-/// The processes that run under shims of this home.
+/// The processes that run under shims of this home, but for those of another domain whose supervisor is there.
 pub(super) async fn running(
     home: &Home,
-    supervisor: &ServerId,
+    domain: &Domain,
 ) -> Result<BTreeMap<ServerId, Arc<Child>>, SupervisorError> {
     let mut found = BTreeMap::new();
-    // A supervisor in the background runs under a shim too; it does not supervise itself.
-    let own = home.server(supervisor);
-    for directory in shim_directories(&home.root().join("servers")).into_iter().filter(|path| *path != own) {
+    for directory in shim_directories(&home.root().join("servers")) {
         match Child::adopt(&directory).await.map_err(SupervisorError::Adopt)? {
             Adopted::Running(child) => {
                 let id = child.state().id.parse::<ServerId>().map_err(SupervisorError::Name)?;
-                found.insert(id, Arc::new(*child));
+                if id.domain() == domain || !is_supervised(home, id.domain()) {
+                    found.insert(id, Arc::new(*child));
+                }
             }
             Adopted::Exited(_) | Adopted::Gone => {}
         }
     }
     Ok(found)
+}
+
+/// Whether the supervisor of a domain listens.
+fn is_supervised(home: &Home, domain: &Domain) -> bool {
+    UnixStream::connect(home.socket(&supervisor_id(domain), "sock")).is_ok()
 }
 
 /// The directories of servers in which a shim has left its record.
@@ -60,19 +66,24 @@ fn shim_directories(servers: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// The listening sockets of every role: those that a running process of the role still has, else new ones.
+/// The listening sockets of every role: those that running processes still have, else new ones.
 pub(super) async fn sockets(
     ensemble: &Ensemble,
     running: &BTreeMap<ServerId, Arc<Child>>,
 ) -> Result<BTreeMap<Role, Vec<TcpListener>>, SupervisorError> {
     let mut all = BTreeMap::new();
+    let mut kept = kept_sockets(running).await;
     for (role, config) in &ensemble.roles {
         let mut sockets = Vec::new();
-        let mut kept = kept_sockets(config.servers.iter().filter_map(|id| running.get(id))).await;
         for address in &config.listen {
-            let at = kept.iter().position(|socket| fits(socket, address));
+            // Any port will do for port 0, but not one that was another role's; a port that is named is the
+            // same socket whoever had it.
+            let is_it = |(id, socket): &(ServerId, TcpListener)| {
+                fits(socket, address) && (config.servers.contains(id) || !asks_for_any_port(address))
+            };
+            let at = kept.iter().position(is_it);
             sockets.push(match at {
-                Some(at) => kept.swap_remove(at),
+                Some(at) => kept.swap_remove(at).1,
                 None => listen(address)?,
             });
         }
@@ -81,15 +92,19 @@ pub(super) async fn sockets(
     Ok(all)
 }
 
-async fn kept_sockets(children: impl Iterator<Item = &Arc<Child>>) -> Vec<TcpListener> {
-    for child in children {
-        if let Ok(sockets) = child.sockets().await
-            && !sockets.is_empty()
-        {
-            return sockets.into_iter().map(|(_, fd)| TcpListener::from(fd)).collect();
+/// Each socket once, with one of the servers that have it.
+async fn kept_sockets(running: &BTreeMap<ServerId, Arc<Child>>) -> Vec<(ServerId, TcpListener)> {
+    let mut kept = BTreeMap::new();
+    for (id, child) in running {
+        // One that cannot be asked is stopped or replaced before long; its port is then missed, and said so.
+        for (_, fd) in child.sockets().await.into_iter().flatten() {
+            let socket = TcpListener::from(fd);
+            if let Ok(at) = socket.local_addr() {
+                kept.entry(at).or_insert_with(|| (id.clone(), socket));
+            }
         }
     }
-    Vec::new()
+    kept.into_values().collect()
 }
 
 /// Whether a socket is the one that an address asks for; port 0 asks for any.
@@ -99,6 +114,10 @@ fn fits(socket: &TcpListener, address: &Address) -> bool {
     };
     let wanted = wanted.socket_addr();
     local.ip() == wanted.ip() && (wanted.port() == 0 || wanted.port() == local.port())
+}
+
+fn asks_for_any_port(address: &Address) -> bool {
+    address.to_string().parse::<ListenAddr>().is_ok_and(|wanted| wanted.socket_addr().port() == 0)
 }
 
 fn listen(address: &Address) -> Result<TcpListener, SupervisorError> {

@@ -14,6 +14,7 @@ mod rows;
 mod service;
 pub mod state;
 mod table;
+mod work;
 
 pub use actor::{EventHook, Supervisor, SupervisorCalls};
 pub use launch::Program;

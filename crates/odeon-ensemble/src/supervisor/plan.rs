@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use odeon_core::ServerId;
+use odeon_core::{Role, ServerId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -110,7 +110,7 @@ impl fmt::Display for Plan {
             let (sign, what) = match step.kind {
                 StepKind::Start => ("+", "start"),
                 StepKind::Keep => ("=", "keep, it runs as configured"),
-                StepKind::Replace => ("~", "replace, its configuration has changed"),
+                StepKind::Replace => ("~", "replace, its configuration or its program has changed"),
                 StepKind::Stop => ("-", "stop, it is not in the file"),
             };
             let newline = if i == 0 { "" } else { "\n" };
@@ -130,18 +130,63 @@ pub fn stop_waves(ensemble: &Ensemble) -> Vec<Vec<ServerId>> {
     waves
 }
 
-/// Which servers a role still waits for: those of the roles it needs that are not ready.
-pub fn waits_for<'e>(
+/// How far one server is, as those who need it see it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It is up.
+    Ready,
+    /// It is on its way.
+    Coming,
+    /// It is to be started once what it needs is ready.
+    Waiting,
+    /// It is down and does not come back by itself.
+    Lost,
+}
+
+/// A role that others wait for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Missing<'e> {
+    /// The role.
+    pub role: &'e Role,
+    /// Whether waiting is in vain: a server of it, or of what it needs, is down.
+    pub is_lost: bool,
+}
+
+/// Which roles are ready for those that need them, at one moment.
+#[derive(Debug)]
+pub struct Readiness<'e> {
     ensemble: &'e Ensemble,
-    server: &ServerSpec,
-    is_ready: impl Fn(&ServerId) -> bool,
-) -> Vec<&'e ServerId> {
-    let needs = ensemble.roles.get(&server.role).into_iter().flat_map(|role| &role.needs);
-    needs
-        .filter_map(|need| ensemble.roles.get(need))
-        .flat_map(|role| &role.servers)
-        .filter(|id| !is_ready(id))
-        .collect()
+    ready: BTreeSet<&'e Role>,
+    lost: BTreeSet<&'e Role>,
+}
+
+impl<'e> Readiness<'e> {
+    /// Looks at every server of the file. A role is ready when all its servers are.
+    #[must_use]
+    pub fn new(ensemble: &'e Ensemble, standing: impl Fn(&ServerId) -> Standing) -> Self {
+        let mut this = Self { ensemble, ready: BTreeSet::new(), lost: BTreeSet::new() };
+        for role in ensemble.waves().into_iter().flatten() {
+            let servers = ensemble.roles.get(role).map_or(&[][..], |config| &config.servers);
+            let standings: BTreeMap<&ServerId, Standing> =
+                servers.iter().map(|id| (id, standing(id))).collect();
+            let any = |wanted| standings.values().any(|standing| *standing == wanted);
+            let waits_in_vain = this.missing(role).iter().any(|need| need.is_lost);
+            if standings.values().all(|standing| *standing == Standing::Ready) {
+                this.ready.insert(role);
+            } else if any(Standing::Lost) || any(Standing::Waiting) && waits_in_vain {
+                this.lost.insert(role);
+            }
+        }
+        this
+    }
+
+    /// What the servers of `role` still wait for.
+    #[must_use]
+    pub fn missing(&self, role: &Role) -> Vec<Missing<'e>> {
+        let needs = self.ensemble.roles.get(role).into_iter().flat_map(|config| &config.needs);
+        let missing = needs.filter(|need| !self.ready.contains(need));
+        missing.map(|role| Missing { role, is_lost: self.lost.contains(role) }).collect()
+    }
 }
 
 fn waves(ensemble: &Ensemble) -> impl Iterator<Item = Vec<ServerSpec>> {
@@ -198,7 +243,7 @@ mod tests {
                 "- web-2@/: stop, it is not in the file",
                 "+ cache-0@/: start",
                 "= db-0@/: keep, it runs as configured",
-                "~ web-0@/: replace, its configuration has changed",
+                "~ web-0@/: replace, its configuration or its program has changed",
                 "= web-1@/: keep, it runs as configured",
                 "+ edge-0@/: start",
             ]
@@ -228,19 +273,39 @@ mod tests {
         assert_eq!(names, [vec!["edge-0"], vec!["web-1", "web-0"], vec!["db-0", "cache-0"]]);
     }
 
-    #[test]
-    fn a_server_waits_for_all_that_its_role_needs_and_no_more() {
+    /// What `role` waits for when these servers stand so and all others are ready; `!` marks what is lost.
+    fn missing(role: &str, others: &[(&str, Standing)]) -> Vec<String> {
         let ensemble = ensemble();
-        let servers = ensemble.servers();
-        let waiting = |name: &str, ready: &[&str]| -> Vec<String> {
-            let server = servers.iter().find(|server| server.id == id(name)).expect("a server");
-            let missing = waits_for(&ensemble, server, |id| ready.contains(&id.name()));
-            missing.iter().map(|id| id.name().to_owned()).collect()
+        let standing = |id: &ServerId| {
+            others
+                .iter()
+                .find(|(name, _)| id.name() == *name)
+                .map_or(Standing::Ready, |(_, standing)| *standing)
         };
-        assert_eq!(waiting("web-1", &[]), ["cache-0", "db-0"]);
-        assert_eq!(waiting("web-1", &["db-0"]), ["cache-0"]);
-        assert_eq!(waiting("web-1", &["db-0", "cache-0"]), [""; 0]);
-        assert_eq!(waiting("edge-0", &["web-0"]), ["web-1"]);
-        assert_eq!(waiting("db-0", &[]), [""; 0]);
+        let readiness = Readiness::new(&ensemble, standing);
+        let missing = readiness.missing(&role.parse().expect("a role"));
+        let mark = |need: Missing<'_>| format!("{}{}", need.role, if need.is_lost { "!" } else { "" });
+        missing.into_iter().map(mark).collect()
+    }
+
+    #[test]
+    fn a_role_waits_for_all_that_it_needs_and_no_more() {
+        use Standing::{Coming, Waiting};
+        assert_eq!(missing("web", &[("db-0", Coming), ("cache-0", Waiting)]), ["cache", "db"]);
+        assert_eq!(missing("web", &[("cache-0", Coming)]), ["cache"]);
+        assert_eq!(missing("web", &[("web-0", Coming), ("edge-0", Coming)]), [""; 0]);
+        assert_eq!(missing("edge", &[("web-1", Coming)]), ["web"], "one of two is not enough");
+        assert_eq!(missing("db", &[("db-0", Coming)]), [""; 0]);
+    }
+
+    #[test]
+    fn waiting_for_what_is_down_is_in_vain_at_any_distance() {
+        use Standing::{Coming, Lost, Waiting};
+        let waiting = [("db-0", Lost), ("web-0", Waiting), ("web-1", Waiting)];
+        assert_eq!(missing("web", &waiting), ["db!"]);
+        assert_eq!(missing("edge", &waiting), ["web!"]);
+        assert_eq!(missing("edge", &[("db-0", Lost)]), [""; 0], "web is up all the same");
+        assert_eq!(missing("edge", &[("db-0", Lost), ("web-0", Coming)]), ["web"], "web comes all the same");
+        assert_eq!(missing("edge", &[("web-0", Coming), ("web-1", Lost)]), ["web!"]);
     }
 }

@@ -11,7 +11,7 @@ use odeon_auth::{Cookie, CookieError};
 use odeon_core::{ActorName, Address, Domain, NameError, ServerId};
 use odeon_server::{Claim, ClaimError, Home, Server, ServerConfig, StartError, World};
 
-use super::actor::{EventHook, Parts, Supervisor, SupervisorCalls};
+use super::actor::{Beginning, EventHook, Parts, Supervisor};
 use super::found;
 use super::launch::{Program, registry_role};
 use super::plan::{Found, FoundState, Plan, Step, StepKind};
@@ -95,27 +95,19 @@ impl Supervision {
         let id = supervisor_id(&ensemble.domain);
         let cookie = Cookie::load(&home.cookie())?;
         let claim = home.claim(&id)?;
-        let running = found::running(&home, &id).await?;
+        let running = found::running(&home, &ensemble.domain).await?;
         let sockets = found::sockets(&ensemble, &running).await?;
         let plan = plan(&ensemble, &home, &program, &running);
-        let registry = RegistryClient::id_in(&id);
-        let mut server = ServerConfig::new(id.clone(), cookie, World::real(home.host().clone()))
+        let server = ServerConfig::new(id.clone(), cookie, World::real(home.host().clone()))
             .epoch(claim.epoch)
             .listen(home.address(&id));
-        for id in plan.steps().map(|step| &step.id) {
-            // It needs no registry to reach what it starts itself.
-            server = server.known(id.clone(), vec![home.address(id)]);
-        }
         let server = Server::start(server).await?;
-        let parts = Parts { ensemble, home, program, server: server.clone(), sockets, on_event };
+        let registry = RegistryClient::new(server.clone(), RegistryClient::id_in(&id));
+        server.set_locator(Arc::new(registry.clone()));
         let name: ActorName = SUPERVISOR.parse().expect("`supervisor` is an actor name");
-        let handle =
-            server.spawn_named(name, Supervisor::new(parts)).expect("nothing else is registered yet");
-        let client = RegistryClient::new(server.clone(), registry);
-        client.announce(vec![SUPERVISOR.parse().expect("`supervisor` is a role name")]);
-        server.set_locator(Arc::new(client));
-        // A fresh mailbox has room.
-        let _ = handle.begin(running, plan).tell().await;
+        let parts = Parts { ensemble, home, program, server: server.clone(), registry, on_event };
+        let supervisor = Supervisor::new(parts, Beginning { plan, running, sockets });
+        let handle = server.spawn_named(name, supervisor).expect("nothing else is registered yet");
         server.set_ready().await;
         Ok(Self { server, handle, _claim: claim })
     }
@@ -126,9 +118,16 @@ impl Supervision {
         &self.handle
     }
 
-    /// Ready when everything is down and the supervisor with it, at somebody's order.
+    /// Ready when the supervisor has ended: when everything is down at somebody's order, or when the supervisor
+    /// alone was told to end or failed, which leaves the servers running.
     pub async fn finished(self) {
-        self.server.shutdown_requested().await;
+        tokio::select! {
+            biased;
+            () = self.server.shutdown_requested() => {}
+            reason = self.handle.ended() => {
+                tracing::error!(%reason, "the supervisor is over; its servers run on");
+            }
+        }
         self.server.shutdown(GRACE).await;
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use odeon_actor::Reply;
 use odeon_core::{Refusal, Role, ServerId};
 
-use super::plan::StepKind;
+use super::plan::{Standing, StepKind};
 use super::policy::Process;
 use super::rows::{Selection, ServerRow};
 use super::state::Phase;
@@ -51,9 +51,21 @@ impl Managed {
         matches!(self.phase(), Phase::Idle | Phase::Stopped | Phase::Failed) && !self.is_wanted
     }
 
-    /// It is up, or it is known that it will not be.
-    pub(super) fn is_settled(&self) -> bool {
-        matches!(self.phase(), Phase::Ready | Phase::Failed | Phase::Stopped)
+    /// Runs, and is not in the file: an earlier supervisor has left it, and it is being stopped.
+    pub(super) fn is_stray(&self) -> bool {
+        self.is_leaving && self.role == stray_role()
+    }
+
+    /// How those who need it see it.
+    pub(super) fn standing(&self) -> Standing {
+        match self.phase() {
+            Phase::Ready => Standing::Ready,
+            _ if self.is_wanted => Standing::Waiting,
+            Phase::Starting | Phase::Backoff => Standing::Coming,
+            // It may be about to start anew; if not, it is down soon.
+            Phase::Stopping => Standing::Coming,
+            Phase::Idle | Phase::Stopped | Phase::Failed => Standing::Lost,
+        }
     }
 }
 
@@ -88,10 +100,13 @@ impl Table {
         taken.map(|(id, _)| id.clone()).collect()
     }
 
-    /// Whether every one of `ids` has reached the goal; a server that is gone is down.
-    pub(super) fn reached(&self, goal: Goal, ids: &BTreeSet<ServerId>) -> bool {
-        ids.iter().all(|id| match (goal, self.servers.get(id)) {
-            (Goal::Up, Some(managed)) => managed.is_settled(),
+    /// Whether every server that somebody waits for has reached the goal, or is known not to. A server that is
+    /// gone has; one that waits `in_vain` for others has as well.
+    pub(super) fn reached(&self, waiter: &Waiter, in_vain: impl Fn(&ServerId, &Managed) -> bool) -> bool {
+        waiter.ids.iter().all(|id| match (waiter.goal, self.servers.get(id)) {
+            (Goal::Up, Some(managed)) => {
+                managed.phase() == Phase::Ready || managed.is_down() || in_vain(id, managed)
+            }
             (Goal::Down, Some(managed)) => managed.is_down(),
             (_, None) => true,
         })
@@ -107,4 +122,9 @@ impl Table {
     pub(super) fn poll_timeout(&self) -> Option<odeon_core::Instant> {
         self.servers.values().filter_map(|managed| managed.process.poll_timeout()).min()
     }
+}
+
+/// The role shown for a server that is in no file.
+pub(super) fn stray_role() -> Role {
+    "stray".parse().expect("`stray` is a role name")
 }

@@ -110,6 +110,32 @@ fn an_ask_has_one_answer_of_any_kind() {
 }
 
 #[test]
+fn what_the_peer_says_does_not_steer_a_terminal() {
+    let (sent, seen) = ("no\u{1b}[2J\nbut", "no\u{fffd}[2J\nbut");
+    assert_eq!(
+        outcome(|session, ask_id| session.refuse_ask(ask_id, Refusal::new(RefusalCode::Internal, sent))),
+        Err(AskFailure::Refused(Refusal::new(RefusalCode::Internal, seen)))
+    );
+    assert_eq!(
+        outcome(|session, ask_id| session.dead(ask_id, ExitReason::Failed(sent.to_owned()))),
+        Err(AskFailure::Dead(ExitReason::Failed(seen.to_owned())))
+    );
+    let mut pair = Pair::established();
+    pair.listener.session.refuse_tell(Refusal::new(RefusalCode::Full, sent));
+    let monitor_id = pair.dialler.session.monitor(ActorId::Number(7)).expect("set");
+    pair.drive();
+    pair.listener.session.down(monitor_id, ExitReason::Failed(sent.to_owned()));
+    pair.drive();
+    assert_eq!(
+        pair.dialler.news(),
+        [
+            Event::Refused { refusal: Refusal::new(RefusalCode::Full, seen) },
+            Event::Down { monitor_id, reason: ExitReason::Failed(seen.to_owned()) },
+        ]
+    );
+}
+
+#[test]
 fn a_cancelled_ask_is_told_and_its_late_answer_dropped() {
     let mut pair = Pair::established();
     let ask_id = pair.dialler.session.ask(&parcel("x/1", b"?"), pair.now).expect("asked");

@@ -5,6 +5,7 @@ use std::io::Read;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,9 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
 /// Pause between two looks at a condition.
 const LOOK: Duration = Duration::from_millis(5);
+
+/// Held by every project; a test that measures holds it alone.
+static MACHINE: RwLock<()> = RwLock::new(());
 
 /// Two workers at a port that the operating system chooses.
 pub(crate) const TWO_WORKERS: &str = r#"
@@ -53,14 +57,34 @@ pub(crate) struct Outcome {
 /// A project, and whatever runs in it.
 pub(crate) struct Project {
     directory: tempfile::TempDir,
+    _machine: Share,
+}
+
+/// A part of the machine, or all of it. That another test has failed meanwhile is its own affair.
+enum Share {
+    Some { _guard: RwLockReadGuard<'static, ()> },
+    All { _guard: RwLockWriteGuard<'static, ()> },
 }
 
 impl Project {
     /// With this file, and a page; nothing runs.
     pub(crate) fn new(file: &str) -> Self {
+        let guard = MACHINE.read().unwrap_or_else(PoisonError::into_inner);
+        Self::with(file, Share::Some { _guard: guard })
+    }
+
+    /// With two workers, up in the background, while no other test runs.
+    pub(crate) fn up_alone() -> Self {
+        let guard = MACHINE.write().unwrap_or_else(PoisonError::into_inner);
+        let project = Self::with(TWO_WORKERS, Share::All { _guard: guard });
+        project.done(&["up", "--detach"]);
+        project
+    }
+
+    fn with(file: &str, machine: Share) -> Self {
         // Socket paths have 107 bytes: a short place is a good one.
         let directory = tempfile::Builder::new().prefix("od").tempdir().expect("a directory");
-        let project = Self { directory };
+        let project = Self { directory, _machine: machine };
         fs::create_dir(project.path().join("pages")).expect("made");
         project.write("pages/index.html", "<h1>A page</h1>\n");
         project.write("odeon.toml", file);
@@ -315,13 +339,13 @@ impl Drop for Running {
 
 /// What comes out of a command, read as it comes.
 struct Pipe {
-    text: std::sync::Arc<std::sync::Mutex<Vec<u8>>>,
+    text: Arc<Mutex<Vec<u8>>>,
     reader: Option<JoinHandle<()>>,
 }
 
 impl Pipe {
     fn new(mut from: impl Read + Send + 'static) -> Self {
-        let text = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+        let text = Arc::new(Mutex::new(Vec::new()));
         let into = text.clone();
         let reader = thread::spawn(move || {
             let mut buffer = [0; 4096];

@@ -101,11 +101,9 @@ fn launch() -> Result<Started, LaunchError> {
     create_dir(&spec.dir).map_err(io_at("create the directory"))?;
     create_dir(&spec.log_dir).map_err(io_at("create the log directory"))?;
     let lock = lock(&spec.dir)?;
-    if !spec.is_outlived {
-        // Descendants whose parents have died come to this process, so that none escapes its end.
-        set_child_subreaper(Some(rustix::process::getpid()))
-            .map_err(io_at("become the reaper of descendants"))?;
-    }
+    // Descendants whose parents have died come to this process, so that none escapes its end.
+    set_child_subreaper(Some(rustix::process::getpid()))
+        .map_err(io_at("become the reaper of descendants"))?;
     record::forget_exit(&spec.dir).map_err(io_at("remove the old exit record"))?;
     let control = bind_control(&spec.control).map_err(io_at("bind the control socket"))?;
     let result = start(&spec, &sockets);
@@ -159,7 +157,7 @@ fn spawn(spec: &Spec, sockets: &[OwnedFd], marker: &str) -> Result<(Pid, PipeRea
     // By this name the very file that runs is started again, even if its path leads to a newer one by now.
     let mut command = Command::new("/proc/self/exe");
     command.arg(EXEC_COMMAND).arg(&spec.exe).args(&spec.args);
-    command.env_clear().envs(&spec.env).env(MARKER, marker);
+    command.env_clear().envs(&spec.inherited).envs(&spec.env).env(MARKER, marker);
     if !sockets.is_empty() {
         command.env("LISTEN_FDS", sockets.len().to_string()).env("LISTEN_FDNAMES", spec.listen.join(":"));
     }

@@ -232,6 +232,14 @@ impl Shim {
     }
 
     fn write_record(&mut self) {
+        if self.record.is_none()
+            && let Some(EndedBy::Signal(signal)) = self.ended_by
+        {
+            // A process that is killed has no last word of its own.
+            let pid = self.started.state.child_pid;
+            self.log.finish();
+            self.log.append(format!("-- process {pid} was killed by signal {signal}\n").as_bytes());
+        }
         self.log.finish();
         let record = self.record.get_or_insert_with(|| ExitRecord {
             pid: self.started.state.child_pid,

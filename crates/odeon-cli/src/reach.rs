@@ -1,0 +1,135 @@
+//! Reaching a server before it is asked, so that a failure can be told in the words of the ensemble: who runs,
+//! who is stopped, what was probably meant. Sockets and addresses are no help to somebody who mistyped a name.
+
+use std::time::Duration;
+
+use odeon_actor::{AskError, Handle};
+use odeon_core::{ActorId, Reference, ServerId, suggest};
+use odeon_ensemble::registry::{RegistryActor, RegistryClient};
+use odeon_ensemble::supervisor::state::Phase;
+use odeon_ensemble::supervisor::{Selection, ServerRow, Supervisor, SupervisorCalls};
+use odeon_server::{ConnectError, Control};
+
+use crate::context::Console;
+use crate::error::{CliError, ExitStatus};
+
+/// How long the supervisor may take to say who runs; without an answer the error says less.
+const EXPLAIN_TIMEOUT: Duration = Duration::from_secs(1);
+
+impl Console {
+    /// The supervisor's actor.
+    ///
+    /// # Errors
+    /// When it cannot be reached.
+    pub(crate) async fn supervisor(&self) -> Result<Handle<Supervisor>, CliError> {
+        self.reach(&self.supervisor_id()).await?;
+        Ok(self.supervisor_unseen())
+    }
+
+    /// The registry's actor.
+    ///
+    /// # Errors
+    /// When it cannot be reached.
+    pub(crate) async fn registry(&self) -> Result<Handle<RegistryActor>, CliError> {
+        self.reach(&RegistryClient::id_in(self.server.id())).await?;
+        Ok(self.registry.handle())
+    }
+
+    /// A server's control plane.
+    ///
+    /// # Errors
+    /// When it cannot be reached.
+    pub(crate) async fn control(&self, id: &ServerId) -> Result<Handle<Control>, CliError> {
+        self.reach(id).await?;
+        Ok(self.server.actor(Reference::new(id.clone(), ActorId::SERVER)))
+    }
+
+    /// Makes sure that there is a link to `id`.
+    ///
+    /// # Errors
+    /// When there is none in time; the error says why, as the supervisor knows it.
+    pub(crate) async fn reach(&self, id: &ServerId) -> Result<(), CliError> {
+        let (clock, within) = (self.server.clock(), self.timeout);
+        let failure = tokio::select! {
+            biased;
+            connected = self.server.connect(id, &[]) => match connected {
+                Ok(_) => return Ok(()),
+                Err(failure) => failure,
+            },
+            () = clock.sleep_until(clock.now() + within) => {
+                return Err(AskError::Timeout { after: within }.into());
+            }
+        };
+        if is_denied(&failure) {
+            return Err(self.denied(id));
+        }
+        if *id == self.supervisor_id() { Err(self.not_up()) } else { Err(self.explain(id, &failure).await) }
+    }
+
+    fn denied(&self, id: &ServerId) -> CliError {
+        let cookie = self.home.cookie();
+        let message = format!(
+            "{} does not accept the cookie of {}: it was started with another one",
+            id.short(&self.domain),
+            cookie.display()
+        );
+        CliError::new(ExitStatus::NotAuthorised, "not-authorised", message)
+            .help("put the ensemble's cookie back, or stop its servers and start them anew")
+    }
+
+    /// The ensemble is not up.
+    fn not_up(&self) -> CliError {
+        not_up(&self.program, &format!("no supervisor answers in {}", self.home.root().display()))
+    }
+
+    async fn explain(&self, id: &ServerId, failure: &ConnectError) -> CliError {
+        let (short, program) = (id.short(&self.domain), &self.program);
+        let Ok(rows) = self.supervisor_unseen().ps(Selection::default()).within(EXPLAIN_TIMEOUT).await else {
+            return self.not_up();
+        };
+        let unreachable = |message: String| CliError::new(ExitStatus::Unreachable, "unreachable", message);
+        if let Some(row) = rows.iter().find(|row| row.id == *id) {
+            return match row.process.state {
+                Phase::Stopped | Phase::Idle => unreachable(format!("{short} is stopped"))
+                    .help(format!("start it with `{program} start {} {short}`", row.role)),
+                Phase::Failed => unreachable(format!("{short} has failed{}", because(row)))
+                    .help(format!("see `{program} logs {short}`")),
+                state => {
+                    unreachable(format!("{short} is {state}{}, and cannot be reached yet", because(row)))
+                        .help(format!("try again; `{program} ps {short}` shows its state"))
+                }
+            };
+        }
+        match failure {
+            // The registry of the domain has been asked, or there is none: nobody knows the name.
+            ConnectError::NoAddresses { .. } => {
+                let error = unreachable(format!("no server {short} runs here"));
+                error.help(self.meant(&short, &rows))
+            }
+            other => unreachable(other.to_string()),
+        }
+    }
+
+    /// What a wrong name was probably meant to be.
+    pub(crate) fn meant(&self, wrong: &str, rows: &[ServerRow]) -> String {
+        let names: Vec<String> = rows.iter().map(|row| row.id.short(&self.domain)).collect();
+        match suggest(wrong, names.iter().map(String::as_str)) {
+            Some(near) => near.to_string(),
+            None => format!("see `{} ps`", self.program),
+        }
+    }
+}
+
+/// The ensemble is not up, for this reason.
+pub(crate) fn not_up(program: &str, why: &str) -> CliError {
+    CliError::new(ExitStatus::Unreachable, "unreachable", format!("the ensemble is not up: {why}"))
+        .help(format!("start it with `{program} up`, or say --home DIR if it is elsewhere"))
+}
+
+fn because(row: &ServerRow) -> String {
+    row.process.why.as_ref().map_or_else(String::new, |why| format!(" ({why})"))
+}
+
+fn is_denied(failure: &ConnectError) -> bool {
+    matches!(failure, ConnectError::AllFailed { tried, .. } if tried.iter().any(|tried| tried.is_denied))
+}
