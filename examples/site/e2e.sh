@@ -24,9 +24,7 @@ unset ODEON_HOME XDG_RUNTIME_DIR
 processes() {
     local pid
     for pid in /proc/[0-9]*; do
-        if { tr '\0' '\n' <"$pid/cmdline"; tr '\0' '\n' <"$pid/environ"; } 2>/dev/null | grep -qF "$project"; then
-            basename "$pid"
-        fi
+        if grep -qaF "$project" "$pid/cmdline" "$pid/environ" 2>/dev/null; then basename "$pid"; fi
     done
 }
 
@@ -57,6 +55,12 @@ member() {
     echo "${all%%$'\n'*}"
 }
 pid_of() { site ps "$1" --json | member pid; }
+
+# Resident memory of a process; what is shared with other processes of the same program counts in the first only.
+memory() {
+    awk '/^VmRSS/ { all = $2 } /^RssAnon/ { own = $2 } END { printf "%d KiB resident, %d of its own", all, own }' \
+        "/proc/$1/status"
+}
 
 # Milliseconds that a whole process takes, the median of 9.
 median_ms() {
@@ -132,7 +136,7 @@ echo "greeting  changed in both workers"
 
 # A worker is killed while four loops of curl run; each curl is one connection.
 pid=$(pid_of web-0)
-rss=$(sed -n 's/^VmRSS:[[:space:]]*//p' "/proc/$pid/status")
+rss=$(memory "$pid")
 : >loop.codes
 for _ in 1 2 3 4; do
     ( while [ ! -e stop ]; do
@@ -169,11 +173,11 @@ site logs web-0 | grep -q 'killed by signal 9' || fail "the log does not say why
 
 echo "ps        $(median_ms site ps) (whole process, median of 9)"
 echo "ping      $(median_ms site ping web-0) (whole process, median of 9)"
-echo "memory    $rss (VmRSS of a worker), $(sed -n 's/^VmRSS:[[:space:]]*//p' "/proc/$(pid_of web-1)/status") after the walk"
+echo "worker    $rss"
 for shim in $(processes); do
     if grep -qz __shim "/proc/$shim/cmdline"; then break; fi
 done
-echo "shim      $(sed -n 's/^VmRSS:[[:space:]]*//p' "/proc/$shim/status") (VmRSS)"
+echo "shim      $(memory "$shim")"
 
 begin=$(now_ms)
 site down

@@ -108,7 +108,10 @@ impl Context {
     pub(crate) async fn console(&self) -> Result<Console, CliError> {
         let domain = self.domain();
         let home = self.home_if_made()?.filter(|home| home.cookie().exists());
-        let home = home.ok_or_else(|| not_up(self.name(), "nothing has been started here yet"))?;
+        let Some(home) = home else {
+            let root = self.home_path(Self::project().as_deref())?;
+            return Err(not_up(self.name(), &format!("nothing has been started in {}", root.display())));
+        };
         let cookie = Cookie::load(&home.cookie()).map_err(|e| CliError::of("cookie", &e))?;
         let id = ServerId::new(&format!("console-{:016x}", OsRng.next_u64()), domain.clone())
             .map_err(|e| CliError::usage(e.to_string()))?;

@@ -116,20 +116,20 @@ async fn a_lease_lives_as_long_as_its_holder() {
     let (registry, at_home) = ground.registry("disk").await;
     let (a, from_a) = ground.server("a", 1).await;
     from_a.announce(vec![role("test")]);
-    ground.pass(10 * LEASE_TTL).await;
+    ground.wait_virtually(10 * LEASE_TTL).await;
     let health = async || at_home.handle().lookup(id("a")).await.expect("answers").map(|entry| entry.health);
     assert_eq!(health().await, Ok(Health::Alive));
     // Its host is gone, without a word.
     ground.cut("a");
-    ground.pass(LEASE_TTL - LEASE_RENEWAL - MOMENT).await;
+    ground.wait_virtually(LEASE_TTL - LEASE_RENEWAL - MOMENT).await;
     assert_eq!(health().await, Ok(Health::Alive), "it renewed not long before");
-    ground.pass(LEASE_RENEWAL + 2 * MOMENT).await;
+    ground.wait_virtually(LEASE_RENEWAL + 2 * MOMENT).await;
     assert_eq!(health().await, Ok(Health::Dead));
     assert_eq!(at_home.handle().lookup_role(role("test")).await, Ok(vec![]), "no role has the dead");
     assert_eq!(names(&at_home.handle().list().await.expect("a list")), ["a"], "but people see them");
     // It comes back, and is told that it must add itself again.
     ground.mend("a");
-    ground.pass(LEASE_RENEWAL + ground::LINK_LOST_MAX).await;
+    ground.wait_virtually(LEASE_RENEWAL + ground::LINK_LOST_MAX).await;
     assert_eq!(health().await, Ok(Health::Alive));
     drop((a, registry));
 }
@@ -140,12 +140,12 @@ async fn who_leaves_in_order_is_forgotten_at_once_and_for_good() {
     let (_registry, at_home) = ground.registry("disk").await;
     let (a, from_a) = ground.server("a", 1).await;
     from_a.announce(vec![role("test")]);
-    ground.pass(MOMENT).await;
+    ground.wait_virtually(MOMENT).await;
     assert_eq!(names(&at_home.handle().list().await.expect("a list")), ["a"]);
     a.request_shutdown();
     from_a.withdraw().await;
     assert_eq!(at_home.handle().list().await, Ok(vec![]));
-    ground.pass(10 * LEASE_TTL).await;
+    ground.wait_virtually(10 * LEASE_TTL).await;
     assert_eq!(at_home.handle().list().await, Ok(vec![]), "nobody takes the lease anew");
 }
 
@@ -162,16 +162,16 @@ async fn membership_and_epochs_survive_a_restart_and_leases_begin_anew() {
     assert_eq!(names(&before), ["a"]);
     registry.shutdown(MOMENT).await;
     // A long time for a lease that nobody could renew.
-    ground.pass(10 * LEASE_TTL).await;
+    ground.wait_virtually(10 * LEASE_TTL).await;
 
     let (_registry, at_home) = ground.registry("disk").await;
     assert_eq!(at_home.handle().list().await, Ok(before));
-    ground.pass(LEASE_TTL - MOMENT).await;
+    ground.wait_virtually(LEASE_TTL - MOMENT).await;
     assert_eq!(
         at_home.handle().lookup(id("a")).await.expect("answers").expect("known").health,
         Health::Alive
     );
-    ground.pass(2 * MOMENT).await;
+    ground.wait_virtually(2 * MOMENT).await;
     assert_eq!(at_home.handle().lookup(id("a")).await.expect("answers").expect("known").health, Health::Dead);
     let add = async |server: &str, epoch| {
         at_home.handle().add(id(server), vec![], vec![], Epoch(epoch), Tenure::Leased).await.expect("answers")
@@ -188,12 +188,12 @@ async fn who_was_announced_adds_itself_to_a_registry_that_has_lost_its_disk() {
     let (registry, _) = ground.registry("disk").await;
     let (_a, from_a) = ground.server("a", 1).await;
     from_a.announce(vec![role("test")]);
-    ground.pass(MOMENT).await;
+    ground.wait_virtually(MOMENT).await;
     registry.shutdown(MOMENT).await;
-    ground.pass(MOMENT).await;
+    ground.wait_virtually(MOMENT).await;
     let (_registry, at_home) = ground.registry("another disk").await;
     assert_eq!(at_home.handle().list().await, Ok(vec![]));
-    ground.pass(LEASE_RENEWAL + MOMENT).await;
+    ground.wait_virtually(LEASE_RENEWAL + MOMENT).await;
     assert_eq!(names(&at_home.handle().list().await.expect("a list")), ["a"]);
 }
 
@@ -202,9 +202,9 @@ async fn a_registry_that_comes_late_is_found() {
     let ground = Ground::new();
     let (_a, from_a) = ground.server("a", 1).await;
     from_a.announce(vec![role("test")]);
-    ground.pass(10 * LEASE_TTL).await;
+    ground.wait_virtually(10 * LEASE_TTL).await;
     let (_registry, at_home) = ground.registry("disk").await;
-    ground.pass(MOMENT).await;
+    ground.wait_virtually(MOMENT).await;
     assert_eq!(names(&at_home.handle().list().await.expect("a list")), ["a"]);
 }
 
@@ -259,7 +259,7 @@ async fn a_full_disk_is_said_and_made_up_for() {
     let full = full.expect_err("it could not be saved");
     assert!(full.detail.contains("cannot be saved to /registry.json"), "{full}");
     ground.disk("disk").fill(false);
-    ground.pass(2 * MOMENT).await;
+    ground.wait_virtually(2 * MOMENT).await;
     let saved = ground.disk("disk").content().expect("saved without being asked");
     assert!(String::from_utf8(saved).expect("text").contains("a@/"));
     drop((registry, at_home));

@@ -19,9 +19,11 @@ fn message(arguments: TokenStream, item: TokenStream) -> Result<TokenStream> {
     crate::message::expand(arguments, item)
 }
 
-/// Refused as a method of an actor.
-fn method(method: &TokenStream) -> String {
-    refused(actor(quote!(mark = "counter/1"), quote!(impl Counter { #method })))
+/// Refused as methods of an actor.
+fn assert_refused(methods: &str, expected: &str) {
+    let code: TokenStream = methods.parse().expect("tokens");
+    let error = refused(actor(quote!(mark = "counter/1"), quote!(impl Counter { #code })));
+    assert!(error.contains(expected), "{methods}: {error}");
 }
 
 #[test]
@@ -108,179 +110,52 @@ fn an_actor_is_a_plain_impl_block_with_a_handler() {
 
 #[test]
 fn a_handler_takes_self_and_owned_plain_arguments() {
-    let cases = [
+    for (code, expected) in [
+        ("#[handle] fn add(by: i64) {}", "a handler takes `&mut self` or `&self` first"),
+        ("#[handle] fn add(self) {}", "a handler takes `&mut self` or `&self` first"),
+        ("#[handle] fn add<T>(&self, by: T) {}", "a handler cannot be generic"),
+        ("#[handle] fn add(&self, by: impl Into<i64>) {}", "name the concrete type"),
+        ("#[handle] fn add(&self, name: &str) {}", "so they are owned: write `String`"),
+        ("#[handle] fn add(&self, numbers: &[i64]) {}", "so they are owned: write `Vec<…>`"),
+        ("#[handle] fn add(&self, by: &i64) {}", "so they are owned: drop the `&`"),
+        ("#[handle] fn name(&self) -> &str {}", "so it is owned: write `String`"),
+        ("#[handle] fn add(&self, (a, b): (i64, i64)) {}", "a handler's argument is a plain name"),
+        ("#[handle] fn add(&self, cx: Cx<Self>) {}", "take `cx: &mut Cx<Self>`"),
+        ("#[handle] fn add(&self, reply: Reply<i64>) -> i64 {}", "it returns nothing"),
+        ("#[handle] fn add(&self, reply: Reply) {}", "say what is answered"),
+        ("#[handle] fn add(&self, one: Reply<i64>, two: Reply<i64>) {}", "a request has one answer"),
+    ] {
+        assert_refused(code, expected);
+    }
+}
+
+#[test]
+fn a_handler_has_a_name_that_a_handle_and_a_mark_can_have() {
+    for (code, expected) in [
+        ("#[handle] fn stop(&self) {}", "every handle has a method `stop` of its own"),
+        ("#[handle] fn into(&self) {}", "every handle has a method `into` of its own"),
+        ("#[handle] fn _1(&self) {}", "a handler's name becomes part of a mark"),
+        ("#[handle] fn größe(&self) {}", "a handler's name becomes part of a mark"),
+    ] {
+        assert_refused(code, expected);
+    }
+}
+
+#[test]
+fn attributes_say_one_thing_that_is_known() {
+    for (code, expected) in [
+        ("#[handle] #[down] fn add(&self) {}", "a method has one of #[handle]"),
+        ("#[handle(wants = \"x\")] fn add(&self) {}", "expected `local` or `needs = \"capability\"`"),
+        ("#[handle = \"add\"] fn add(&self) {}", "expected parentheses"),
+        ("#[handle(local, needs = \"x\")] fn add(&self) {}", "a local handler is out of reach"),
+        ("#[handle(needs = \"Admin\")] fn add(&self) {}", "a capability has 1 to 127"),
+        ("#[started(now)] fn begin(&mut self) {}", "unexpected token in attribute"),
         (
-            quote!(
-                #[handle]
-                fn add(by: i64) {}
-            ),
-            "a handler takes `&mut self` or `&self` first",
-        ),
-        (
-            quote!(
-                #[handle]
-                fn add(self) {}
-            ),
-            "a handler takes `&mut self` or `&self` first",
-        ),
-        (
-            quote!(
-                #[handle]
-                fn add<T>(&self, by: T) {}
-            ),
-            "a handler cannot be generic",
-        ),
-        (
-            quote!(
-                #[handle]
-                fn add(&self, name: &str) {}
-            ),
-            "so they are owned: write `String`",
-        ),
-        (
-            quote!(
-                #[handle]
-                fn add(&self, numbers: &[i64]) {}
-            ),
-            "so they are owned: write `Vec<…>`",
-        ),
-        (
-            quote!(
-                #[handle]
-                fn add(&self, by: &i64) {}
-            ),
-            "so they are owned: drop the `&`",
-        ),
-        (
-            quote!(
-                #[handle]
-                fn name(&self) -> &str {
-                    "x"
-                }
-            ),
-            "so it is owned: write `String`",
-        ),
-        (
-            quote!(
-                #[handle]
-                fn add(&self, by: impl Into<i64>) {}
-            ),
-            "name the concrete type",
-        ),
-        (
-            quote!(
-                #[handle]
-                fn add(&self, cx: Cx<Self>) {}
-            ),
-            "take `cx: &mut Cx<Self>`",
-        ),
-        (
-            quote!(
-                #[handle]
-                fn add(&self, reply: Reply) {}
-            ),
-            "say what is answered",
-        ),
-        (
-            quote!(
-                #[handle]
-                fn add(&self, one: Reply<i64>, two: Reply<i64>) {}
-            ),
-            "a request has one answer",
-        ),
-        (
-            quote!(
-                #[handle]
-                fn stop(&self) {}
-            ),
-            "every handle has a method `stop` of its own",
-        ),
-        (
-            quote!(
-                #[handle]
-                fn _1(&self) {}
-            ),
-            "a handler's name becomes part of a mark",
-        ),
-        (
-            quote!(
-                #[handle]
-                fn größe(&self) {}
-            ),
-            "a handler's name becomes part of a mark",
-        ),
-        (
-            quote!(
-                #[handle = "add"]
-                fn add(&self) {}
-            ),
-            "expected parentheses",
-        ),
-        (
-            quote!(
-                #[handle(needs = "Admin")]
-                fn add(&self) {}
-            ),
-            "a capability has 1 to 127",
-        ),
-        (
-            quote!(
-                #[started(now)]
-                fn begin(&mut self) {}
-            ),
-            "unexpected token in attribute",
-        ),
-        (
-            quote!(
-                #[down]
-                fn one(&mut self, down: Down) {}
-                #[down]
-                fn two(&mut self, down: Down) {}
-            ),
+            "#[down] fn one(&mut self, down: Down) {} #[down] fn two(&mut self, down: Down) {}",
             "the actor has a method marked #[down] already",
         ),
-        (
-            quote!(
-                #[handle]
-                fn add(&self, (a, b): (i64, i64)) {}
-            ),
-            "a handler's argument is a plain name",
-        ),
-        (
-            quote!(
-                #[handle]
-                fn add(&self, reply: Reply<i64>) -> i64 {
-                    1
-                }
-            ),
-            "it returns nothing",
-        ),
-        (
-            quote!(
-                #[handle]
-                #[down]
-                fn add(&self) {}
-            ),
-            "a method has one of #[handle]",
-        ),
-        (
-            quote!(
-                #[handle(wants = "x")]
-                fn add(&self) {}
-            ),
-            "expected `local` or `needs = \"capability\"`",
-        ),
-        (
-            quote!(
-                #[handle(local, needs = "x")]
-                fn add(&self) {}
-            ),
-            "a local handler is out of reach",
-        ),
-    ];
-    for (code, expected) in cases {
-        let error = method(&code);
-        assert!(error.contains(expected), "{code}: {error}");
+    ] {
+        assert_refused(code, expected);
     }
 }
 

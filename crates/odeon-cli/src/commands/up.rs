@@ -220,7 +220,11 @@ fn describe(event: &SupervisorEvent, domain: &Domain) -> String {
                 (None, Some(exit)) => exit.to_string(),
                 (None, None) => pid,
             };
-            format!("{:<12} {:<9} {why}", id.short(domain), change.to.phase()).trim_end().to_owned()
+            let state = match (change.to.phase(), &change.exit) {
+                (Phase::Starting, Some(_)) => "restarts".to_owned(),
+                (state, _) => state.to_string(),
+            };
+            format!("{:<12} {state:<9} {why}", id.short(domain)).trim_end().to_owned()
         }
     }
 }

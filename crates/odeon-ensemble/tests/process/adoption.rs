@@ -58,12 +58,12 @@ pub(crate) async fn a_killed_supervisor_is_succeeded() {
 
 pub(crate) async fn a_stop_outlives_its_supervisor() {
     let place = Place::new();
-    let child = spawn(&place.shell("trap '' TERM; echo ready; while :; do sleep 0.05; done")).await;
+    let child = spawn(&place.shell("trap 'echo asked' TERM; echo ready; while :; do sleep 0.05; done")).await;
     place.until_logged("ready").await;
     let (process, began) = (child.state().child(), Instant::now());
     tokio::select! {
         outcome = child.stop(Duration::from_millis(600)) => panic!("ended before the grace: {outcome:?}"),
-        () = tokio::time::sleep(Duration::from_millis(200)) => {}
+        () = place.until_logged("asked") => {}
     }
     drop(child);
     assert!(process.is_alive());

@@ -83,7 +83,7 @@ impl Ground {
     }
 
     /// Lets virtual time pass.
-    pub(crate) async fn pass(&self, time: Duration) {
+    pub(crate) async fn wait_virtually(&self, time: Duration) {
         tokio::time::sleep(time).await;
     }
 }

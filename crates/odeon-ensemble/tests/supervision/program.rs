@@ -82,14 +82,9 @@ async fn slow(node: Node) -> Result<(), RoleError> {
         file: std::path::PathBuf,
     }
     let Settings { file } = node.settings()?;
-    let come = async {
-        while !file.exists() {
-            tokio::time::sleep(std::time::Duration::from_millis(2)).await;
-        }
-    };
     tokio::select! {
         () = node.shutdown_requested() => return Ok(()),
-        () = come => {}
+        () = until("the file is there", || file.exists()) => {}
     }
     idle(node).await
 }
