@@ -173,12 +173,9 @@ pub(crate) struct Chosen {
     /// Servers of this role
     #[arg(long)]
     pub(crate) role: Option<Role>,
-    /// Servers of this domain and below
+    /// Servers of this domain and below; `/` means every one, the registry included
     #[arg(long = "in", value_name = "DOMAIN")]
     pub(crate) within: Option<Domain>,
-    /// Every server, the registry included
-    #[arg(long, conflicts_with_all = ["ids", "role", "within"])]
-    pub(crate) all: bool,
 }
 
 /// `logs`.

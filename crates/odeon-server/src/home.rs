@@ -4,7 +4,7 @@
 //! HOME/cookie                        the shared secret, 0600
 //! HOME/servers/DOMAIN/NAME/epoch     the incarnation counter; locked while the server runs
 //! HOME/servers/DOMAIN/NAME/log/      what the server printed
-//! HOME/run/                          sockets, unless $XDG_RUNTIME_DIR has a place for them
+//! HOME/run/                          sockets; in $XDG_RUNTIME_DIR/odeon if their paths would be too long here
 //! ```
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -99,11 +99,10 @@ impl Home {
         make_private(root).map_err(failed(root))?;
         let root = root.canonicalize().map_err(failed(root))?;
         let run = run_directory(&root);
-        make_private(&run).map_err(failed(&run))?;
-        // A slash, 16 digits of hash, and `.sock`.
-        if run.as_os_str().len() + 22 > SOCKET_PATH_BYTES_MAX {
+        if !fits(&run) {
             return Err(HomeError::RunTooLong { run });
         }
+        make_private(&run).map_err(failed(&run))?;
         let host = host_id(&root);
         Ok(Self { root, run, host })
     }
@@ -200,12 +199,21 @@ fn make_private(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
-/// `$XDG_RUNTIME_DIR/odeon` if that place exists, else `run` in the home.
+/// `run` in the home; where that is too long, `$XDG_RUNTIME_DIR/odeon`. The home comes first because whoever
+/// finds it finds the sockets, whatever the environment of their shell.
 fn run_directory(root: &Path) -> PathBuf {
-    std::env::var_os("XDG_RUNTIME_DIR")
-        .map(PathBuf::from)
-        .filter(|place| place.is_absolute() && place.is_dir())
-        .map_or_else(|| root.join("run"), |place| place.join("odeon"))
+    let run = root.join("run");
+    let place = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
+    match place.filter(|place| place.is_absolute() && place.is_dir()) {
+        Some(place) if !fits(&run) => place.join("odeon"),
+        _ => run,
+    }
+}
+
+/// Whether sockets in `run` have paths that the operating system takes.
+fn fits(run: &Path) -> bool {
+    // A slash, 16 digits of hash, and `.sock` or `.shim`.
+    run.as_os_str().len() + 22 <= SOCKET_PATH_BYTES_MAX
 }
 
 /// Distinguishes hosts that share a file system, and containers on one host.
@@ -249,6 +257,13 @@ mod tests {
         drop(home.claim(&id("web-0@/")).expect("claimed"));
         fs::write(home.server(&id("web-0@/")).join("epoch"), "seven").expect("written");
         assert!(matches!(home.claim(&id("web-0@/")), Err(ClaimError::Corrupt { .. })));
+    }
+
+    #[test]
+    fn a_run_directory_of_85_bytes_fits_and_86_do_not() {
+        let run = |length: usize| PathBuf::from(format!("/{}", "r".repeat(length - 1)));
+        assert!(fits(&run(SOCKET_PATH_BYTES_MAX - 22)));
+        assert!(!fits(&run(SOCKET_PATH_BYTES_MAX - 21)));
     }
 
     #[test]

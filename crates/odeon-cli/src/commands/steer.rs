@@ -76,7 +76,7 @@ pub(crate) async fn connect(
 }
 
 fn selection(context: &Context, chosen: Chosen) -> Result<Selection, CliError> {
-    let Chosen { ids, role, within, all: _ } = chosen;
+    let Chosen { ids, role, within } = chosen;
     let ids = ids.iter().map(|id| context.server_id(id)).collect::<Result<_, _>>()?;
     Ok(Selection { ids, role, domain: within })
 }

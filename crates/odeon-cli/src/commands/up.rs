@@ -318,8 +318,10 @@ async fn come_up(
                 output.progress(&format!("{:<12} {state:<9} pid {pid}{origin}", row.id.short(domain)));
             }
         }
-        let is_done = |row: &ServerRow| matches!(row.process.state, Phase::Ready | Phase::Failed);
-        if rows.len() >= expected && rows.iter().all(is_done) {
+        // Once nothing moves, what is idle waits for something that is down, and will not come up by itself.
+        let moves =
+            |row: &ServerRow| matches!(row.process.state, Phase::Starting | Phase::Backoff | Phase::Stopping);
+        if rows.len() >= expected && !rows.iter().any(moves) {
             return all_up(context, domain, &rows);
         }
         clock.sleep_until(clock.now() + LOOK).await;
@@ -327,11 +329,8 @@ async fn come_up(
 }
 
 fn all_up(context: &Context, domain: &Domain, rows: &Vec<ServerRow>) -> Result<(), CliError> {
-    let failed: Vec<String> = rows
-        .iter()
-        .filter(|row| row.process.state == Phase::Failed)
-        .map(|row| row.id.short(domain))
-        .collect();
+    let failed: Vec<String> =
+        rows.iter().filter(|row| row.process.state != Phase::Ready).map(|row| row.id.short(domain)).collect();
     if failed.is_empty() {
         context.output().data(rows, |rows| up_line(rows));
         return Ok(());

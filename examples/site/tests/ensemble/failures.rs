@@ -53,6 +53,17 @@ fn a_server_that_dies_at_once_is_given_up_and_the_others_are_untouched() {
 }
 
 #[test]
+fn up_ends_when_what_a_role_needs_has_failed() {
+    let needy = TWO_WORKERS.replace("workers = 2", "workers = 1\nneeds = [\"broken\"]");
+    let project = Project::new(&format!("{needy}{BROKEN}"));
+    project.script("broken.sh", "#!/bin/sh\nexit 3\n");
+    let said = project.site(&["up", "--detach"]);
+    assert_eq!(said.code, 1, "{said:?}");
+    assert!(said.err.contains("broken-0, web-0 did not come up"), "{said:?}");
+    assert!(said.out.contains("waits for role `broken`, which is down"), "{said:?}");
+}
+
+#[test]
 fn a_role_that_fails_says_why_in_its_last_lines() {
     let file = TWO_WORKERS.replace(r#"root = "pages""#, r#"root = "no-such-pages""#);
     let file = file.replace("workers = 2", "workers = 1\nrestart-max = 1\nbackoff-min = \"10ms\"");

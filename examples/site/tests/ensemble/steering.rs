@@ -65,7 +65,7 @@ fn servers_are_restarted_by_hand_one_or_all_of_a_role() {
     assert_eq!(ids(&rows), ["web-0@/", "web-1@/"]);
     assert_ne!(project.pid("web-1"), second);
     assert!(rows.as_array().expect("rows").iter().all(|row| row["process"]["restarts"] == 0), "{rows}");
-    let rows = project.json(&["restart", "--all"]);
+    let rows = project.json(&["restart", "--in", "/"]);
     assert_eq!(ids(&rows), ["registry@/", "web-0@/", "web-1@/"]);
     assert_eq!(project.site(&["restart"]).code, 2, "a selection must be said");
 }
