@@ -163,9 +163,9 @@ fn a_selection_that_must_be_said() {
         said(&["site", "restart"]),
         str![[r#"
 error: the following required arguments were not provided:
-  <IDS|--role <ROLE>|--in <DOMAIN>|--all>
+  <IDS|--role <ROLE>|--in <DOMAIN>>
 
-Usage: site restart <IDS|--role <ROLE>|--in <DOMAIN>|--all>
+Usage: site restart <IDS|--role <ROLE>|--in <DOMAIN>>
 
 For more information, try '--help'.
 
