@@ -79,7 +79,7 @@ async fn execute(program: &Program, cli: Cli) -> Result<(), CliError> {
         Command::Up(up) => commands::up::up(&context, up).await,
         Command::Down => commands::up::down(&context).await,
         Command::Supervisor { dir } => commands::up::supervisor(&context, dir).await,
-        Command::Serve { id, args: _ } => commands::serve::serve(&context, &id).await,
+        Command::Serve { id, args } => commands::serve::serve(&context, &id, args).await,
         Command::Ps(select) => commands::see::ps(&context, select).await,
         Command::Status { id } => commands::see::status(&context, &id).await,
         Command::Logs(logs) => commands::logs::logs(&context, logs).await,

@@ -55,6 +55,8 @@ pub struct NodeConfig {
     pub addresses: Vec<Address>,
     /// What the ensemble's file says to the role.
     pub settings: serde_json::Value,
+    /// The role's own arguments, those after `serve ID`.
+    pub args: Vec<String>,
 }
 
 /// Why a node did not start, or how its role failed.
@@ -105,11 +107,11 @@ pub enum NodeError {
 }
 
 impl NodeConfig {
-    /// The configuration of server `id`, from the variables a supervisor sets.
+    /// The configuration of server `id`, from the variables a supervisor sets, with the role's own arguments.
     ///
     /// # Errors
     /// When a variable is missing or malformed.
-    pub fn from_environment(id: &str) -> Result<Self, NodeError> {
+    pub fn from_environment(id: &str, args: Vec<String>) -> Result<Self, NodeError> {
         let variable = |name| std::env::var(name).map_err(|_| NodeError::Missing(name));
         let optional = |name| std::env::var(name).unwrap_or_default();
         let domain = match optional(variables::DOMAIN).as_str() {
@@ -127,6 +129,7 @@ impl NodeConfig {
             home: variable(variables::HOME)?.into(),
             addresses: addresses.split_whitespace().map(str::parse).collect::<Result<_, _>>()?,
             settings,
+            args,
         })
     }
 }
@@ -141,6 +144,7 @@ struct Inner {
     role: Role,
     home: Home,
     settings: serde_json::Value,
+    args: Vec<String>,
     listeners: Mutex<Vec<TcpListener>>,
     /// Whether the registry has been told of this server, or could not be; nothing before it was tried.
     announced: OnceLock<watch::Receiver<bool>>,
@@ -177,6 +181,12 @@ impl Node {
     /// When they do not fit `T`.
     pub fn settings<T: DeserializeOwned>(&self) -> Result<T, NodeError> {
         serde_json::from_value(self.0.settings.clone()).map_err(NodeError::Settings)
+    }
+
+    /// The role's own arguments, those after `serve ID`: `args` of the ensemble's file.
+    #[must_use]
+    pub fn args(&self) -> &[String] {
+        &self.0.args
     }
 
     /// Takes the listening sockets that the supervisor holds for the role, in the order of the file. They are
@@ -245,9 +255,9 @@ impl Node {
         let registry = RegistryClient::new(server.clone(), registry_id);
         server.set_locator(Arc::new(registry.clone()));
         let listeners = Mutex::new(sockets.into_iter().map(|(_, socket)| socket).collect());
-        let (role, settings) = (config.role.clone(), config.settings.clone());
+        let NodeConfig { role, settings, args, .. } = config.clone();
         let announced = OnceLock::new();
-        Ok(Self(Arc::new(Inner { server, registry, role, home, settings, listeners, announced })))
+        Ok(Self(Arc::new(Inner { server, registry, role, home, settings, args, listeners, announced })))
     }
 }
 

@@ -54,7 +54,7 @@ pub(crate) async fn a_shut_down_server_is_back_by_policy() {
 
 pub(crate) async fn one_that_dies_at_once_fails_alone() {
     let stage = Stage::begin(
-        "[roles.idle]\n[roles.dies]\nrestart-max = 2\nbackoff-min = '10ms'\nbackoff-max = '20ms'",
+        "[roles.idle]\n[roles.dies]\nargs = ['--adieu', 'world']\nrestart-max = 2\nbackoff-min = '10ms'\nbackoff-max = '20ms'",
     )
     .await;
     stage.until_phase("idle-0", Phase::Ready).await;
@@ -62,7 +62,7 @@ pub(crate) async fn one_that_dies_at_once_fails_alone() {
     let process = stage.until_phase("dies-0", Phase::Failed).await.process;
     assert_eq!(process.restarts, 2);
     assert_eq!(process.why.as_deref(), Some("exited with code 1, after 2 restarts within 60s"));
-    let lines = ["these are last words", "error: role `dies` failed: it is in its nature"];
+    let lines = ["these are last words: --adieu world", "error: role `dies` failed: it is in its nature"];
     assert_eq!(process.last_lines, lines);
     let tries = stage.events().iter().filter(|event| *event == "dies-0 starting").count();
     assert_eq!(tries, 3);

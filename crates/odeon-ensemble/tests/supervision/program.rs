@@ -19,7 +19,10 @@ pub(crate) fn run() -> Option<ExitCode> {
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     match args[..] {
-        ["serve", id, ..] => Some(runtime().block_on(serve(id))),
+        ["serve", id, ref args @ ..] => {
+            let args = args.iter().map(ToString::to_string).collect();
+            Some(runtime().block_on(serve(id, args)))
+        }
         ["supervise", root, ready] => {
             runtime().block_on(supervise(Path::new(root), Path::new(ready)));
             Some(ExitCode::SUCCESS)
@@ -28,7 +31,7 @@ pub(crate) fn run() -> Option<ExitCode> {
     }
 }
 
-async fn serve(id: &str) -> ExitCode {
+async fn serve(id: &str, args: Vec<String>) -> ExitCode {
     let mut roles = Roles::new();
     let role = |name: &str| name.parse().expect("a role");
     roles.insert(role("idle"), idle);
@@ -36,7 +39,7 @@ async fn serve(id: &str) -> ExitCode {
     roles.insert(role("dies"), dies);
     roles.insert(role("slow"), slow);
     roles.insert(role("stubborn"), stubborn);
-    let outcome = match NodeConfig::from_environment(id) {
+    let outcome = match NodeConfig::from_environment(id, args) {
         Ok(config) => roles.serve(config).await,
         Err(error) => Err(error),
     };
@@ -70,8 +73,8 @@ async fn echo(node: Node) -> Result<(), RoleError> {
     }
 }
 
-async fn dies(_: Node) -> Result<(), RoleError> {
-    eprintln!("these are last words");
+async fn dies(node: Node) -> Result<(), RoleError> {
+    eprintln!("these are last words: {}", node.args().join(" "));
     Err("it is in its nature".into())
 }
 
