@@ -33,14 +33,14 @@ pub enum Existing {
 #[non_exhaustive]
 pub enum CookieError {
     /// There is no such file.
-    #[error("no ensemble cookie at {}: run `odeon admin cookie`", .path.display())]
+    #[error("no ensemble cookie at {}: run `admin cookie`", .path.display())]
     Missing {
         /// Where it was looked for.
         path: PathBuf,
     },
     /// There is one already, and it was to be kept.
     #[error(
-        "there is an ensemble cookie at {} already: to replace it, stop the ensemble and run `odeon admin cookie --force`",
+        "there is an ensemble cookie at {} already: to replace it, stop the ensemble and run `admin cookie --force`",
         .path.display()
     )]
     Exists {
@@ -49,7 +49,7 @@ pub enum CookieError {
     },
     /// The file has the wrong length.
     #[error(
-        "the ensemble cookie at {} has {} bytes instead of {COOKIE_BYTES}: copy it again, or make a new one with `odeon admin cookie --force`",
+        "the ensemble cookie at {} has {} bytes instead of {COOKIE_BYTES}: copy it again, or make a new one with `admin cookie --force`",
         .path.display(),
         Length(*.bytes)
     )]
@@ -61,7 +61,7 @@ pub enum CookieError {
     },
     /// Others than the owner can get at the file.
     #[error(
-        "the ensemble cookie at {} can be read by others (mode {mode:04o}): run `chmod 600 {}`; if they may have read it, make a new one with `odeon admin cookie --force`",
+        "the ensemble cookie at {} can be read by others (mode {mode:04o}): run `chmod 600 {}`; if they may have read it, make a new one with `admin cookie --force`",
         .path.display(),
         .path.display()
     )]
@@ -72,7 +72,7 @@ pub enum CookieError {
         mode: u32,
     },
     /// The path leads to something else than a file.
-    #[error("the ensemble cookie at {} is not a regular file: remove it and run `odeon admin cookie`", .path.display())]
+    #[error("the ensemble cookie at {} is not a regular file: remove it and run `admin cookie`", .path.display())]
     NotAFile {
         /// Where it is.
         path: PathBuf,
@@ -330,7 +330,7 @@ mod tests {
     fn a_missing_cookie_says_what_to_run() {
         let path = home().path().join("cookie");
         let error = Cookie::load(&path).expect_err("missing").to_string();
-        assert_eq!(error, format!("no ensemble cookie at {}: run `odeon admin cookie`", path.display()));
+        assert_eq!(error, format!("no ensemble cookie at {}: run `admin cookie`", path.display()));
     }
 
     #[test]

@@ -48,7 +48,7 @@ pub(crate) enum Command {
     Down,
     /// List the supervised servers with their processes
     Ps(Select),
-    /// Show what a server says of itself, and its process
+    /// Show what a server says of itself
     Status {
         /// The server
         id: String,
@@ -247,7 +247,7 @@ pub(crate) enum Config {
     },
 }
 
-/// `250ms`, `5s`, `2m`.
+/// `250ms`, `5s`, `2m`, `1h`; without a unit, seconds.
 fn parse_duration(text: &str) -> Result<Duration, String> {
     let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(split);
@@ -257,6 +257,7 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
         "ms" => Ok(Duration::from_millis(number)),
         "s" | "" => Ok(Duration::from_secs(number)),
         "m" => Ok(Duration::from_secs(number.saturating_mul(60))),
+        "h" => Ok(Duration::from_secs(number.saturating_mul(60 * 60))),
         _ => Err(format!("`{unit}` is not a unit of time; write 250ms, 5s or 2m")),
     }
 }
@@ -277,6 +278,7 @@ mod tests {
         assert_eq!(parse_duration("250ms"), Ok(Duration::from_millis(250)));
         assert_eq!(parse_duration("5"), Ok(Duration::from_secs(5)));
         assert_eq!(parse_duration("2m"), Ok(Duration::from_secs(120)));
+        assert_eq!(parse_duration("1h"), Ok(Duration::from_secs(3_600)));
         assert!(parse_duration("5 parsecs").is_err());
         assert!(parse_duration("-5s").is_err());
     }

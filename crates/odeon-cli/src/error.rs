@@ -8,7 +8,7 @@ use serde_json::json;
 
 /// The exit status of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ExitStatus {
+pub(crate) enum ExitStatus {
     /// It failed.
     Failed = 1,
     /// It was called wrongly.
@@ -23,17 +23,17 @@ pub enum ExitStatus {
 
 /// Why a command failed.
 #[derive(Debug)]
-pub struct CliError {
+pub(crate) struct CliError {
     /// A stable word for scripts.
-    pub code: String,
+    pub(crate) code: String,
     /// What went wrong, and where.
-    pub message: String,
+    pub(crate) message: String,
     /// What to try, if there is something.
-    pub help: Option<String>,
+    pub(crate) help: Option<String>,
     /// The exit status.
-    pub status: ExitStatus,
+    pub(crate) status: ExitStatus,
     /// More for scripts, as further members of the JSON document.
-    pub details: serde_json::Map<String, serde_json::Value>,
+    pub(crate) details: serde_json::Map<String, serde_json::Value>,
 }
 
 impl CliError {

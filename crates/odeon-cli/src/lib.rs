@@ -15,5 +15,4 @@ mod schema;
 #[cfg(test)]
 mod snapshots;
 
-pub use error::{CliError, ExitStatus};
 pub use program::{Program, run};

@@ -37,7 +37,7 @@ Commands:
                server
   down         Stop every server, in reverse order of start, and the supervisor
   ps           List the supervised servers with their processes
-  status       Show what a server says of itself, and its process
+  status       Show what a server says of itself
   logs         Print what a server has written
   ping         Ask a server, or an actor, for a sign of life
   list         List servers, actors or connections

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! HOME/cookie                        the shared secret, 0600
-//! HOME/servers/DOMAIN/NAME/epoch     the incarnation counter; locked while the server runs
-//! HOME/servers/DOMAIN/NAME/log/      what the server printed
+//! HOME/servers/DOMAIN/@NAME/epoch    the incarnation counter; locked while the server runs
+//! HOME/servers/DOMAIN/@NAME/log/     what the server printed
 //! HOME/run/                          sockets; in $XDG_RUNTIME_DIR/odeon if their paths would be too long here
 //! ```
 
@@ -39,7 +39,7 @@ pub enum HomeError {
     },
     /// Sockets would have paths that the operating system refuses.
     #[error(
-        "the socket directory {} is too long: paths must fit 107 bytes; choose a shorter --home or set XDG_RUNTIME_DIR",
+        "the socket directory {} is too long: paths must fit {SOCKET_PATH_BYTES_MAX} bytes; choose a shorter --home or set XDG_RUNTIME_DIR",
         .run.display()
     )]
     RunTooLong {
@@ -182,10 +182,11 @@ impl Home {
         let mut text = String::new();
         (&file).take(64).read_to_string(&mut text).map_err(failed)?;
         let last = match text.trim() {
-            "" => 0,
-            number => number.parse::<u64>().map_err(|_| ClaimError::Corrupt { path: path.clone() })?,
+            "" => Some(0),
+            number => number.parse::<u64>().ok(),
         };
-        let epoch = Epoch(last + 1);
+        let next = last.and_then(|last| last.checked_add(1));
+        let epoch = Epoch(next.ok_or_else(|| ClaimError::Corrupt { path: path.clone() })?);
         // Written in place: a torn write of a few bytes within one sector does not happen, and the lock must stay.
         file.rewind().map_err(failed)?;
         file.write_all(format!("{:020}\n", epoch.0).as_bytes()).map_err(failed)?;
@@ -255,8 +256,13 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let home = Home::open(directory.path()).expect("a home");
         drop(home.claim(&id("web-0@/")).expect("claimed"));
-        fs::write(home.server(&id("web-0@/")).join("epoch"), "seven").expect("written");
-        assert!(matches!(home.claim(&id("web-0@/")), Err(ClaimError::Corrupt { .. })));
+        let file = home.server(&id("web-0@/")).join("epoch");
+        for corrupt in ["seven", "-1", &u64::MAX.to_string()] {
+            fs::write(&file, corrupt).expect("written");
+            assert!(matches!(home.claim(&id("web-0@/")), Err(ClaimError::Corrupt { .. })), "{corrupt}");
+        }
+        fs::write(&file, (u64::MAX - 1).to_string()).expect("written");
+        assert_eq!(home.claim(&id("web-0@/")).expect("claimed").epoch, Epoch(u64::MAX));
     }
 
     #[test]

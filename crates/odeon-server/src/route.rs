@@ -17,24 +17,6 @@ use crate::server::Server;
 #[derive(Debug)]
 pub(crate) struct ServerRoute(pub(crate) Server);
 
-impl From<ConnectError> for AskErrorOf {
-    fn from(error: ConnectError) -> Self {
-        let server = match &error {
-            ConnectError::Itself(server)
-            | ConnectError::NoAddresses { server, .. }
-            | ConnectError::AllFailed { server, .. } => server.to_string(),
-            ConnectError::Stopping => "the peer".to_owned(),
-        };
-        Self { server, why: error.to_string() }
-    }
-}
-
-/// The parts that `AskError::Unreachable` and `TellError::Unreachable` share.
-pub(crate) struct AskErrorOf {
-    server: String,
-    why: String,
-}
-
 impl Server {
     /// Sends an encoded message to an actor anywhere, without waiting for an answer.
     ///
@@ -46,10 +28,7 @@ impl Server {
         }
         match self.link_to(&call.to.server).await {
             Ok(link) => link.tell(call).await,
-            Err(error) => {
-                let AskErrorOf { server, why } = error.into();
-                Err(TellError::Unreachable { server, why })
-            }
+            Err(error) => Err(unreachable(&error)),
         }
     }
 
@@ -81,10 +60,7 @@ impl Server {
         }
         match self.link_to(&call.to.server).await {
             Ok(link) => link.ask(call).await,
-            Err(error) => {
-                let AskErrorOf { server, why } = error.into();
-                Err(AskError::Unreachable { server, why })
-            }
+            Err(error) => Err(unreachable(&error).into()),
         }
     }
 
@@ -97,6 +73,17 @@ impl Server {
             reply: sink.map(|sink| (sink as Arc<dyn ReplySink>, 0)),
         })
     }
+}
+
+/// That there is no link, as senders are told.
+fn unreachable(error: &ConnectError) -> TellError {
+    let server = match error {
+        ConnectError::Itself(server)
+        | ConnectError::NoAddresses { server, .. }
+        | ConnectError::AllFailed { server, .. } => server.to_string(),
+        ConnectError::Stopping => "the peer".to_owned(),
+    };
+    TellError::Unreachable { server, why: error.to_string() }
 }
 
 /// Takes the answer to an ask that did not leave the process.

@@ -38,7 +38,7 @@ pub(crate) struct Nodes {
     world: Simulation,
     pub(crate) load: Workload,
     nodes: [Node; NAMES.len()],
-    /// Every life so far that did not end by a crash.
+    /// The next number of each flow of probes.
     probes: BTreeMap<String, u64>,
 }
 

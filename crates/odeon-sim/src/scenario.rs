@@ -24,7 +24,7 @@ use crate::world::Simulation;
 pub const RECOVERY_MAX: Duration = Duration::from_secs(45);
 
 /// How long the servers may take to go, with all their tasks: the longest is an attempt to connect under way.
-pub const GONE_AFTER: Duration = Duration::from_secs(40);
+const GONE_AFTER: Duration = Duration::from_secs(40);
 
 /// How long what is under way may take to arrive once nothing is sent any more.
 const SETTLE: Duration = Duration::from_secs(12);

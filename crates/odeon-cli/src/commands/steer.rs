@@ -110,6 +110,11 @@ fn settled(context: &Context, console: &Console, rows: &Vec<ServerRow>) -> Resul
     if failed.is_empty() {
         return Ok(());
     }
-    let message = format!("{} did not come up", failed.join(", "));
-    Err(CliError::failed("not-ready", message).help(format!("see `{} logs {}`", context.name(), failed[0])))
+    Err(not_ready(context, &failed, ""))
+}
+
+/// These servers, one at least, did not come up; `rest` says what became of the others.
+pub(crate) fn not_ready(context: &Context, failed: &[String], rest: &str) -> CliError {
+    let message = format!("{} did not come up{rest}", failed.join(", "));
+    CliError::failed("not-ready", message).help(format!("see `{} logs {}`", context.name(), failed[0]))
 }

@@ -24,6 +24,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::args::Up;
 use crate::commands::config::{load, no_file};
 use crate::commands::see::ps_table;
+use crate::commands::steer::not_ready;
 use crate::context::{Context, FILE};
 use crate::error::CliError;
 use crate::output::{Output, terminal_width};
@@ -336,8 +337,7 @@ fn all_up(context: &Context, domain: &Domain, rows: &Vec<ServerRow>) -> Result<(
         return Ok(());
     }
     context.output().data(rows, |rows| ps_table(rows, domain, terminal_width()));
-    let message = format!("{} did not come up; the others run", failed.join(", "));
-    Err(CliError::failed("not-ready", message).help(format!("see `{} logs {}`", context.name(), failed[0])))
+    Err(not_ready(context, &failed, "; the others run"))
 }
 
 pub(crate) async fn down(context: &Context) -> Result<(), CliError> {

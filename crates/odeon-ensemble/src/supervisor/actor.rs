@@ -277,7 +277,10 @@ impl Supervisor {
         }
         let ids = self.table.select(selection);
         if ids.is_empty() {
-            return not_found("no supervised server is meant by that; see `ps`".to_owned());
+            let named = if selection.ids.is_empty() { "" } else { " among those named" };
+            let of = selection.role.as_ref().map_or_else(String::new, |role| format!(" of role `{role}`"));
+            let within = selection.domain.as_ref().map_or_else(String::new, |domain| format!(" in {domain}"));
+            return not_found(format!("there is no supervised server{of}{within}{named}; see `ps`"));
         }
         Ok(ids)
     }
