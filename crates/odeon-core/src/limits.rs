@@ -38,6 +38,10 @@ pub const REPLY_TIMEOUT_DEFAULT: Duration = Duration::from_secs(5);
 /// How long a looked-up address is believed.
 pub const ADDRESS_CACHE_TTL: Duration = Duration::from_secs(300);
 
+/// Most addresses of one server: more than it has ways to be reached, and each may cost whoever connects a
+/// timeout.
+pub const ADDRESSES_MAX: usize = 16;
+
 /// A lease's life without renewal.
 pub const LEASE_TTL: Duration = Duration::from_secs(15);
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use odeon_core::{Address, Instant, ServerId};
 
-use crate::connect::ADDRESSES_MAX;
+use odeon_core::limits::ADDRESSES_MAX;
 
 /// Most servers whose addresses are known, and most that are remembered; past it the lowest id is forgotten, and
 /// looked up when it is wanted again. Far above any ensemble's size.

@@ -5,6 +5,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use odeon_core::limits::ADDRESSES_MAX;
 use odeon_core::seam::Connection;
 use odeon_core::{Address, ServerId};
 use odeon_wire::{CloseReason, RefuseCode, Session};
@@ -19,9 +20,6 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Time for a look-up: twice what the question to a registry may take.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Most addresses of one server: more than it has ways to be reached.
-pub(crate) const ADDRESSES_MAX: usize = 16;
 
 /// One address that was tried, and how that ended.
 #[derive(Debug, Clone, PartialEq, Eq)]

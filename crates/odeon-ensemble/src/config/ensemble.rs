@@ -14,7 +14,7 @@ use toml::Spanned;
 use toml::de::DeTable;
 
 use super::code::ErrorCode;
-use super::reader::{self, Section};
+use super::reader::{self, Listener, Section};
 use super::report::{ConfigErrors, Report, Source};
 use super::role::{Executable, Numbering, RoleConfig};
 use super::role_reader::{self, RoleDraft};
@@ -323,7 +323,11 @@ fn read_registry(top: &Section<'_>, report: &mut Report<'_>) -> Vec<Spanned<Addr
     let Some(table) = top.table("registry", report) else {
         return Vec::new();
     };
-    Section::new("`[registry]`", table, &["listen"], report).listen_addresses("listen", report)
+    Section::new("`[registry]`", table, &["listen"], report).listen_addresses(
+        "listen",
+        Listener::Server,
+        report,
+    )
 }
 
 fn check_count(top: &Section<'_>, roles: usize, report: &mut Report<'_>) {

@@ -23,6 +23,9 @@ pub const LIST_ITEMS_MAX: usize = 1024;
 /// Most listening sockets of one role: the descriptors of one start travel to the shim in one message.
 pub const LISTEN_MAX: usize = 64;
 
+/// Most addresses of a server beside its unix socket.
+pub const SERVER_ADDRESSES_MAX: usize = odeon_core::limits::ADDRESSES_MAX - 1;
+
 /// Most bytes of a role's `args`, `env` and `settings` together: the kernel takes 128 KiB in one argument or
 /// variable, and the settings are one.
 pub const COMMAND_BYTES_MAX: usize = 120 * 1024;

@@ -23,8 +23,8 @@ pub use code::ErrorCode;
 pub use ensemble::{Ensemble, RegistryConfig, ScaleError, ServerSpec};
 pub use limits::{
     COMMAND_BYTES_MAX, CONFIG_BYTES_MAX, DURATION_MAX, ENSEMBLE_SERVERS_MAX, ERRORS_MAX, LIST_ITEMS_MAX,
-    LISTEN_MAX, LOG_BYTES_MIN, LOG_FILES_MAX, RESTARTS_MAX, ROLES_MAX, SIZE_BYTES_MAX, STOP_GRACE_MAX,
-    WORKERS_MAX,
+    LISTEN_MAX, LOG_BYTES_MIN, LOG_FILES_MAX, RESTARTS_MAX, ROLES_MAX, SERVER_ADDRESSES_MAX, SIZE_BYTES_MAX,
+    STOP_GRACE_MAX, WORKERS_MAX,
 };
 pub use report::{ConfigError, ConfigErrors, Position};
 pub use role::{Executable, Numbering, Policy, Restart, RoleConfig};

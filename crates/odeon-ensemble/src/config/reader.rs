@@ -1,5 +1,6 @@
 //! Typed access to a parsed TOML table: what is wrong is reported, what is missing is `None`, and reading goes on.
 
+use std::net::SocketAddr;
 use std::ops::{Range, RangeInclusive};
 use std::str::FromStr;
 use std::time::Duration;
@@ -10,7 +11,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::code::ErrorCode;
 use super::report::Report;
-use super::{LIST_ITEMS_MAX, LISTEN_MAX, units};
+use super::{LIST_ITEMS_MAX, LISTEN_MAX, SERVER_ADDRESSES_MAX, units};
 
 /// A value with its place in the text.
 pub(super) type Value<'a> = Spanned<DeValue<'a>>;
@@ -19,6 +20,15 @@ pub(super) type Value<'a> = Spanned<DeValue<'a>>;
 #[derive(Debug)]
 pub(super) struct Section<'a> {
     table: &'a DeTable<'a>,
+}
+
+/// Who listens at an address of the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Listener {
+    /// The role, for its clients: the supervisor binds the socket and passes it on.
+    Role,
+    /// The actor server itself, for links.
+    Server,
 }
 
 impl<'a> Section<'a> {
@@ -132,17 +142,33 @@ impl<'a> Section<'a> {
     }
 
     /// Addresses to listen on: `tcp:` only, since TLS is not there yet and every server has its unix socket.
-    pub(super) fn listen_addresses(&self, key: &str, report: &mut Report<'_>) -> Vec<Spanned<Address>> {
+    pub(super) fn listen_addresses(
+        &self,
+        key: &str,
+        whose: Listener,
+        report: &mut Report<'_>,
+    ) -> Vec<Spanned<Address>> {
         let texts = self.texts(key, report).unwrap_or_default();
-        if texts.len() > LISTEN_MAX {
+        let max = match whose {
+            Listener::Role => LISTEN_MAX,
+            Listener::Server => SERVER_ADDRESSES_MAX,
+        };
+        if texts.len() > max {
             let message = format!("`{key}` has {} addresses", texts.len());
             let span = self.span(key).unwrap_or_default();
-            report.add(ErrorCode::TooMany, span, message, format!("expected {LISTEN_MAX} at most"));
+            report.add(ErrorCode::TooMany, span, message, format!("expected {max} at most"));
         }
         let mut addresses = Vec::with_capacity(texts.len());
         for text in texts {
             let help = "expected `tcp:HOST:PORT`; port 0 lets the system choose".to_owned();
             match Address::from_str(text.get_ref()) {
+                Ok(Address::Tcp(place))
+                    if whose == Listener::Role && place.parse::<SocketAddr>().is_err() =>
+                {
+                    let message = format!("`{key}` takes IP addresses, not the name in `{}`", text.get_ref());
+                    let help = "expected such as `tcp:127.0.0.1:8080` or `tcp:[::1]:8080`".to_owned();
+                    report.add(ErrorCode::BadAddress, text.span(), message, help);
+                }
                 Ok(address @ Address::Tcp(_)) => addresses.push(Spanned::new(text.span(), address)),
                 Ok(address) => {
                     let message = format!("`{key}` takes only `tcp:` addresses, not `{address}`");

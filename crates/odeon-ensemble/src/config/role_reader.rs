@@ -11,7 +11,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::code::ErrorCode;
-use super::reader::{self, Section};
+use super::reader::{self, Listener, Section};
 use super::report::Report;
 use super::role::{Executable, Numbering, Policy, Restart, RoleConfig};
 use super::{
@@ -78,8 +78,8 @@ pub(super) fn read(
     let section = Section::new(&format!("`[roles.{}]`", role.get_ref()), table, &KEYS, report);
     let (numbering, named) = read_servers(role, &section, domain, report);
     let needs = read_needs(&section, report);
-    let listen = section.listen_addresses("listen", report);
-    let address = section.listen_addresses("address", report);
+    let listen = section.listen_addresses("listen", Listener::Role, report);
+    let address = section.listen_addresses("address", Listener::Server, report);
     let plain = |list: &[Spanned<Address>]| list.iter().map(|a| a.get_ref().clone()).collect();
     let args = section.texts("args", report).unwrap_or_default();
     let config = RoleConfig {

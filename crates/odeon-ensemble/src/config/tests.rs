@@ -146,7 +146,8 @@ fn limits_hold_at_the_last_and_fail_past_it() {
         format!("[roles.a]\nservers = [{names}]")
     };
     let comment = |bytes: usize| format!("[roles.a]\n#{}", "x".repeat(bytes - 11));
-    let listen = |count: usize| format!("[roles.a]\nlisten = [{}]", "'tcp:h:0',".repeat(count));
+    let listen = |count: usize| format!("[roles.a]\nlisten = [{}]", "'tcp:0.0.0.0:0',".repeat(count));
+    let address = |count: usize| format!("[roles.a]\naddress = [{}]", "'tcp:h:0',".repeat(count));
     // One argument and its closing zero, and the two braces of empty settings.
     let command = |bytes: usize| format!("[roles.a]\nargs = ['{}']", "x".repeat(bytes - 3));
     let long_role = |length: usize| format!("[roles.{}]", "r".repeat(length));
@@ -157,6 +158,7 @@ fn limits_hold_at_the_last_and_fail_past_it() {
         (list(LIST_ITEMS_MAX), list(LIST_ITEMS_MAX + 1), ErrorCode::TooMany),
         (named(WORKERS_MAX), named(WORKERS_MAX + 1), ErrorCode::TooMany),
         (listen(LISTEN_MAX), listen(LISTEN_MAX + 1), ErrorCode::TooMany),
+        (address(SERVER_ADDRESSES_MAX), address(SERVER_ADDRESSES_MAX + 1), ErrorCode::TooMany),
         (command(COMMAND_BYTES_MAX), command(COMMAND_BYTES_MAX + 1), ErrorCode::TooMany),
         (comment(CONFIG_BYTES_MAX), comment(CONFIG_BYTES_MAX + 1), ErrorCode::FileTooLarge),
         (long_role(61), long_role(62), ErrorCode::BadName),

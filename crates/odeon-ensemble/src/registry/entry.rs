@@ -1,14 +1,12 @@
 //! What a server tells the registry about itself, and the registry's refusals.
 
+use odeon_core::limits::ADDRESSES_MAX;
 use odeon_core::{Address, Epoch, Role, ServerId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Most servers known, the dead and the remembered epochs included. An entry takes below 1 KiB as a rule: 64 MiB.
 pub const SERVERS_MAX: usize = 65_536;
-
-/// Most addresses of one server; each may cost whoever connects a timeout.
-pub const ADDRESSES_MAX: usize = 16;
 
 /// Most roles of one server.
 pub const ROLES_MAX: usize = 32;

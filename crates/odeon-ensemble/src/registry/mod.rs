@@ -8,6 +8,6 @@ pub mod state;
 
 pub use actor::{RegistryActor, RegistryActorCalls};
 pub use client::{REGISTRY, RegistryClient};
-pub use entry::{ADDRESSES_MAX, Entry, Health, ROLES_MAX, RegistryError, SERVERS_MAX, Tenure};
+pub use entry::{Entry, Health, ROLES_MAX, RegistryError, SERVERS_MAX, Tenure};
 pub use snapshot::{Snapshot, SnapshotError};
 pub use state::Registry;

@@ -7,7 +7,9 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::registry::{ADDRESSES_MAX, ROLES_MAX, SnapshotError};
+use odeon_core::limits::ADDRESSES_MAX;
+
+use crate::registry::{ROLES_MAX, SnapshotError};
 
 const TTL: u64 = 15;
 
