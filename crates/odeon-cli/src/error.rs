@@ -3,7 +3,7 @@
 use std::fmt;
 
 use odeon_actor::{AskError, TellError};
-use odeon_core::{Refusal, RefusalCode};
+use odeon_core::{Refusal, RefusalCode, chain};
 use serde_json::json;
 
 /// The exit status of a command.
@@ -86,18 +86,6 @@ impl fmt::Display for CliError {
             None => Ok(()),
         }
     }
-}
-
-/// An error and its causes, on one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
 
 impl From<Refusal> for CliError {

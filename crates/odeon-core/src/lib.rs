@@ -5,6 +5,7 @@
 
 mod address;
 mod capability;
+mod chain;
 mod codec;
 mod epoch;
 mod exit;
@@ -21,6 +22,7 @@ mod time;
 
 pub use address::{Address, AddressError, HostId};
 pub use capability::{Capabilities, Capability};
+pub use chain::chain;
 pub use codec::{CodecError, Encoding, decode, encode};
 pub use epoch::Epoch;
 pub use exit::{ExitReason, PanicReport};

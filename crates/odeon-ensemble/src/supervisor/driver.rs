@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use odeon_actor::{AskError, Handle};
 use odeon_core::seam::TaskKind;
-use odeon_core::{ActorId, Instant, Reference, ServerId};
+use odeon_core::{ActorId, Instant, Reference, ServerId, chain};
 use odeon_server::{Control, ControlCalls, Server};
 use tokio::sync::watch;
 
@@ -166,16 +166,4 @@ pub(super) fn status(record: &ExitRecord) -> ExitStatus {
         EndedBy::Signal(signal) => ExitStatus::Signal(signal),
         _ => ExitStatus::Unknown,
     }
-}
-
-/// An error with its causes, on one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
