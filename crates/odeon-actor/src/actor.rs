@@ -15,6 +15,17 @@ pub trait Actor: Sized + Send + 'static {
     /// What the actor understands, stored inline in its mailbox: usually an enum with a variant per method.
     type Message: Send + 'static;
 
+    /// Whether [`started`](Self::started) does anything. Where it does not, saying so spares a new actor its first
+    /// turn, and lets asks to it run at once; `#[actor]` says so by itself.
+    const HAS_START: bool = true;
+
+    /// Handles a message by code that does not wait, or gives it back to be handled by [`handle`](Self::handle).
+    /// `#[actor]` writes it for the handlers that are not `async`: no future is made for them.
+    fn handle_now(&mut self, message: Self::Message, cx: &mut Cx<Self>) -> Option<Self::Message> {
+        let _ = cx;
+        Some(message)
+    }
+
     /// Handles one message. A panic in here ends the actor, not the process.
     fn handle(&mut self, message: Self::Message, cx: &mut Cx<Self>) -> impl Future<Output = ()> + Send;
 

@@ -1,25 +1,77 @@
 //! The context of a handler: who asks, how long, and what the actor can do about itself.
 
 use std::fmt;
+use std::sync::Arc;
 
 use odeon_core::{ExitReason, Instant};
+use odeon_mailbox::Batch;
 
 use crate::actor::{Actor, Failure};
-use crate::handle::{Control, Handle, Target};
+use crate::current;
+use crate::envelope::{Envelope, Meta};
+use crate::handle::{Handle, Target};
 use crate::life::{MonitorId, TooManyMonitors, Watching};
+use crate::local::{Control, Local};
+use crate::pace::Pace;
 use crate::sender::Sender;
 use crate::system::System;
 
 /// What a handler knows and can do beside its state.
 pub struct Cx<A: Actor> {
-    pub(crate) me: Handle<A>,
-    pub(crate) system: System,
-    pub(crate) sender: Sender,
-    pub(crate) expires_at: Option<Instant>,
-    pub(crate) ending: Option<ExitReason>,
+    me: Handle<A>,
+    pub(crate) phase: Phase,
+    /// The message being handled.
+    pub(crate) meta: Meta,
+    /// Taken from the mailbox, not yet handled.
+    pub(crate) batch: Batch<Envelope<A::Message>>,
+    pub(crate) ending: Option<Box<ExitReason>>,
+    /// Messages handled so far.
+    pub(crate) handled: u32,
+    pub(crate) pace: Pace,
+}
+
+/// How far an actor has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    New,
+    Running,
+    Stopping,
 }
 
 impl<A: Actor> Cx<A> {
+    pub(crate) fn new(local: Arc<Local<A>>) -> Self {
+        Self {
+            me: Handle::here(local),
+            phase: if A::HAS_START { Phase::New } else { Phase::Running },
+            meta: Meta::none(),
+            batch: Batch::new(),
+            ending: None,
+            handled: 0,
+            pace: Pace::default(),
+        }
+    }
+
+    /// The message in hand is done with.
+    pub(crate) fn settle(&mut self) {
+        self.meta = Meta::none();
+    }
+
+    /// The end comes after the message in hand; the first reason stays.
+    pub(crate) fn end(&mut self, reason: ExitReason) {
+        self.ending.get_or_insert_with(|| Box::new(reason));
+    }
+
+    pub(crate) fn into_batch(self) -> Batch<Envelope<A::Message>> {
+        self.batch
+    }
+
+    fn local(&self) -> &Arc<Local<A>> {
+        let Target::Here(local) = &self.me.0 else {
+            unreachable!("a running actor is local to its system");
+        };
+        local
+    }
+
     /// A handle to this actor.
     #[must_use]
     pub const fn me(&self) -> &Handle<A> {
@@ -28,25 +80,25 @@ impl<A: Actor> Cx<A> {
 
     /// The system the actor lives in.
     #[must_use]
-    pub const fn system(&self) -> &System {
-        &self.system
+    pub fn system(&self) -> &System {
+        &self.local().system
     }
 
     /// Who sent the message being handled.
     #[must_use]
-    pub const fn sender(&self) -> &Sender {
-        &self.sender
+    pub fn sender(&self) -> Sender {
+        self.meta.sender()
     }
 
     /// When the message being handled stops being worth anything. Asks made while handling it end by then.
     #[must_use]
-    pub const fn expires_at(&self) -> Option<Instant> {
-        self.expires_at
+    pub fn expires_at(&self) -> Option<Instant> {
+        self.meta.expires_at().or_else(|| current::unread(&**self.system().clock()))
     }
 
     /// Starts another actor in the same system.
     pub fn spawn<B: Actor>(&self, actor: B) -> Handle<B> {
-        self.system.spawn(actor)
+        self.system().spawn(actor)
     }
 
     /// Has [`Actor::down`] called once when `other` ends; at once if it has. This actor's end lets go of it;
@@ -97,14 +149,12 @@ impl<A: Actor> Cx<A> {
     /// # Errors
     /// When `other` has too many monitors, or this actor monitors too many others.
     pub fn monitor<B: Actor>(&self, other: &Handle<B>) -> Result<MonitorId, TooManyMonitors> {
-        let Target::Here(local) = &self.me.0 else {
-            unreachable!("a running actor is local to its system");
-        };
+        let local = self.local();
         let watching = Watching::begin(&local.life).ok_or(TooManyMonitors)?;
-        let (number, mailbox) = (watching.number(), local.mailbox.clone());
+        let (number, watcher) = (watching.number(), Arc::clone(local));
         let monitor = other.monitor(Box::new(move |down| {
             // The watcher may have ended first.
-            let _ = mailbox.control(Control::Down(down, watching));
+            watcher.control(Control::Down(down, watching));
         }))?;
         let other = other.clone();
         local.life.let_go_by(number, Box::new(move || other.demonitor(monitor)));
@@ -113,17 +163,17 @@ impl<A: Actor> Cx<A> {
 
     /// Ends the actor after this handler.
     pub fn stop(&mut self) {
-        self.ending.get_or_insert(ExitReason::Normal);
+        self.end(ExitReason::Normal);
     }
 
     /// Ends the actor after this handler, as failed.
     pub fn fail(&mut self, failure: impl Into<Failure>) {
-        self.ending.get_or_insert_with(|| ExitReason::Failed(failure.into().message().to_owned()));
+        self.end(ExitReason::Failed(failure.into().message().to_owned()));
     }
 }
 
 impl<A: Actor> fmt::Debug for Cx<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Cx").field("me", &self.me).field("sender", &self.sender).finish_non_exhaustive()
+        f.debug_struct("Cx").field("me", &self.me).field("sender", &self.sender()).finish_non_exhaustive()
     }
 }

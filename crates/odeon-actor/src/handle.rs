@@ -1,20 +1,18 @@
 //! Handles: live ways to send to one actor, wherever it is.
 
 use std::fmt;
-use std::future::Future;
 use std::sync::Arc;
 
 use odeon_core::seam::{BoxFuture, Clock};
-use odeon_core::{ActorId, Encoding, ExitReason, Instant, Reference, Refusal, RefusalCode};
-use odeon_mailbox::{ReplyFuture, reply_cell};
+use odeon_core::{ActorId, Encoding, ExitReason, Instant, Reference};
+use odeon_mailbox::reply_cell;
 
 use crate::actor::Actor;
 use crate::call::{Call, Request};
 use crate::error::{AskError, TellError};
 use crate::inbox::Inbox;
-use crate::life::{Down, Life, MonitorId, PINGS_MAX, PingRoom, TooManyMonitors, Watching};
-use crate::sender::Sender;
-use crate::system::{DeadLetter, System};
+use crate::life::{Down, MonitorId, TooManyMonitors};
+use crate::local::Local;
 
 /// A live way to send to one actor. Cheap to clone; it neither keeps the actor alive nor travels between servers.
 pub struct Handle<A: Actor>(pub(crate) Target<A>);
@@ -24,31 +22,9 @@ pub(crate) enum Target<A: Actor> {
     There(Arc<There>),
 }
 
-/// An actor of this process, as its handles see it.
-pub(crate) struct Local<A: Actor> {
-    pub(crate) mailbox: odeon_mailbox::Sender<Envelope<A::Message>, Control>,
-    pub(crate) life: Arc<Life>,
-    pub(crate) system: System,
-}
-
 pub(crate) struct There {
     pub(crate) reference: Reference,
     pub(crate) route: Arc<dyn Route>,
-}
-
-/// A message with what its receiver may ask about it.
-pub(crate) struct Envelope<M> {
-    pub(crate) message: M,
-    pub(crate) sender: Sender,
-    pub(crate) expires_at: Option<Instant>,
-}
-
-/// What travels in the control lane: never behind data, and never refused for lack of room, because there is one
-/// stop at most and the others have taken their room before.
-pub(crate) enum Control {
-    Stop,
-    Ping(odeon_mailbox::ReplyPort<(), ()>, PingRoom),
-    Down(Down, Watching),
 }
 
 /// The way to actors of other servers; implemented by whoever knows the network.
@@ -121,7 +97,7 @@ impl<A: Actor> Handle<A> {
     #[must_use]
     pub fn is_dead(&self) -> bool {
         match &self.0 {
-            Target::Here(local) => local.life.reason().is_some(),
+            Target::Here(local) => local.life.is_ending(),
             Target::There(_) => false,
         }
     }
@@ -138,7 +114,7 @@ impl<A: Actor> Handle<A> {
     /// Asks the actor to stop after the message it is handling. What is queued goes to dead letters.
     pub fn stop(&self) {
         match &self.0 {
-            Target::Here(local) => local.control_stop(),
+            Target::Here(local) => local.stop(),
             Target::There(there) => there.route.stop(&there.reference),
         }
     }
@@ -147,7 +123,7 @@ impl<A: Actor> Handle<A> {
     /// is asked to stop instead.
     pub fn drain(&self) {
         match &self.0 {
-            Target::Here(local) => local.mailbox.close_intake(),
+            Target::Here(local) => local.drain(),
             Target::There(there) => there.route.stop(&there.reference),
         }
     }
@@ -156,7 +132,7 @@ impl<A: Actor> Handle<A> {
     /// computes without waiting runs on to its next await. An actor on another server is asked to stop.
     pub fn kill(&self) {
         match &self.0 {
-            Target::Here(local) => local.life.kill(),
+            Target::Here(local) => local.kill(),
             Target::There(there) => there.route.stop(&there.reference),
         }
     }
@@ -231,38 +207,6 @@ impl<A: Actor> Handle<A> {
     }
 }
 
-impl<A: Actor> Local<A> {
-    pub(crate) fn control_stop(&self) {
-        if self.life.is_first_stop() {
-            // A dead actor has stopped already.
-            let _ = self.mailbox.control(Control::Stop);
-        }
-    }
-
-    /// Puts a ping into the control lane. The future fails when the actor ends, or is dead.
-    pub(crate) fn control_ping(&self) -> Result<ReplyFuture<(), ()>, Refusal> {
-        let room = PingRoom::take(&self.life).ok_or_else(|| {
-            let detail = format!("{PINGS_MAX} pings wait for the actor already: it is stuck or busy");
-            Refusal::new(RefusalCode::LimitReached, detail)
-        })?;
-        let (port, future) = reply_cell();
-        // Refused by a dead actor, the port falls and says so.
-        let _ = self.mailbox.control(Control::Ping(port, room));
-        Ok(future)
-    }
-
-    /// Counts a message from another server that came too late.
-    pub(crate) fn undelivered(&self, sender: Sender) {
-        let letter = DeadLetter::new(&self.life, sender, self.death());
-        self.system.dead_letter(&letter);
-    }
-
-    /// Why the actor takes nothing: it ended, is ending, or drains.
-    pub(crate) fn death(&self) -> ExitReason {
-        self.life.reason().unwrap_or(ExitReason::Drained)
-    }
-}
-
 impl<A: Actor> Clone for Handle<A> {
     fn clone(&self) -> Self {
         Self(match &self.0 {
@@ -281,12 +225,6 @@ impl<A: Actor> fmt::Debug for Handle<A> {
     }
 }
 
-impl<A: Actor> fmt::Debug for Local<A> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.life.fmt(f)
-    }
-}
-
 /// Forgets a monitor whose notice nobody waits for any longer.
 struct Watch<'a, A: Actor> {
     handle: &'a Handle<A>,
@@ -299,18 +237,4 @@ impl<A: Actor> Drop for Watch<'_, A> {
             self.handle.demonitor(monitor);
         }
     }
-}
-
-/// Ready when `future` is, or with `None` when `at` has come first.
-pub(crate) async fn until<T>(clock: &dyn Clock, at: Instant, future: impl Future<Output = T>) -> Option<T> {
-    let mut future = std::pin::pin!(future);
-    let mut timer = None;
-    std::future::poll_fn(|cx| {
-        if let std::task::Poll::Ready(value) = future.as_mut().poll(cx) {
-            return std::task::Poll::Ready(Some(value));
-        }
-        // Most answers come without a timer ever being made.
-        timer.get_or_insert_with(|| clock.sleep_until(at)).as_mut().poll(cx).map(|()| None)
-    })
-    .await
 }

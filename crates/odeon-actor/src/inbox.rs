@@ -1,7 +1,6 @@
 //! Actors with their type erased: what a server needs to route messages by name and number.
 
 use std::fmt;
-use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -12,9 +11,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::actor::Actor;
+use crate::envelope::{Envelope, Meta};
 use crate::error::AskError;
-use crate::handle::{Envelope, Local};
 use crate::life::{Down, MonitorId, TooManyMonitors};
+use crate::local::Local;
 use crate::reply::{FarPort, Reply};
 use crate::sender::Sender;
 
@@ -163,8 +163,12 @@ impl<A: Actor> Inbox for Local<A> {
         });
         let message = A::decode(index, payload, RemoteReply(port.clone()))
             .map_err(|refusal| at(method.mark, refusal))?;
-        match self.mailbox.try_send(Envelope { message, sender, expires_at }) {
-            Ok(()) => Ok(()),
+        let meta = Meta::sent_afar(&sender, expires_at, port.is_some());
+        match self.mailbox.try_send(Envelope { message, meta }) {
+            Ok(()) => {
+                self.me().iter().for_each(Local::notify_message);
+                Ok(())
+            }
             Err(TrySendError::Full(envelope)) => {
                 // The refusal is the answer; the port in the envelope would give another.
                 port.iter().for_each(|port| port.close());
@@ -176,22 +180,29 @@ impl<A: Actor> Inbox for Local<A> {
             Err(TrySendError::Closed(envelope)) => {
                 // Said here, because a draining actor has no exit reason yet that a falling port could tell.
                 port.iter().for_each(|port| port.answer(Err(AskError::Dead(self.death()))));
-                self.undelivered(envelope.sender);
+                self.undelivered(envelope.sender());
                 Ok(())
             }
         }
     }
 
     fn ping(&self) -> BoxFuture<'static, Result<(), AskError>> {
-        Box::pin(self.pinged())
+        let Some(me) = self.me() else {
+            return Box::pin(std::future::ready(Err(AskError::Dead(ExitReason::NoActor))));
+        };
+        let waiting = me.ping();
+        Box::pin(async move {
+            let gone = |_| AskError::Dead(me.life.reason().unwrap_or(ExitReason::Normal));
+            waiting.map_err(AskError::Refused)?.await.map_err(gone)
+        })
     }
 
     fn stop(&self) {
-        self.control_stop();
+        self.me().iter().for_each(Local::stop);
     }
 
     fn kill(&self) {
-        self.life.kill();
+        self.me().iter().for_each(Local::kill);
     }
 
     fn monitor(&self, notify: Box<dyn FnOnce(Down) + Send>) -> Result<MonitorId, TooManyMonitors> {
@@ -229,19 +240,4 @@ fn refuse_unknown_fields(method: &odeon_core::Method, bytes: &[u8]) -> Result<()
     };
     let detail = format!("{}: unknown argument `{unknown}`; {hint}", method.mark);
     Err(Refusal::new(RefusalCode::BadPayload, detail))
-}
-
-impl<A: Actor> Local<A> {
-    fn pinged(&self) -> impl Future<Output = Result<(), AskError>> + Send + 'static {
-        let waiting = self.control_ping();
-        let life = Arc::clone(&self.life);
-        async move {
-            match waiting {
-                Ok(reply) => {
-                    reply.await.map_err(|_| AskError::Dead(life.reason().unwrap_or(ExitReason::Normal)))
-                }
-                Err(refusal) => Err(AskError::Refused(refusal)),
-            }
-        }
-    }
 }

@@ -36,22 +36,31 @@
 extern crate self as odeon;
 
 mod actor;
+mod ask;
 mod call;
+mod current;
 mod cx;
+mod envelope;
 mod error;
 mod handle;
 mod inbox;
+mod inline;
 mod life;
+mod local;
+mod pace;
 mod panic;
 mod reply;
 mod run;
 mod runtime;
 mod sender;
 mod system;
+mod timers;
 
 pub use actor::{Actor, Failure};
-pub use call::{Ask, Call, Request};
+pub use ask::Ask;
+pub use call::{Call, Inline, Request};
 pub use cx::Cx;
+pub use envelope::Envelope;
 pub use error::{AskError, NameTaken, TellError, TryTellError};
 pub use handle::{Handle, RemoteCall, Route};
 pub use inbox::{Delivery, Inbox, Payload, RemoteReply, ReplySink};

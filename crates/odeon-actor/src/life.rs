@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::Waker;
 
 use odeon_core::{ActorId, ExitReason, ServerId};
 
@@ -66,8 +65,13 @@ pub(crate) struct Life {
     pub(crate) kind: &'static str,
     killed: AtomicBool,
     is_stop_asked: AtomicBool,
+    /// Whether the handler that waits takes messages itself.
+    takes_messages: AtomicBool,
     pings: AtomicUsize,
-    state: Mutex<State>,
+    /// Messages the actor has sent; written by whoever runs it.
+    nonce: AtomicU64,
+    /// Made when first needed: of most actors, nothing is.
+    state: Mutex<Option<Box<State>>>,
 }
 
 /// A ping's place in an actor's control lane, taken before there is a ping; dropping it gives it back.
@@ -109,15 +113,15 @@ struct Watches {
 impl Watching {
     /// One more, if there is room.
     pub(crate) fn begin(watcher: &Arc<Life>) -> Option<Self> {
-        let mut state = watcher.state();
-        let watches = &mut state.watches;
-        if watches.held.len() >= WATCHES_MAX {
-            return None;
-        }
-        watches.last += 1;
-        let number = watches.last;
-        watches.held.insert(number, None);
-        drop(state);
+        let number = watcher.with(|state| {
+            let watches = &mut state.watches;
+            if watches.held.len() >= WATCHES_MAX {
+                return None;
+            }
+            watches.last += 1;
+            watches.held.insert(watches.last, None);
+            Some(watches.last)
+        })?;
         Some(Self { watcher: Arc::clone(watcher), number })
     }
 
@@ -129,7 +133,7 @@ impl Watching {
 
 impl Drop for Watching {
     fn drop(&mut self) {
-        let undo = self.watcher.state().watches.held.remove(&self.number);
+        let undo = self.watcher.with(|state| state.watches.held.remove(&self.number));
         // Outside the lock: it may hold the last handle of another actor.
         drop(undo);
     }
@@ -143,8 +147,6 @@ struct State {
     over: bool,
     monitors: BTreeMap<MonitorId, Notify>,
     watches: Watches,
-    /// Wakes the runner when the actor is killed.
-    runner: Option<Waker>,
 }
 
 impl Life {
@@ -154,52 +156,65 @@ impl Life {
             kind,
             killed: AtomicBool::new(false),
             is_stop_asked: AtomicBool::new(false),
+            takes_messages: AtomicBool::new(false),
+            nonce: AtomicU64::new(0),
             pings: AtomicUsize::new(0),
             state: Mutex::default(),
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, Option<Box<State>>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Does something with the state, under its lock.
+    fn with<R>(&self, f: impl FnOnce(&mut State) -> R) -> R {
+        f(self.lock().get_or_insert_default())
     }
 
     /// Why the actor ended or is ending; `None` while it lives.
     pub(crate) fn reason(&self) -> Option<ExitReason> {
-        self.state().reason.clone()
+        self.lock().as_ref()?.reason.clone()
+    }
+
+    /// Whether the actor ended or is ending.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.lock().as_ref().is_some_and(|state| state.reason.is_some())
     }
 
     /// Calls `notify` once when the actor has ended: at once if it has.
     pub(crate) fn monitor(&self, notify: Notify) -> Result<MonitorId, TooManyMonitors> {
         let monitor = MonitorId::fresh();
-        let mut state = self.state();
-        if state.over {
-            let down = self.down(monitor, state.reason.clone());
-            drop(state);
-            notify(down);
-        } else if state.monitors.len() >= MONITORS_MAX {
-            return Err(TooManyMonitors);
-        } else {
-            state.monitors.insert(monitor, notify);
+        let mut notify = Some(notify);
+        let reason = self.with(|state| {
+            if !state.over && state.monitors.len() < MONITORS_MAX {
+                state.monitors.extend(notify.take().map(|notify| (monitor, notify)));
+            }
+            state.over.then(|| state.reason.clone())
+        });
+        // Told, or dropped, outside the lock: what a closure holds is not ours to know.
+        match (notify, reason) {
+            (None, _) => {}
+            (Some(notify), Some(reason)) => notify(self.down(monitor, reason)),
+            (Some(_), None) => return Err(TooManyMonitors),
         }
         Ok(monitor)
     }
 
     /// Forgets a monitor; a notice already given stays given.
     pub(crate) fn demonitor(&self, monitor: MonitorId) {
-        let forgotten = self.state().monitors.remove(&monitor);
+        let forgotten = self.with(|state| state.monitors.remove(&monitor));
         // Outside the lock: what a closure holds is not ours to know.
         drop(forgotten);
     }
 
     /// Keeps how a monitor held on another actor is let go, should this one end first.
     pub(crate) fn let_go_by(&self, watching: u64, undo: Undo) {
-        let mut state = self.state();
-        // Gone already, if its notice has been handled.
-        let unused = match state.watches.held.get_mut(&watching) {
+        let unused = self.with(|state| match state.watches.held.get_mut(&watching) {
             Some(slot) => slot.replace(undo),
+            // Its notice has been handled already.
             None => Some(undo),
-        };
-        drop(state);
+        });
         drop(unused);
     }
 
@@ -210,18 +225,16 @@ impl Life {
 
     /// The end begins. The first reason stays.
     pub(crate) fn begin_end(&self, reason: ExitReason) -> ExitReason {
-        self.state().reason.get_or_insert(reason).clone()
+        self.with(|state| state.reason.get_or_insert(reason).clone())
     }
 
     /// The end is complete: tells every monitor, once, and lets go of those held on others.
     pub(crate) fn complete_end(&self) {
-        let mut state = self.state();
-        state.over = true;
-        state.runner = None;
-        let reason = state.reason.clone();
-        let monitors = std::mem::take(&mut state.monitors);
-        let watches = std::mem::take(&mut state.watches.held);
-        drop(state);
+        let (reason, monitors, watches) = self.with(|state| {
+            state.over = true;
+            let watches = std::mem::take(&mut state.watches.held);
+            (state.reason.clone(), std::mem::take(&mut state.monitors), watches)
+        });
         for (monitor, notify) in monitors {
             let down = self.down(monitor, reason.clone());
             // Whoever panics on hearing of it does not keep the others from hearing.
@@ -237,23 +250,30 @@ impl Life {
         !self.is_stop_asked.swap(true, Ordering::Relaxed)
     }
 
-    /// Asks the runner to drop the actor where it stands.
-    pub(crate) fn kill(&self) {
+    /// Whoever runs the actor drops it where it stands, before the next step.
+    pub(crate) fn set_killed(&self) {
         self.killed.store(true, Ordering::Release);
-        let runner = self.state().runner.take();
-        if let Some(runner) = runner {
-            runner.wake();
-        }
     }
 
-    /// Leaves the runner's waker for `kill`.
-    pub(crate) fn set_runner(&self, waker: &Waker) {
-        self.state().runner = Some(waker.clone());
-    }
-
-    /// Whether the actor is to be dropped; the runner asks before each poll, having left its waker.
     pub(crate) fn is_killed(&self) -> bool {
         self.killed.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn nonce(&self) -> u64 {
+        self.nonce.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_nonce(&self, nonce: u64) {
+        self.nonce.store(nonce, Ordering::Relaxed);
+    }
+
+    /// Whether the handler that waits takes messages itself. Asked and said by whoever runs the actor.
+    pub(crate) fn takes_messages(&self) -> bool {
+        self.takes_messages.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_takes_messages(&self, takes: bool) {
+        self.takes_messages.store(takes, Ordering::Relaxed);
     }
 }
 

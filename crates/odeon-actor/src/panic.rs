@@ -5,11 +5,8 @@
 
 use std::any::Any;
 use std::cell::RefCell;
-use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
 use std::sync::Once;
-use std::task::{Context, Poll};
 
 use odeon_core::PanicReport;
 
@@ -60,20 +57,14 @@ fn install() {
     });
 }
 
-/// Polls `future`; a panic in it is a value, with what fell meanwhile.
-pub(crate) fn poll_caught<F: Future>(
-    future: Pin<&mut F>,
-    cx: &mut Context<'_>,
-) -> Poll<Result<F::Output, (PanicReport, Fallen)>> {
+/// Runs what belongs to an actor; a panic in it is a value, with what fell meanwhile.
+pub(crate) fn caught<T>(f: impl FnOnce() -> T) -> Result<T, (PanicReport, Fallen)> {
     install();
     let outer = FALLEN.replace(Some(Fallen::new()));
-    let outcome = catch_unwind(AssertUnwindSafe(|| future.poll(cx)));
+    let outcome = catch_unwind(AssertUnwindSafe(f));
     // If the handler caught its own panic, what fell falls here: the actor lives.
     let fallen = FALLEN.replace(outer).unwrap_or_default();
-    match outcome {
-        Ok(poll) => poll.map(Ok),
-        Err(payload) => Poll::Ready(Err((report(&*payload), fallen))),
-    }
+    outcome.map_err(|payload| (report(&*payload), fallen))
 }
 
 fn report(payload: &(dyn Any + Send)) -> PanicReport {

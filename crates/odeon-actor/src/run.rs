@@ -1,198 +1,261 @@
-//! The loop that runs one actor, from its start to the last notice of its end.
+//! Running an actor: one turn on a runner's thread, from what waits in its mailbox to its end.
 //!
 //! The order of an end: the reason is set; the actor is dropped; the mailbox is closed; what was queued goes to
 //! dead letters; names are free again; monitors are told. Whoever waits for the notice finds all of that done.
-//! The end takes place even if the task is dropped, as by a runtime that shuts down.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, Waker};
 
-use odeon_core::ExitReason;
-use odeon_mailbox::{Received, Receiver};
+use odeon_core::{ExitReason, Instant};
+use odeon_mailbox::{Begin, Entered, Received, Turn, Waiting};
 
 use crate::actor::Actor;
-use crate::cx::Cx;
-use crate::handle::{Control, Envelope};
-use crate::life::Life;
-use crate::panic::{contained, poll_caught};
-use crate::sender::Sender;
-use crate::system::{DeadLetter, System};
+use crate::current::{self, Running};
+use crate::cx::Phase;
+use crate::envelope::Envelope;
+use crate::life::Down;
+use crate::local::{Contents, Control, Local};
+use crate::panic::{caught, contained};
+use crate::system::DeadLetter;
 
-/// Messages handled before the task lets others run: our queue does not count against tokio's own budget.
-const HANDLED_PER_TURN_MAX: u32 = 128;
+/// Of so many messages handled by code that does not wait, one is timed.
+pub(crate) const PACE_SAMPLE: u32 = 64;
 
-type Inbox<A> = Receiver<Envelope<<A as Actor>::Message>, Control>;
-
-/// Runs `actor` to its end.
-pub(crate) async fn run<A: Actor>(actor: A, mut end: End<A>, mut cx: Cx<A>) {
-    let life = Arc::clone(&end.life);
-    let body = current::scope(life.number, live(actor, &mut end.inbox, &mut cx, &life));
-    let mut body = pin!(Some(body));
-    // Goes before the body does, however this future ends: reply ports in there then know the reason.
-    let _settled = Settled(&life);
-    let mut left: Option<Waker> = None;
-    poll_fn(|task| {
-        // Left once as a rule: a lock per poll would cost as much as a short message.
-        if !left.as_ref().is_some_and(|left| left.will_wake(task.waker())) {
-            life.set_runner(task.waker());
-            left = Some(task.waker().clone());
-        }
-        if life.is_killed() {
-            life.begin_end(ExitReason::Killed);
-            return Poll::Ready(());
-        }
-        let Some(body) = body.as_mut().as_pin_mut() else {
-            return Poll::Ready(());
-        };
-        poll_caught(body, task).map(|outcome| {
-            if let Err((panic, fallen)) = outcome {
-                life.begin_end(ExitReason::Panicked(panic));
-                drop(fallen);
-            }
-        })
-    })
-    .await;
-    contained("the drop of an actor", || body.set(None));
+/// Why a turn is over.
+enum Outcome {
+    /// Nothing to do until somebody notifies.
+    Idle(Waiting),
+    /// More to do than the turn allows.
+    Spent,
+    /// The actor has ended; the reason is set.
+    Over,
 }
 
-/// What the end of an actor needs; dropping it is the end.
-pub(crate) struct End<A: Actor> {
-    pub(crate) inbox: Inbox<A>,
-    pub(crate) life: Arc<Life>,
-    pub(crate) system: System,
-}
-
-impl<A: Actor> Drop for End<A> {
-    fn drop(&mut self) {
-        let reason = self.life.begin_end(ExitReason::Killed);
-        let leftover = self.inbox.close();
-        for envelope in leftover.data {
-            let letter = DeadLetter::new(&self.life, envelope.sender, reason.clone());
-            let message = envelope.message;
-            contained("the drop of a message", || drop(message));
-            self.system.dead_letter(&letter);
-        }
-        drop(leftover.control);
-        self.system.forget(self.life.number);
-        self.life.complete_end();
-    }
-}
-
-/// Sets the exit reason of an actor whose task is dropped.
-struct Settled<'a>(&'a Life);
-
-impl Drop for Settled<'_> {
-    fn drop(&mut self) {
-        self.0.begin_end(ExitReason::Killed);
-    }
-}
-
-/// Start, messages, stop.
-async fn live<A: Actor>(mut actor: A, inbox: &mut Inbox<A>, cx: &mut Cx<A>, life: &Life) {
-    let reason = match actor.started(cx).await {
-        Ok(()) => messages(&mut actor, inbox, cx).await,
-        Err(failure) => ExitReason::Failed(failure.message().to_owned()),
-    };
-    let reason = life.begin_end(reason);
-    actor.stopped(&reason, cx).await;
-}
-
-async fn messages<A: Actor>(actor: &mut A, inbox: &mut Inbox<A>, cx: &mut Cx<A>) -> ExitReason {
-    let mut handled = 0;
+/// Runs a cell that came off the run queue.
+pub(crate) fn run<A: Actor>(local: &Arc<Local<A>>, turn: &mut Turn) {
+    let mut entered = local.cell.begin();
     loop {
-        if let Some(reason) = cx.ending.take() {
-            return reason;
+        let outcome = match caught(|| steps(local, &mut entered, turn)) {
+            Ok(outcome) => outcome,
+            Err((panic, fallen)) => {
+                local.life.begin_end(ExitReason::Panicked(panic));
+                drop(fallen);
+                Outcome::Over
+            }
+        };
+        match outcome {
+            Outcome::Idle(waiting) => match entered.try_leave(waiting) {
+                Ok(()) => return,
+                Err(notified) => entered = notified,
+            },
+            Outcome::Spent => {
+                entered.give_way();
+                let queue = local.system.run_queue();
+                // Closed meanwhile, the queue's owner ends all actors.
+                let _ = queue.push_shared(Arc::clone(local) as _);
+                return;
+            }
+            Outcome::Over => {
+                end(local, &mut entered);
+                // Whoever notifies from now on finds nothing in the cell.
+                let _ = entered.try_leave(Waiting::Messages);
+                return;
+            }
         }
-        match inbox.recv().await {
-            Received::Data(envelope) => handle(actor, envelope, cx).await,
-            Received::Control(Control::Ping(port, room)) => {
+    }
+}
+
+/// Takes steps until there is nothing to do, or nothing left of the turn.
+fn steps<A: Actor>(
+    local: &Arc<Local<A>>,
+    entered: &mut Entered<'_, Contents<A>>,
+    turn: &mut Turn,
+) -> Outcome {
+    let _running = Running::begin(&local.life);
+    let mut now = Now(None);
+    loop {
+        if local.life.is_killed() {
+            local.life.begin_end(ExitReason::Killed);
+            return Outcome::Over;
+        }
+        if entered.is_waiting() {
+            if poll(local, entered, turn).is_pending() {
+                let waits = if local.life.takes_messages() { Waiting::Messages } else { Waiting::Other };
+                return Outcome::Idle(waits);
+            }
+            if let Some(contents) = entered.contents() {
+                contents.cx.settle();
+            }
+        }
+        let Some(contents) = entered.contents() else {
+            return Outcome::Idle(Waiting::Messages);
+        };
+        let cx = &mut contents.cx;
+        match cx.phase {
+            Phase::New => {
+                cx.phase = Phase::Running;
+                if A::HAS_START {
+                    entered.start(Starting, &mut turn.spare);
+                    continue;
+                }
+            }
+            Phase::Running if cx.ending.is_some() => {
+                let reason = cx.ending.take().map_or(ExitReason::Normal, |reason| *reason);
+                let reason = local.life.begin_end(reason);
+                cx.phase = Phase::Stopping;
+                entered.start(Stopping(reason), &mut turn.spare);
+                continue;
+            }
+            Phase::Running => {}
+            Phase::Stopping => return Outcome::Over,
+        }
+        if !turn.step() {
+            return Outcome::Spent;
+        }
+        match local.mailbox.next(&mut cx.batch) {
+            Some(Received::Data(envelope)) => {
+                if now.is_past(local, envelope.meta.expires_at_nanos()) {
+                    // Nobody waits any longer, and dropping the message drops its reply port.
+                    continue;
+                }
+                if let Some(handling) = handle(local, contents, envelope) {
+                    entered.start(handling, &mut turn.spare);
+                }
+            }
+            Some(Received::Control(Control::Ping(port, room))) => {
                 drop(room);
                 // Whoever asked may have given up.
                 let _ = port.send(());
             }
-            Received::Control(Control::Down(down, watching)) => {
+            Some(Received::Control(Control::Down(down, watching))) => {
                 drop(watching);
-                actor.down(down, cx).await;
+                entered.start(Hearing(down), &mut turn.spare);
             }
-            Received::Control(Control::Stop) => return ExitReason::Stopped,
-            Received::Drained => return ExitReason::Drained,
-        }
-        handled += 1;
-        if handled == HANDLED_PER_TURN_MAX {
-            handled = 0;
-            give_way().await;
+            Some(Received::Control(Control::Stop)) => cx.end(ExitReason::Stopped),
+            Some(Received::Drained) => cx.end(ExitReason::Drained),
+            None => return Outcome::Idle(Waiting::Messages),
         }
     }
 }
 
-async fn handle<A: Actor>(actor: &mut A, envelope: Envelope<A::Message>, cx: &mut Cx<A>) {
-    if let Some(at) = envelope.expires_at
-        && at <= cx.system.clock().now()
-    {
-        // Nobody waits any longer, and dropping the message drops its reply port.
+/// Handles a message by code that does not wait, if there is such; gives back what has to be awaited.
+fn handle<A: Actor>(
+    local: &Local<A>,
+    contents: &mut Contents<A>,
+    envelope: Envelope<A::Message>,
+) -> Option<Handling<A::Message>> {
+    let Contents { actor, cx } = contents;
+    let Envelope { message, meta } = envelope;
+    let expires_at = meta.expires_at_nanos();
+    current::set_budget(expires_at);
+    cx.meta = meta;
+    cx.handled = cx.handled.wrapping_add(1);
+    let left = if cx.handled % PACE_SAMPLE == 1 {
+        let clock = local.system.clock();
+        let began = clock.now();
+        let left = actor.handle_now(message, cx);
+        if left.is_none() {
+            cx.pace.record(clock.now() - began);
+        }
+        left
+    } else {
+        actor.handle_now(message, cx)
+    };
+    match left {
+        None => {
+            cx.settle();
+            current::set_budget(u64::MAX);
+            None
+        }
+        Some(message) => Some(Handling { message, expires_at }),
+    }
+}
+
+fn poll<A: Actor>(
+    local: &Arc<Local<A>>,
+    entered: &mut Entered<'_, Contents<A>>,
+    turn: &mut Turn,
+) -> Poll<()> {
+    let waker = Waker::from(Arc::clone(local));
+    entered.poll(&mut Context::from_waker(&waker), &mut turn.spare)
+}
+
+/// The clock, read at most once a turn.
+struct Now(Option<Instant>);
+
+impl Now {
+    fn is_past<A: Actor>(&mut self, local: &Local<A>, at: u64) -> bool {
+        at != u64::MAX && at <= self.0.get_or_insert_with(|| local.system.clock().now()).as_nanos()
+    }
+}
+
+/// The end of an actor whose exit reason is set.
+pub(crate) fn end<A: Actor>(local: &Local<A>, entered: &mut Entered<'_, Contents<A>>) {
+    let reason = local.life.begin_end(ExitReason::Killed);
+    contained("the drop of a handler", || entered.cancel());
+    let Some(Contents { actor, cx }) = entered.take() else {
         return;
+    };
+    contained("the drop of an actor", || drop(actor));
+    let mut batch = cx.into_batch();
+    let leftover = local.mailbox.close(&mut batch);
+    for envelope in leftover.data {
+        let letter = DeadLetter::new(&local.life, envelope.sender(), reason.clone());
+        contained("the drop of a message", || drop(envelope.message));
+        local.system.dead_letter(&letter);
     }
-    cx.sender = envelope.sender;
-    cx.expires_at = envelope.expires_at;
-    current::set_budget(envelope.expires_at);
-    actor.handle(envelope.message, cx).await;
-    current::set_budget(None);
-    cx.sender = Sender::Outside;
-    cx.expires_at = None;
+    drop(leftover.control);
+    local.system.forget(local.life.number);
+    local.life.complete_end();
 }
 
-/// Lets other tasks run, once.
-async fn give_way() {
-    let mut given = false;
-    poll_fn(|cx| {
-        if std::mem::replace(&mut given, true) {
-            return Poll::Ready(());
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
+/// Handles a message.
+struct Handling<M> {
+    message: M,
+    expires_at: u64,
 }
 
-/// What code on the way down from a handler may know of it: which actor runs, and how long its request lasts.
-pub(crate) mod current {
-    use std::cell::Cell;
-
-    use odeon_core::Instant;
-
-    use super::{Future, Sender};
-
-    struct Current {
-        number: u64,
-        budget: Cell<Option<Instant>>,
+impl<A: Actor> Begin<Contents<A>> for Handling<A::Message> {
+    /// What the handler asks of others lives on what is left of its request's time, wherever it is polled.
+    async fn begin(self, Contents { actor, cx }: &mut Contents<A>) {
+        let mut handler = pin!(actor.handle(self.message, cx));
+        poll_fn(|task| {
+            current::set_budget(self.expires_at);
+            let polled = handler.as_mut().poll(task);
+            current::set_budget(u64::MAX);
+            polled
+        })
+        .await;
     }
+}
 
-    tokio::task_local! {
-        static CURRENT: Current;
-    }
+/// Before the first message.
+struct Starting;
 
-    pub(crate) fn scope<F: Future>(number: u64, future: F) -> impl Future<Output = F::Output> {
-        CURRENT.scope(Current { number, budget: Cell::new(None) }, future)
-    }
-
-    pub(crate) fn set_budget(budget: Option<Instant>) {
-        CURRENT.with(|current| current.budget.set(budget));
-    }
-
-    pub(crate) fn budget() -> Option<Instant> {
-        CURRENT.try_with(|current| current.budget.get()).ok().flatten()
-    }
-
-    pub(crate) fn number() -> u64 {
-        CURRENT.try_with(|current| current.number).unwrap_or(0)
-    }
-
-    pub(crate) fn sender() -> Sender {
-        match number() {
-            0 => Sender::Outside,
-            number => Sender::Actor(number),
+impl<A: Actor> Begin<Contents<A>> for Starting {
+    async fn begin(self, Contents { actor, cx }: &mut Contents<A>) {
+        if let Err(failure) = actor.started(cx).await {
+            cx.fail(failure);
         }
+    }
+}
+
+/// After the last.
+struct Stopping(ExitReason);
+
+impl<A: Actor> Begin<Contents<A>> for Stopping {
+    async fn begin(self, Contents { actor, cx }: &mut Contents<A>) {
+        actor.stopped(&self.0, cx).await;
+    }
+}
+
+/// Somebody else's end.
+struct Hearing(Down);
+
+impl<A: Actor> Begin<Contents<A>> for Hearing {
+    async fn begin(self, Contents { actor, cx }: &mut Contents<A>) {
+        actor.down(self.0, cx).await;
     }
 }

@@ -64,4 +64,12 @@ impl Spawn for TokioSpawn {
         tracing::trace!(?kind, name, "task spawned");
         self.runtime.spawn(future);
     }
+
+    fn threads(&self) -> usize {
+        self.runtime.metrics().num_workers()
+    }
+
+    fn is_here(&self) -> bool {
+        Handle::try_current().is_ok_and(|current| current.id() == self.runtime.id())
+    }
 }

@@ -28,6 +28,14 @@ pub enum Sender {
 }
 
 impl Sender {
+    /// The actor of that number in this process; 0 is code that is none.
+    pub(crate) const fn of_number(number: u64) -> Self {
+        match number {
+            0 => Self::Outside,
+            number => Self::Actor(number),
+        }
+    }
+
     /// Whether the sender may do what needs `capability`. Code of this process may do everything.
     #[must_use]
     pub fn can(&self, capability: &str) -> bool {

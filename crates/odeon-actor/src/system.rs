@@ -4,23 +4,23 @@ use std::any::Any;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use odeon_core::seam::{Clock, Spawn, TaskKind};
 use odeon_core::{ActorName, ExitReason};
-use odeon_mailbox::{CAPACITY_DEFAULT, mailbox};
+use odeon_mailbox::{CAPACITY_DEFAULT, RunQueue, Turn};
 
 use crate::actor::Actor;
-use crate::cx::Cx;
 use crate::error::NameTaken;
-use crate::handle::{Handle, Local, Target, until};
+use crate::handle::{Handle, Target};
 use crate::inbox::Inbox;
 use crate::life::Life;
+use crate::local::Local;
 use crate::panic::contained;
-use crate::run::{End, run};
 use crate::runtime::{TokioClock, TokioSpawn};
 use crate::sender::Sender;
+use crate::timers::{Timers, until};
 
 /// How long the shutdown of a system waits for actors that it has killed.
 pub const KILL_PATIENCE: Duration = Duration::from_millis(500);
@@ -32,6 +32,8 @@ pub struct System(Arc<Shared>);
 struct Shared {
     clock: Arc<dyn Clock>,
     spawn: Arc<dyn Spawn>,
+    queue: RunQueue,
+    timers: Arc<Timers>,
     next: AtomicU64,
     actors: Mutex<Actors>,
     dead_letters: AtomicU64,
@@ -144,7 +146,12 @@ impl System {
     /// A system over other seams.
     #[must_use]
     pub fn with(clock: Arc<dyn Clock>, spawn: Arc<dyn Spawn>) -> Self {
-        Self(Arc::new(Shared {
+        let shared = Arc::new_cyclic(|me: &Weak<Shared>| Shared {
+            timers: Timers::new(Arc::clone(&clock)),
+            queue: RunQueue::new({
+                let me = Weak::clone(me);
+                move || me.upgrade().iter().for_each(|shared| shared.end_without_runners())
+            }),
             clock,
             spawn,
             // 0 is the server itself.
@@ -152,7 +159,11 @@ impl System {
             actors: Mutex::default(),
             dead_letters: AtomicU64::new(0),
             on_dead_letter: Mutex::default(),
-        }))
+        });
+        for _ in 0..shared.spawn.threads().max(1) {
+            shared.spawn.spawn(TaskKind::Actor, "actors", Box::pin(shared.queue.runner()));
+        }
+        Self(shared)
     }
 
     /// Starts an actor.
@@ -169,28 +180,21 @@ impl System {
     /// When the name belongs to another actor; the new one is then dropped unstarted.
     pub fn spawn_with<A: Actor>(&self, options: SpawnOptions, actor: A) -> Result<Handle<A>, NameTaken> {
         let number = self.0.next.fetch_add(1, Ordering::Relaxed);
-        let (sender, inbox) = mailbox(options.capacity);
         let life = Arc::new(Life::new(number, std::any::type_name::<A>()));
-        let local = Arc::new(Local { mailbox: sender, life: Arc::clone(&life), system: self.clone() });
+        let local = Local::new(life, options.capacity, self.clone(), actor);
         {
             let mut actors = self.actors();
-            if let Some(name) = options.name {
-                actors.claim(name, &local)?;
+            if let Some(name) = options.name
+                && let Err(taken) = actors.claim(name, &local)
+            {
+                drop(actors);
+                local.discard();
+                return Err(taken);
             }
             actors.by_number.insert(number, Arc::clone(&local) as Arc<dyn Inbox>);
         }
-        let me = Handle::here(local);
-        let cx = Cx {
-            me: me.clone(),
-            system: self.clone(),
-            sender: Sender::Outside,
-            expires_at: None,
-            ending: None,
-        };
-        let kind = life.kind;
-        let end = End { inbox, life, system: self.clone() };
-        self.0.spawn.spawn(TaskKind::Actor, kind, Box::pin(run(actor, end, cx)));
-        Ok(me)
+        local.launch();
+        Ok(Handle::here(local))
     }
 
     /// Gives a running actor a name; an actor may have several. Names are free again when it ends.
@@ -204,7 +208,7 @@ impl System {
         let mut actors = self.actors();
         actors.claim(name.clone(), local)?;
         // It may have ended before the name was there to be freed.
-        if local.life.reason().is_some() {
+        if local.life.is_ending() {
             actors.by_name.remove(&name);
         }
         Ok(())
@@ -288,6 +292,14 @@ impl System {
         }
     }
 
+    pub(crate) fn run_queue(&self) -> &RunQueue {
+        &self.0.queue
+    }
+
+    pub(crate) fn timers(&self) -> &Arc<Timers> {
+        &self.0.timers
+    }
+
     /// The clock.
     #[must_use]
     pub fn clock(&self) -> &Arc<dyn Clock> {
@@ -300,8 +312,8 @@ impl System {
         &self.0.spawn
     }
 
-    fn actors(&self) -> std::sync::MutexGuard<'_, Actors> {
-        self.0.actors.lock().unwrap_or_else(PoisonError::into_inner)
+    fn actors(&self) -> MutexGuard<'_, Actors> {
+        self.0.actors()
     }
 
     /// Takes an ended actor out of the tables; its names are free.
@@ -320,6 +332,29 @@ impl System {
         if let Some(hook) = hook {
             contained("a hook of dead letters", || hook(letter));
         }
+    }
+}
+
+impl Shared {
+    fn actors(&self) -> MutexGuard<'_, Actors> {
+        self.actors.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The runners are gone, as with a runtime that shuts down: every actor ends here, as killed.
+    fn end_without_runners(&self) {
+        let actors: Vec<_> = self.actors().by_number.values().cloned().collect();
+        actors.iter().for_each(|actor| actor.kill());
+        let mut turn = Turn::new();
+        while let Some(entry) = self.queue.pop() {
+            entry.run(&mut turn);
+        }
+        self.queue.close();
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.queue.close();
     }
 }
 

@@ -62,6 +62,17 @@ pub enum TaskKind {
 pub trait Spawn: Debug + Send + Sync + 'static {
     /// Runs `future` to its end, concurrently. `name` is for logs and `explain`.
     fn spawn(&self, kind: TaskKind, name: &str, future: BoxFuture<'static, ()>);
+
+    /// How many tasks can run at the same time.
+    fn threads(&self) -> usize {
+        1
+    }
+
+    /// Whether the calling thread is one on which tasks run: what a task may use, such as the runtime's timers, can
+    /// be used here.
+    fn is_here(&self) -> bool {
+        true
+    }
 }
 
 /// Files. Only whole small files so far: state that is read at start and replaced as one.

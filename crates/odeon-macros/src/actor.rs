@@ -35,7 +35,13 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> Result<TokenS
             match take_role(function)? {
                 Some(Role::Handle(access)) => {
                     check_access(&access, mark.as_ref())?;
-                    handlers.push(Handler::parse(&actor, function, access)?);
+                    let is_inline = access.is_inline;
+                    let handler = Handler::parse(&actor, function, access)?;
+                    if is_inline && !handler.returns() {
+                        let what = "an inline handler answers on the asker's stack: it is not `async` and returns its answer";
+                        return Err(Error::new_spanned(&function.sig.ident, what));
+                    }
+                    handlers.push(handler);
                 }
                 Some(Role::Hook(hook)) if hooks.contains_key(&hook) => {
                     let what = format!("the actor has a method marked #[{}] already", hook.name());
@@ -49,8 +55,9 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> Result<TokenS
     if handlers.is_empty() {
         return Err(Error::new_spanned(&item.self_ty, "an actor needs at least one method marked #[handle]"));
     }
+    let has_start = hooks.contains_key(&Hook::Started);
     let hooks = hooks.into_values().collect();
-    let expansion = Expansion { actor, mark, doc: first_paragraph(&item.attrs), handlers, hooks };
+    let expansion = Expansion { actor, mark, doc: first_paragraph(&item.attrs), handlers, has_start, hooks };
     for handler in &expansion.handlers {
         if let Some(mark) = expansion.full_mark(handler) {
             check_length(&mark, &handler.method)?;
@@ -142,10 +149,12 @@ fn parse_access(attribute: &Attribute) -> Result<Access> {
     attribute.parse_nested_meta(|meta| {
         if meta.path.is_ident("local") {
             access.is_local = true;
+        } else if meta.path.is_ident("inline") {
+            access.is_inline = true;
         } else if meta.path.is_ident("needs") {
             access.needs = Some(meta.value()?.parse()?);
         } else {
-            return Err(meta.error("expected `local` or `needs = \"capability\"`"));
+            return Err(meta.error("expected `local`, `inline` or `needs = \"capability\"`"));
         }
         Ok(())
     })?;
@@ -231,6 +240,7 @@ struct Expansion {
     mark: Option<LitStr>,
     doc: String,
     handlers: Vec<Handler>,
+    has_start: bool,
     hooks: Vec<TokenStream>,
 }
 
@@ -269,7 +279,9 @@ impl Expansion {
 
     fn implementation(&self) -> TokenStream {
         let (actor, message) = (&self.actor, self.message_name());
-        let arms = self.handlers.iter().map(|handler| handler.dispatch(&message));
+        let now = self.handlers.iter().map(|handler| handler.dispatch_now(&message));
+        let all = self.handlers.iter().map(|handler| handler.dispatch(&message));
+        let has_start = self.has_start;
         let hooks = &self.hooks;
         let travel = self.mark.as_ref().map(|mark| self.travel(mark));
         quote! {
@@ -277,8 +289,19 @@ impl Expansion {
             impl ::odeon::Actor for #actor {
                 type Message = #message;
 
+                const HAS_START: bool = #has_start;
+
+                fn handle_now(
+                    &mut self,
+                    __message: #message,
+                    __cx: &mut ::odeon::Cx<Self>,
+                ) -> ::odeon::private::Option<#message> {
+                    match __message { #(#now)* }
+                    ::odeon::private::Option::None
+                }
+
                 async fn handle(&mut self, __message: #message, __cx: &mut ::odeon::Cx<Self>) {
-                    match __message { #(#arms)* }
+                    match __message { #(#all)* }
                 }
 
                 #(#hooks)*

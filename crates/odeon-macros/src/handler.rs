@@ -37,6 +37,8 @@ pub(crate) struct Access {
     pub(crate) is_local: bool,
     /// What senders on other servers need.
     pub(crate) needs: Option<LitStr>,
+    /// An ask to an idle actor may always run on the asker's stack.
+    pub(crate) is_inline: bool,
 }
 
 /// A method marked `#[handle]`.
@@ -215,6 +217,7 @@ impl Handler {
                 }
             }
         });
+        let at_once = self.answer_now(actor);
         quote! {
             #assertions
 
@@ -240,12 +243,53 @@ impl Handler {
                     #message::#variant(self, reply)
                 }
 
+                #at_once
                 #travel
             }
         }
     }
 
-    /// The arm of the actor's `match`.
+    /// Whether an ask can be answered by a plain call: the answer is what the method returns.
+    pub(crate) fn returns(&self) -> bool {
+        !self.is_async && !self.answers_itself
+    }
+
+    /// How an ask is answered on the asker's stack.
+    fn answer_now(&self, actor: &Ident) -> Option<TokenStream> {
+        let Self { request, method, .. } = self;
+        let inline = if self.access.is_inline { quote!(Always) } else { quote!(Measured) };
+        let names = self.fields.iter().map(|(name, _)| name);
+        let arguments = self.places.iter().map(|place| match place {
+            Place::Field(name) => quote!(#name),
+            Place::Context | Place::Reply => quote!(__cx),
+        });
+        self.returns().then(|| {
+            quote! {
+                const INLINE: ::odeon::Inline = ::odeon::Inline::#inline;
+
+                fn answer_now(
+                    self,
+                    __actor: &mut #actor,
+                    __cx: &mut ::odeon::Cx<#actor>,
+                ) -> ::odeon::private::Result<Self::Reply, Self> {
+                    let #request { #(#names),* } = self;
+                    ::odeon::private::Result::Ok(__actor.#method(#(#arguments),*))
+                }
+            }
+        })
+    }
+
+    /// The arm of the actor's `match` for handlers that do not wait; the others give the message back.
+    pub(crate) fn dispatch_now(&self, message: &Ident) -> TokenStream {
+        let variant = &self.variant;
+        if self.is_async {
+            quote!(__message @ #message::#variant(..) => return ::odeon::private::Option::Some(__message),)
+        } else {
+            self.dispatch(message)
+        }
+    }
+
+    /// The arm of the actor's `match`, whoever comes to it.
     pub(crate) fn dispatch(&self, message: &Ident) -> TokenStream {
         let Self { variant, request, method, .. } = self;
         let names = self.fields.iter().map(|(name, _)| name);

@@ -145,7 +145,10 @@ fn a_handler_has_a_name_that_a_handle_and_a_mark_can_have() {
 fn attributes_say_one_thing_that_is_known() {
     for (code, expected) in [
         ("#[handle] #[down] fn add(&self) {}", "a method has one of #[handle]"),
-        ("#[handle(wants = \"x\")] fn add(&self) {}", "expected `local` or `needs = \"capability\"`"),
+        (
+            "#[handle(wants = \"x\")] fn add(&self) {}",
+            "expected `local`, `inline` or `needs = \"capability\"`",
+        ),
         ("#[handle = \"add\"] fn add(&self) {}", "expected parentheses"),
         ("#[handle(local, needs = \"x\")] fn add(&self) {}", "a local handler is out of reach"),
         ("#[handle(needs = \"Admin\")] fn add(&self) {}", "a capability has 1 to 127"),

@@ -1,52 +1,57 @@
-//! The mailbox and reply cells of Odeon's actors.
-//!
-//! A mailbox carries work to one owner over two lanes. The *data* lane is bounded and pushes back on whoever
-//! fills it; the *control* lane (stop, down, timers, replies) never waits and is never blocked by data. A reply
-//! cell carries one answer back.
+//! What Odeon's actors run on: cells, mailboxes, run queues and reply cells.
 //!
 //! ```text
-//!  control ───────────────▶ [ control lane ≤ CONTROL_MAX ] ──┐ first, but after CONTROL_BURST_MAX
-//!                                                            ├─▶ Receiver   in a row data has a turn
-//!  try_send ──(room?)─────▶ [ data lane ≤ capacity ] ────────┘
-//!                                   ▲ one in for each one out, strictly in order
-//!  send ──(no room)───────▶ [ waiting senders ≤ WAITERS_MAX ]
+//!  control ──────────▶ [ control lane ≤ CONTROL_MAX ] ──┐ first, but after CONTROL_BURST_MAX
+//!                                                       ├─▶ Batch ─▶ whoever runs the Cell
+//!  try_send, enter ──▶ [ data lane ≤ capacity ] ────────┘
+//!       │                      ▲ in order, as room is made
+//!       └─(no room)──▶ [ line ≤ WAITERS_MAX ]
+//!
+//!  Cell::notify ──(not on a queue, not running)──▶ RunQueue ──▶ Runner ──▶ Cell::begin
+//!  Cell::try_enter ──(idle)──▶ right here
 //!
 //!  ReplyPort ──(one value, or why there is none)──▶ ReplyFuture
 //! ```
 //!
-//! The crate knows nothing of actors, runtimes or time: it needs `core::future` and wakers, so it runs under any
-//! executor and under none. Nothing here keeps an actor alive or ends one: dropping every [`Sender`] leaves the
-//! mailbox open, only its owner (or [`Sender::close_intake`]) closes it.
+//! The crate knows nothing of actors, executors or time: it needs `core::future` and wakers, so it runs under any
+//! executor. Nothing here keeps an actor alive or ends one.
 //!
-//! # Invariants
-//!
-//! - Each lane is FIFO. An item is received once, or handed back, or dropped with the future that carried it.
-//! - A sender waits only while the data lane is full, so nobody can overtake those who wait.
-//! - A parked receiver is woken at most once; a waiting sender is woken once, when its fate is decided.
-//! - No waker is cloned, woken or dropped, and no item is dropped, under the lock. The one exception is
-//!   [`Sender::try_send_with`], whose contract says so.
+//! It is the only crate with `unsafe`, in the two modules that say so: [`Cell`], whose contents belong to whoever runs
+//! it, and the memory in which handlers' futures are polled. Every interleaving of cell, mailbox, run queue and reply
+//! cell that matters is checked by the models in `tests/loom.rs`.
 //!
 //! ```
-//! use odeon_mailbox::{Received, TrySendError, mailbox};
+//! use odeon_mailbox::{Batch, Cell, Mailbox, Received, TrySendError};
 //!
-//! let (sender, mut receiver) = mailbox::<&str, &str>(1);
-//! assert_eq!(sender.try_send("hello"), Ok(()));
-//! assert_eq!(sender.try_send("again"), Err(TrySendError::Full("again")));
-//! assert_eq!(sender.control("stop"), Ok(()));
+//! let mailbox = Mailbox::<&str, &str>::new(1);
+//! let cell = Cell::idle(Batch::new());
+//! assert_eq!(mailbox.try_send("hello"), Ok(()));
+//! assert!(cell.notify_message(), "it was idle: it goes on a run queue");
+//! assert_eq!(mailbox.try_send("again"), Err(TrySendError::Full("again")));
+//! assert_eq!(mailbox.control("stop"), Ok(()));
+//! assert!(!cell.notify_message(), "it is on a run queue already");
 //!
-//! assert_eq!(receiver.try_recv(), Some(Received::Control("stop")));
-//! assert_eq!(receiver.try_recv(), Some(Received::Data("hello")));
-//! assert_eq!(receiver.try_recv(), None);
+//! let mut entered = cell.begin(); // what a runner does
+//! let batch = entered.contents().expect("no future has them");
+//! assert_eq!(mailbox.next(batch), Some(Received::Control("stop")));
+//! assert_eq!(mailbox.next(batch), Some(Received::Data("hello")));
+//! assert_eq!(mailbox.next(batch), None);
 //! ```
 
+mod cell;
 mod error;
 mod mailbox;
-mod recv;
 mod reply;
-mod send;
+mod run_queue;
+mod slot;
+mod sync;
 
+pub use crate::cell::{Begin, Cell, Entered, Waiting};
 pub use crate::error::{ControlError, Refused, SendError, TrySendError};
-pub use crate::mailbox::{CAPACITY_DEFAULT, CONTROL_BURST_MAX, CONTROL_MAX, WAITERS_MAX, mailbox};
-pub use crate::recv::{Leftover, Received, Receiver};
+pub use crate::mailbox::{
+    Batch, CAPACITY_DEFAULT, CONTROL_BURST_MAX, CONTROL_MAX, Entry, Leftover, Mailbox, Received, Standing,
+    Ticket, WAITERS_MAX,
+};
 pub use crate::reply::{Lost, ReplyFuture, ReplyPort, reply_cell};
-pub use crate::send::{Send, Sender};
+pub use crate::run_queue::{Choose, RunQueue, Runnable, Runner, STEPS_PER_TURN_MAX, Turn};
+pub use crate::slot::Spare;

@@ -1,29 +1,34 @@
-//! The state both ends of a mailbox share, and the rules by which it changes.
+//! A mailbox: two lanes of items for one consumer, and the line of those who wait for room.
 //!
-//! [`Shared`] owns the state behind one lock; `send.rs` and `recv.rs` are its two faces. The methods of [`State`]
-//! run under the lock and therefore only move things: wakers to wake and items to drop are returned to the caller,
-//! who deals with them once the lock is free.
+//! Producers and consumer share one lock, which the consumer takes once per batch: it exchanges its empty [`Batch`]
+//! for all that is queued. What it has taken and not yet handed out still counts as queued, so the bound holds for
+//! the sum.
+//!
+//! The mailbox wakes no consumer: whoever puts something in says so to the consumer's cell. It does return the
+//! wakers of those whose wait it ended.
 //!
 //! # Invariants
 //!
-//! - While the intake is open, a sender waits only if the data lane is full. Once the intake is shut, those who
-//!   still wait are never admitted; they fetch their items back.
-//! - Tickets rise, so the order of the map is the order of arrival.
+//! - Each lane is FIFO. An item is received once, or handed back, or dropped with the ticket that stood for it.
+//! - Nobody overtakes those who wait for room: while they wait, the mailbox is full to everybody else.
+//! - Once the intake is shut, those who still wait are never admitted; they fetch their items back.
+//! - No waker is cloned, woken or dropped, and no item is dropped, under the lock. The one exception is
+//!   [`Mailbox::try_send_with`], whose contract says so.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::fmt;
+use std::mem;
 use std::task::Waker;
 
-use crate::error::{ControlError, Refused};
-use crate::recv::{Leftover, Received, Receiver};
-use crate::send::Sender;
+use crate::error::{ControlError, Refused, SendError, TrySendError};
+use crate::sync::{AtomicU8, AtomicUsize, Mutex, MutexGuard, Ordering};
 
 /// Data items a mailbox holds unless its owner says otherwise: deep enough for a burst, and shallow enough that
 /// a slow actor is felt by its senders within milliseconds rather than by the machine's memory.
 pub const CAPACITY_DEFAULT: usize = 1_024;
 
 /// Control items received in a row before one data item has its turn: control stays prompt (31 in 32 turns at the
-/// worst), and a storm of timers or replies cannot starve data.
+/// worst), and a storm of timers or notices cannot starve data.
 pub const CONTROL_BURST_MAX: usize = 32;
 
 /// Control items queued at once. Control is bounded where it is registered (timers, monitors, open asks); this is
@@ -34,54 +39,79 @@ pub const CONTROL_MAX: usize = 65_536;
 /// refused as `Crowded` rather than left to wait in an endless line.
 pub const WAITERS_MAX: usize = 65_536;
 
-/// Makes a mailbox for `capacity` data items (0 counts as 1) and returns its two ends.
-///
-/// Memory grows with what is queued, not with the capacity, so `usize::MAX` is how to ask for no bound.
-///
-/// ```
-/// let (sender, _receiver) = odeon_mailbox::mailbox::<u8, ()>(0);
-/// assert_eq!(sender.capacity(), 1);
-/// ```
-pub fn mailbox<T, C>(capacity: usize) -> (Sender<T, C>, Receiver<T, C>) {
-    let capacity = capacity.max(1);
-    let shared = Arc::new(Shared { capacity, state: Mutex::new(State::new(capacity)) });
-    (Sender::new(Arc::clone(&shared)), Receiver::new(shared))
+/// Bytes of queue that an idle mailbox keeps for the next items, so that the memory of idle actors follows what
+/// they do and not the worst burst they have seen.
+const KEPT_BYTES_MAX: usize = 512;
+
+/// Something is in the control lane.
+const CONTROL: u8 = 1;
+/// Somebody waits for room.
+const CROWD: u8 = 2;
+
+/// The lanes to one consumer. Made for sharing: every method takes `&self`.
+pub struct Mailbox<T, C> {
+    capacity: usize,
+    /// Items of the consumer's batch that it has not handed out. Written by the consumer alone.
+    taken: AtomicUsize,
+    /// What the consumer has to look for before its batch is used up. Set under the lock.
+    flags: AtomicU8,
+    lanes: Mutex<Lanes<T, C>>,
 }
 
-/// What the handles of one mailbox point to.
-pub(crate) struct Shared<T, C> {
-    pub(crate) capacity: usize,
-    state: Mutex<State<T, C>>,
+/// What the consumer has taken from the mailbox and not yet handed out. One per mailbox.
+pub struct Batch<T> {
+    items: VecDeque<T>,
+    /// Control items received since the last turn of the data lane.
+    burst: usize,
 }
 
-impl<T, C> Shared<T, C> {
-    /// Locks the state. A poisoned lock is as good as new: only the `make` of `try_send_with` can panic under it,
-    /// and that runs before anything changes.
-    pub(crate) fn lock(&self) -> MutexGuard<'_, State<T, C>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// What a mailbox yields.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Received<T, C> {
+    /// The next item of the control lane.
+    Control(C),
+    /// The next item of the data lane.
+    Data(T),
+    /// The data lane is shut and empty. Control may still arrive, and asking again gives the same answer.
+    Drained,
+}
 
-    /// Shuts the intake and wakes all whom that concerns.
-    pub(crate) fn drain(&self) {
-        let woken = self.lock().shut(Intake::Draining);
-        woken.into_iter().for_each(Waker::wake);
-    }
+/// What [`Mailbox::close`] found queued, each lane in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Leftover<T, C> {
+    /// Control items nobody received.
+    pub control: VecDeque<C>,
+    /// Data items nobody received. Items of waiting senders are not among them: they go back to their senders.
+    pub data: VecDeque<T>,
+}
 
-    /// Closes both lanes, wakes all whom that concerns and returns what was queued.
-    pub(crate) fn close(&self) -> Leftover<T, C> {
-        let mut state = self.lock();
-        let woken = state.shut(Intake::Closed);
-        let left =
-            Leftover { control: std::mem::take(&mut state.control), data: std::mem::take(&mut state.data) };
-        drop(state);
-        woken.into_iter().for_each(Waker::wake);
-        left
-    }
+/// What became of an item that may have to wait.
+#[derive(Debug)]
+pub enum Entry {
+    /// It is queued: the consumer has to be told.
+    Queued,
+    /// It stands in line, by this ticket.
+    Waits(Ticket),
+}
+
+/// A place in the line of those who wait for room. To be given to [`Mailbox::leave`] if it is not waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ticket(u64);
+
+/// How a place in the line stands.
+#[derive(Debug)]
+pub enum Standing<T> {
+    /// It still waits.
+    Waiting,
+    /// The item was let in.
+    Admitted,
+    /// The intake was shut first; the item comes back.
+    Closed(T),
 }
 
 /// What the mailbox still accepts; it only ever moves down this list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Intake {
+enum Intake {
     /// Data and control.
     Open,
     /// Control only.
@@ -90,16 +120,18 @@ pub(crate) enum Intake {
     Closed,
 }
 
-/// Which lanes a parked receiver waits for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Interest {
-    Both,
-    Control,
+struct Lanes<T, C> {
+    data: VecDeque<T>,
+    intake: Intake,
+    /// What most actors never need.
+    rare: Option<Box<Rare<T, C>>>,
 }
 
-struct Parked {
-    waker: Waker,
-    interest: Interest,
+struct Rare<T, C> {
+    control: VecDeque<C>,
+    /// By ticket. Tickets rise, so the order of the map is the order of arrival.
+    line: BTreeMap<u64, Waiter<T>>,
+    ticket_next: u64,
 }
 
 struct Waiter<T> {
@@ -108,179 +140,393 @@ struct Waiter<T> {
     waker: Option<Waker>,
 }
 
-/// Where a waiting sender stands.
-pub(crate) enum Standing<T> {
-    Waiting,
-    /// The item is in the data lane, or was.
-    Admitted,
-    /// The intake was shut first; the item comes back.
-    Closed(T),
-}
+impl<T> Batch<T> {
+    /// Nothing taken.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { items: VecDeque::new(), burst: 0 }
+    }
 
-/// What left a lane, and the waker of the sender admitted in its place.
-pub(crate) struct Taken<R> {
-    value: R,
-    admitted: Option<Waker>,
-}
-
-impl<R> Taken<R> {
-    /// Wakes the sender and hands the value over; to be called outside the lock.
-    pub(crate) fn finish(self) -> R {
-        if let Some(sender) = self.admitted {
-            sender.wake();
-        }
-        self.value
+    /// The items taken and not yet handed out, oldest first.
+    pub fn iter(&self) -> impl Iterator<Item = &T> {
+        self.items.iter()
     }
 }
 
-pub(crate) struct State<T, C> {
-    capacity: usize,
-    data: VecDeque<T>,
-    control: VecDeque<C>,
-    waiters: BTreeMap<u64, Waiter<T>>,
-    ticket_next: u64,
-    /// Control items received since the last turn of the data lane.
-    burst: usize,
-    intake: Intake,
-    parked: Option<Parked>,
+impl<T> Default for Batch<T> {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
-impl<T, C> State<T, C> {
-    fn new(capacity: usize) -> Self {
+impl<T> fmt::Debug for Batch<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Batch").field("len", &self.items.len()).finish_non_exhaustive()
+    }
+}
+
+impl<T, C> Mailbox<T, C> {
+    /// A mailbox for `capacity` data items; 0 counts as 1. Memory grows with what is queued, not with the
+    /// capacity, so `usize::MAX` is how to ask for no bound.
+    #[must_use]
+    pub fn new(capacity: usize) -> Self {
         Self {
-            capacity,
-            data: VecDeque::new(),
-            control: VecDeque::new(),
-            waiters: BTreeMap::new(),
-            ticket_next: 0,
-            burst: 0,
-            intake: Intake::Open,
-            parked: None,
+            capacity: capacity.max(1),
+            taken: AtomicUsize::new(0),
+            flags: AtomicU8::new(0),
+            lanes: Mutex::new(Lanes { data: VecDeque::new(), intake: Intake::Open, rare: None }),
         }
     }
 
-    pub(crate) fn is_shut(&self) -> bool {
-        self.intake != Intake::Open
-    }
-
-    pub(crate) fn data_len(&self) -> usize {
-        self.data.len()
-    }
-
-    pub(crate) fn waiters_len(&self) -> usize {
-        self.waiters.len()
-    }
-
-    /// Whether one data item would be taken now.
-    pub(crate) fn room(&self) -> Result<(), Refused> {
-        if self.is_shut() {
-            Err(Refused::Closed)
-        } else if self.data.len() < self.capacity {
-            debug_assert!(self.waiters.is_empty(), "senders wait although there is room");
-            Ok(())
-        } else {
-            Err(Refused::Full)
+    /// Queues a data item if there is room now. After `Ok` the consumer has to be told.
+    ///
+    /// # Errors
+    ///
+    /// [`TrySendError`] gives the item back when the mailbox is full or shut. While senders wait, it is full.
+    pub fn try_send(&self, item: T) -> Result<(), TrySendError<T>> {
+        let mut lanes = self.lock();
+        match self.room(&lanes) {
+            Ok(()) => {
+                lanes.data.push_back(item);
+                Ok(())
+            }
+            Err(Refused::Full) => Err(TrySendError::Full(item)),
+            Err(Refused::Closed) => Err(TrySendError::Closed(item)),
         }
     }
 
-    /// Queues a data item for which [`room`](Self::room) was found; returns the receiver's waker if it is due.
-    pub(crate) fn push_data(&mut self, item: T) -> Option<Waker> {
-        self.data.push_back(item);
-        self.unpark(Interest::Both)
+    /// Queues the data item that `make` returns, calling it only if there is room. After `Ok` the consumer has to
+    /// be told.
+    ///
+    /// `make` runs under the mailbox's lock: it must be short and must not touch this mailbox, which would
+    /// deadlock. If it panics, nothing is queued and the mailbox goes on.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`] when the mailbox is full or shut.
+    pub fn try_send_with(&self, make: impl FnOnce() -> T) -> Result<(), Refused> {
+        // On the way out the guard goes before `make`, whose captures may run code when they drop.
+        let mut lanes = self.lock();
+        self.room(&lanes)?;
+        lanes.data.push_back(make());
+        Ok(())
     }
 
-    /// Queues a control item; returns the receiver's waker if it is due.
-    pub(crate) fn push_control(&mut self, item: C) -> Result<Option<Waker>, ControlError<C>> {
-        if self.intake == Intake::Closed {
-            Err(ControlError::Closed(item))
-        } else if self.control.len() >= CONTROL_MAX {
-            Err(ControlError::Full(item))
-        } else {
-            self.control.push_back(item);
-            Ok(self.unpark(Interest::Control))
+    /// Queues a data item or, where there is no room, puts it at the end of the line; `waker` is then the one to
+    /// wake when its fate is decided. Those in line are admitted strictly in order.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`] gives the item back when the mailbox is shut, or when [`WAITERS_MAX`] senders wait.
+    pub fn enter(&self, item: T, waker: &Waker) -> Result<Entry, SendError<T>> {
+        let item = match self.try_send(item) {
+            Ok(()) => return Ok(Entry::Queued),
+            Err(TrySendError::Closed(item)) => return Err(SendError::Closed(item)),
+            Err(TrySendError::Full(item)) => item,
+        };
+        // A waker must not be cloned under the lock, so look a second time now that it is at hand. It is declared
+        // before the guard in order to be dropped after it.
+        let waker = waker.clone();
+        let mut lanes = self.lock();
+        match self.room(&lanes) {
+            Ok(()) => {
+                lanes.data.push_back(item);
+                Ok(Entry::Queued)
+            }
+            Err(Refused::Closed) => Err(SendError::Closed(item)),
+            Err(Refused::Full) if lanes.line_len() >= WAITERS_MAX => Err(SendError::Crowded(item)),
+            Err(Refused::Full) => {
+                self.raise(CROWD);
+                Ok(Entry::Waits(lanes.rare().wait(item, waker)))
+            }
         }
     }
 
-    /// Lines a sender up behind those who already wait and returns its ticket.
-    pub(crate) fn wait(&mut self, item: T, waker: Waker) -> u64 {
-        let ticket = self.ticket_next;
-        self.ticket_next += 1;
-        self.waiters.insert(ticket, Waiter { item, waker: Some(waker) });
-        ticket
-    }
-
-    /// Says where the sender with this ticket stands. If it still waits, `waker` is the one to wake from now on,
-    /// exchanged for the one before it.
-    pub(crate) fn stand(&mut self, ticket: u64, waker: &mut Option<Waker>) -> Standing<T> {
-        if self.is_shut() {
-            return match self.waiters.remove(&ticket) {
-                Some(waiter) => Standing::Closed(waiter.item),
+    /// How a place in the line stands. If it still waits, `waker` is the one to wake from now on. Admission is
+    /// told once.
+    pub fn stand(&self, ticket: Ticket, waker: &Waker) -> Standing<T> {
+        let mut waker = Some(waker.clone());
+        let mut lanes = self.lock();
+        let is_shut = lanes.intake != Intake::Open;
+        let Some(rare) = &mut lanes.rare else {
+            return Standing::Admitted;
+        };
+        if is_shut {
+            return match rare.line.remove(&ticket.0) {
+                Some(waiter) => {
+                    drop(lanes);
+                    Standing::Closed(waiter.item)
+                }
                 None => Standing::Admitted,
             };
         }
-        match self.waiters.get_mut(&ticket) {
+        match rare.line.get_mut(&ticket.0) {
             Some(waiter) => {
-                std::mem::swap(&mut waiter.waker, waker);
+                mem::swap(&mut waiter.waker, &mut waker);
+                drop(lanes);
                 Standing::Waiting
             }
             None => Standing::Admitted,
         }
     }
 
-    /// Takes a sender out of the line. What comes back is for the caller to drop.
-    #[must_use]
-    pub(crate) fn leave(&mut self, ticket: u64) -> Option<(T, Option<Waker>)> {
-        self.waiters.remove(&ticket).map(|waiter| (waiter.item, waiter.waker))
+    /// Gives up a place in the line; the item, if it was still there, is dropped.
+    pub fn leave(&self, ticket: Ticket) {
+        let left = self.lock().rare.as_mut().and_then(|rare| rare.line.remove(&ticket.0));
+        drop(left);
     }
 
-    /// Takes what is next by the rules of the lanes.
-    pub(crate) fn take(&mut self) -> Option<Taken<Received<T, C>>> {
-        // The end of the data lane is its last turn, so a storm of control cannot put it off either.
-        let data_due = self.burst >= CONTROL_BURST_MAX && (self.is_shut() || !self.data.is_empty());
-        if !data_due && let Some(Taken { value, admitted }) = self.take_control() {
-            return Some(Taken { value: Received::Control(value), admitted });
+    /// Queues a control item; never waits. A mailbox that drains still takes control. After `Ok` the consumer has
+    /// to be told.
+    ///
+    /// # Errors
+    ///
+    /// [`ControlError`] gives the item back when the mailbox is closed, or when [`CONTROL_MAX`] are queued.
+    pub fn control(&self, item: C) -> Result<(), ControlError<C>> {
+        let mut lanes = self.lock();
+        if lanes.intake == Intake::Closed {
+            return Err(ControlError::Closed(item));
         }
-        self.burst = 0;
-        if let Some(item) = self.data.pop_front() {
-            return Some(Taken { value: Received::Data(item), admitted: self.admit() });
+        let rare = lanes.rare();
+        if rare.control.len() >= CONTROL_MAX {
+            return Err(ControlError::Full(item));
         }
-        self.is_shut().then_some(Taken { value: Received::Drained, admitted: None })
+        rare.control.push_back(item);
+        self.raise(CONTROL);
+        Ok(())
     }
 
-    /// Takes the next control item.
-    pub(crate) fn take_control(&mut self) -> Option<Taken<C>> {
-        let value = self.control.pop_front()?;
-        self.burst = self.burst.saturating_add(1);
-        Some(Taken { value, admitted: None })
+    /// Shuts the data lane: what is queued will be received, then [`Received::Drained`]; those who wait get their
+    /// items back; control goes on. The consumer has to be told.
+    pub fn close_intake(&self) {
+        self.shut(Intake::Draining).into_iter().for_each(Waker::wake);
     }
 
-    /// Parks the receiver; returns the waker this replaces, to be dropped outside the lock.
-    #[must_use]
-    pub(crate) fn park(&mut self, waker: Waker, interest: Interest) -> Option<Waker> {
-        self.parked.replace(Parked { waker, interest }).map(|parked| parked.waker)
+    /// Closes both lanes and returns what is queued, the rest of the consumer's batch first. Those who wait get
+    /// their items back.
+    pub fn close(&self, batch: &mut Batch<T>) -> Leftover<T, C> {
+        let woken = self.shut(Intake::Closed);
+        let mut lanes = self.lock();
+        let mut data = mem::take(&mut batch.items);
+        data.append(&mut lanes.data);
+        let control = lanes.rare.as_mut().map_or_else(VecDeque::new, |rare| mem::take(&mut rare.control));
+        self.taken.store(0, Ordering::Relaxed);
+        drop(lanes);
+        woken.into_iter().for_each(Waker::wake);
+        Leftover { control, data }
     }
 
-    /// Moves the first waiting sender's item into the data lane, where one item has just left.
-    fn admit(&mut self) -> Option<Waker> {
-        if self.is_shut() {
+    /// Takes what is next, if there is anything: control first, but after [`CONTROL_BURST_MAX`] in a row the data
+    /// lane has one turn: an item, or [`Received::Drained`] when it is shut and empty. So `Drained` can come while
+    /// control is still queued; [`close`](Self::close) returns that.
+    pub fn next(&self, batch: &mut Batch<T>) -> Option<Received<T, C>> {
+        let flags = self.flags.load(Ordering::Acquire);
+        if flags & CONTROL == 0
+            && let Some(item) = batch.items.pop_front()
+        {
+            return Some(self.hand_out(item, flags, batch));
+        }
+        self.next_locked(batch)
+    }
+
+    /// Takes the oldest data item that `is_wanted` says yes to, the batch's first. Items that come later, and those
+    /// passed over, stay where they are.
+    pub fn next_matching(&self, batch: &mut Batch<T>, is_wanted: impl FnMut(&T) -> bool) -> Option<T> {
+        {
+            // All that is queued becomes the batch's, so that one scan sees everything, in order.
+            let mut lanes = self.lock();
+            batch.items.append(&mut lanes.data);
+            self.taken.store(batch.items.len(), Ordering::Relaxed);
+        }
+        let at = batch.items.iter().position(is_wanted)?;
+        let item = batch.items.remove(at)?;
+        self.taken.store(batch.items.len(), Ordering::Relaxed);
+        if self.flags.load(Ordering::Acquire) & CROWD != 0 {
+            self.admit();
+        }
+        Some(item)
+    }
+
+    /// Takes the next control item, if there is one.
+    pub fn next_control(&self) -> Option<C> {
+        if self.flags.load(Ordering::Acquire) & CONTROL == 0 {
             return None;
         }
-        let (_, waiter) = self.waiters.pop_first()?;
-        self.data.push_back(waiter.item);
-        waiter.waker
+        let mut lanes = self.lock();
+        self.take_control(&mut lanes)
     }
 
-    /// Takes the waker of a receiver parked for an event on the given lane.
-    fn unpark(&mut self, lane: Interest) -> Option<Waker> {
-        let parked = self.parked.take_if(|parked| lane == Interest::Control || parked.interest == lane)?;
-        Some(parked.waker)
+    /// Whether data is refused for good: the mailbox drains or is closed.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.lock().intake != Intake::Open
     }
 
-    /// Moves the intake down to `to`; returns the wakers of all who wait for something else.
-    fn shut(&mut self, to: Intake) -> Vec<Waker> {
-        self.intake = self.intake.max(to);
-        let lane = if to == Intake::Closed { Interest::Control } else { Interest::Both };
-        let receiver = self.unpark(lane);
-        self.waiters.values_mut().filter_map(|waiter| waiter.waker.take()).chain(receiver).collect()
+    /// Whether something is in the control lane.
+    #[must_use]
+    pub fn has_control(&self) -> bool {
+        self.flags.load(Ordering::Acquire) & CONTROL != 0
+    }
+
+    /// The number of data items queued; neither control nor those who wait count.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.lock().data.len() + self.taken.load(Ordering::Relaxed)
+    }
+
+    /// Whether no data item is queued.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The number of data items the mailbox holds at most.
+    #[must_use]
+    pub const fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// A poisoned lock is as good as new: only the `make` of `try_send_with` can panic under it, and that runs
+    /// before anything changes.
+    fn lock(&self) -> MutexGuard<'_, Lanes<T, C>> {
+        self.lanes.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Whether one data item would be taken now.
+    fn room(&self, lanes: &Lanes<T, C>) -> Result<(), Refused> {
+        if lanes.intake != Intake::Open {
+            Err(Refused::Closed)
+        } else if self.is_full(lanes) || lanes.line_len() > 0 {
+            Err(Refused::Full)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn is_full(&self, lanes: &Lanes<T, C>) -> bool {
+        // What is taken only shrinks between two locks of the consumer, so a stale value errs on the full side.
+        lanes.data.len().saturating_add(self.taken.load(Ordering::Relaxed)) >= self.capacity
+    }
+
+    fn hand_out(&self, item: T, flags: u8, batch: &mut Batch<T>) -> Received<T, C> {
+        batch.burst = 0;
+        let left = batch.items.len();
+        self.taken.store(left, Ordering::Relaxed);
+        // Not for every item that leaves: those who wait are woken by the half mailbox.
+        if flags & CROWD != 0 && left <= self.capacity / 2 {
+            self.admit();
+        }
+        Received::Data(item)
+    }
+
+    #[cold]
+    fn next_control_locked(&self, batch: &mut Batch<T>, lanes: &mut Lanes<T, C>) -> Option<Received<T, C>> {
+        // The end of the data lane is its last turn, so a storm of control cannot put it off either.
+        let is_data_due = batch.burst >= CONTROL_BURST_MAX
+            && (lanes.intake != Intake::Open || !batch.items.is_empty() || !lanes.data.is_empty());
+        if is_data_due {
+            return None;
+        }
+        let item = self.take_control(lanes)?;
+        batch.burst = batch.burst.saturating_add(1);
+        Some(Received::Control(item))
+    }
+
+    fn next_locked(&self, batch: &mut Batch<T>) -> Option<Received<T, C>> {
+        let mut lanes = self.lock();
+        if lanes.rare.is_some()
+            && let Some(control) = self.next_control_locked(batch, &mut lanes)
+        {
+            return Some(control);
+        }
+        let mut unused = VecDeque::new();
+        if batch.items.is_empty() {
+            mem::swap(&mut batch.items, &mut lanes.data);
+            self.taken.store(batch.items.len(), Ordering::Relaxed);
+        }
+        let Some(item) = batch.items.pop_front() else {
+            batch.burst = 0;
+            let is_shut = lanes.intake != Intake::Open;
+            for queue in [&mut batch.items, &mut lanes.data] {
+                if queue.capacity().saturating_mul(size_of::<T>()) > KEPT_BYTES_MAX {
+                    mem::swap(queue, &mut unused);
+                }
+            }
+            drop(lanes);
+            return is_shut.then_some(Received::Drained);
+        };
+        drop(lanes);
+        let flags = self.flags.load(Ordering::Acquire);
+        Some(self.hand_out(item, flags, batch))
+    }
+
+    fn take_control(&self, lanes: &mut Lanes<T, C>) -> Option<C> {
+        let rare = lanes.rare.as_mut()?;
+        let item = rare.control.pop_front();
+        if rare.control.is_empty() {
+            self.lower(CONTROL);
+        }
+        item
+    }
+
+    /// Lets in from the line as many as there is room for, and wakes them.
+    fn admit(&self) {
+        let mut woken = Vec::new();
+        let mut lanes = self.lock();
+        while lanes.intake == Intake::Open && !self.is_full(&lanes) {
+            let Some((_, waiter)) = lanes.rare.as_mut().and_then(|rare| rare.line.pop_first()) else {
+                break;
+            };
+            lanes.data.push_back(waiter.item);
+            woken.extend(waiter.waker);
+        }
+        if lanes.line_len() == 0 {
+            self.lower(CROWD);
+        }
+        drop(lanes);
+        woken.into_iter().for_each(Waker::wake);
+    }
+
+    /// Moves the intake down to `to`; returns the wakers of all who wait in line.
+    fn shut(&self, to: Intake) -> Vec<Waker> {
+        let mut lanes = self.lock();
+        lanes.intake = lanes.intake.max(to);
+        let line = lanes.rare.iter_mut().flat_map(|rare| rare.line.values_mut());
+        line.filter_map(|waiter| waiter.waker.take()).collect()
+    }
+
+    fn raise(&self, flag: u8) {
+        self.flags.fetch_or(flag, Ordering::Release);
+    }
+
+    fn lower(&self, flag: u8) {
+        self.flags.fetch_and(!flag, Ordering::Release);
+    }
+}
+
+impl<T, C> Lanes<T, C> {
+    fn rare(&mut self) -> &mut Rare<T, C> {
+        self.rare.get_or_insert_with(|| {
+            Box::new(Rare { control: VecDeque::new(), line: BTreeMap::new(), ticket_next: 0 })
+        })
+    }
+
+    fn line_len(&self) -> usize {
+        self.rare.as_ref().map_or(0, |rare| rare.line.len())
+    }
+}
+
+impl<T, C> Rare<T, C> {
+    fn wait(&mut self, item: T, waker: Waker) -> Ticket {
+        let ticket = self.ticket_next;
+        self.ticket_next += 1;
+        self.line.insert(ticket, Waiter { item, waker: Some(waker) });
+        Ticket(ticket)
+    }
+}
+
+impl<T, C> fmt::Debug for Mailbox<T, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Mailbox").field("capacity", &self.capacity).finish_non_exhaustive()
     }
 }

@@ -45,7 +45,7 @@ impl RegistryActor {
         tenure: Tenure,
         cx: &mut Cx<Self>,
     ) -> Result<(), Refusal> {
-        authorise(&id, cx.sender())?;
+        authorise(&id, &cx.sender())?;
         let now = cx.system().clock().now();
         self.state.add(id, addresses, roles, epoch, tenure, now).map_err(refusal)?;
         self.save()
@@ -54,14 +54,14 @@ impl RegistryActor {
     /// Renews the lease of an incarnation that was added.
     #[handle]
     fn renew(&mut self, id: ServerId, epoch: Epoch, cx: &mut Cx<Self>) -> Result<(), Refusal> {
-        authorise(&id, cx.sender())?;
+        authorise(&id, &cx.sender())?;
         self.state.renew(&id, epoch, cx.system().clock().now()).map_err(refusal)
     }
 
     /// Removes a server, of this incarnation or an older one if one is given; says whether it was there.
     #[handle]
     fn remove(&mut self, id: ServerId, epoch: Option<Epoch>, cx: &mut Cx<Self>) -> Result<bool, Refusal> {
-        authorise(&id, cx.sender())?;
+        authorise(&id, &cx.sender())?;
         let removed = self.state.remove(&id, epoch, cx.system().clock().now()).map_err(refusal)?;
         self.save()?;
         Ok(removed)

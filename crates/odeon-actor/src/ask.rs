@@ -1,0 +1,271 @@
+//! Asks and tells under way.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use odeon_core::limits::REPLY_TIMEOUT_DEFAULT;
+use odeon_core::seam::BoxFuture;
+use odeon_core::{Deadline, Instant, Refusal, RefusalCode};
+use odeon_mailbox::{Entry, ReplyFuture, SendError, Standing, Ticket, WAITERS_MAX, reply_cell};
+
+use crate::actor::Actor;
+use crate::call::{Request, remote_call};
+use crate::current;
+use crate::envelope::{Envelope, Meta};
+use crate::error::{AskError, TellError};
+use crate::handle::{Handle, Target};
+use crate::inline;
+use crate::local::Local;
+use crate::reply::Reply;
+use crate::timers::{Key, until};
+
+/// An ask under way. Sent at the first poll.
+///
+/// # Cancel safety
+/// Dropped, nobody waits for the answer any longer; the request may still be run.
+#[must_use = "an ask does nothing until it is awaited"]
+pub struct Ask<'a, A: Actor, Q: Request<A>> {
+    handle: &'a Handle<A>,
+    state: State<'a, A, Q>,
+    asked_at: Instant,
+    at: Instant,
+    timer: Option<Key>,
+}
+
+enum State<'a, A: Actor, Q: Request<A>> {
+    New(Q, Option<Deadline>),
+    Entering(Entering<'a, A>, ReplyFuture<Q::Reply, ()>),
+    Waiting(&'a Arc<Local<A>>, ReplyFuture<Q::Reply, ()>),
+    Remote(BoxFuture<'a, Result<Q::Reply, AskError>>),
+    Done,
+}
+
+// Nothing in an ask is pinned in place: messages move between its parts.
+impl<A: Actor, Q: Request<A>> Unpin for Ask<'_, A, Q> {}
+
+impl<'a, A: Actor, Q: Request<A>> Ask<'a, A, Q> {
+    pub(crate) const fn new(handle: &'a Handle<A>, request: Q, deadline: Option<Deadline>) -> Self {
+        let state = State::New(request, deadline);
+        Self { handle, state, asked_at: Instant::ZERO, at: Instant::ZERO, timer: None }
+    }
+
+    /// Sends, or asks at once.
+    fn begin(
+        &mut self,
+        request: Q,
+        deadline: Option<Deadline>,
+    ) -> Result<State<'a, A, Q>, Result<Q::Reply, AskError>> {
+        let request = match &self.handle.0 {
+            Target::Here(local) => match inline::ask(local, request, deadline) {
+                Ok(answer) => return Err(answer),
+                Err(request) => request,
+            },
+            Target::There(_) => request,
+        };
+        self.asked_at = self.handle.clock().now();
+        self.at = deadline.unwrap_or(Deadline::Within(REPLY_TIMEOUT_DEFAULT)).at(self.asked_at);
+        // A nested ask lives on what is left of the request being handled.
+        if let Some(budget) = current::budget() {
+            self.at = self.at.min(budget);
+        }
+        Ok(match &self.handle.0 {
+            Target::Here(local) => {
+                let (port, reply) = reply_cell();
+                let message = request.into_message(Reply::here(port));
+                let envelope = Envelope { message, meta: Meta::sent_here(Some(self.at), true) };
+                State::Entering(Entering::new(local, envelope), reply)
+            }
+            Target::There(there) => {
+                let call = remote_call::<A, Q>(&request, there.reference.clone(), Some(self.at));
+                let (route, clock) = (Arc::clone(&there.route), self.handle.clock());
+                let (asked_at, at) = (self.asked_at, self.at);
+                State::Remote(Box::pin(async move {
+                    let answer = until(&*clock, at, route.ask(call?)).await;
+                    let (encoding, bytes) =
+                        answer.unwrap_or_else(|| Err(AskError::Timeout { after: clock.now() - asked_at }))?;
+                    Ok(Q::decode_reply(encoding, &bytes)?)
+                }))
+            }
+        })
+    }
+
+    fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Result<Q::Reply, AskError>> {
+        loop {
+            match std::mem::replace(&mut self.state, State::Done) {
+                State::New(request, deadline) => match self.begin(request, deadline) {
+                    Ok(state) => self.state = state,
+                    Err(answer) => return Poll::Ready(answer),
+                },
+                State::Entering(mut entering, reply) => match Pin::new(&mut entering).poll(cx) {
+                    Poll::Ready(Ok(())) => self.state = State::Waiting(entering.local, reply),
+                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
+                    Poll::Pending => {
+                        self.state = State::Entering(entering, reply);
+                        return Poll::Pending;
+                    }
+                },
+                State::Waiting(local, mut reply) => match Pin::new(&mut reply).poll(cx) {
+                    Poll::Ready(Ok(answer)) => return Poll::Ready(Ok(answer)),
+                    Poll::Ready(Err(_)) => {
+                        let error = local.life.reason().map_or(AskError::NoReply, AskError::Dead);
+                        return Poll::Ready(Err(error));
+                    }
+                    Poll::Pending => {
+                        self.state = State::Waiting(local, reply);
+                        return Poll::Pending;
+                    }
+                },
+                State::Remote(mut future) => match future.as_mut().poll(cx) {
+                    Poll::Pending => {
+                        self.state = State::Remote(future);
+                        return Poll::Pending;
+                    }
+                    ready @ Poll::Ready(_) => return ready,
+                },
+                State::Done => return Poll::Pending,
+            }
+        }
+    }
+
+    /// Whether the time is over. The timer is made only when it is first asked for: an answer that is there at once
+    /// costs none.
+    fn is_over(&mut self, cx: &Context<'_>) -> bool {
+        let Target::Here(local) = &self.handle.0 else {
+            // What waits for another server has a timer of its own.
+            return false;
+        };
+        let timers = local.system.timers();
+        match self.timer {
+            Some(key) => !timers.rewake(key, cx.waker()),
+            None => {
+                self.timer = Some(timers.wake_at(self.at, cx.waker(), &**local.system.tasks()));
+                false
+            }
+        }
+    }
+
+    /// Forgets the timer, if there is one; `false` when it has been due.
+    fn disarm(&mut self) -> bool {
+        match (self.timer.take(), &self.handle.0) {
+            (Some(key), Target::Here(local)) => local.system.timers().forget(key),
+            (_, _) => true,
+        }
+    }
+
+    fn timeout(&self) -> AskError {
+        AskError::Timeout { after: self.handle.clock().now() - self.asked_at }
+    }
+}
+
+impl<A: Actor, Q: Request<A>> Future for Ask<'_, A, Q> {
+    type Output = Result<Q::Reply, AskError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        match this.poll_answer(cx) {
+            // An expired request is dropped unrun, perhaps before our own timer has come.
+            Poll::Ready(Err(AskError::NoReply)) if this.handle.clock().now() >= this.at => {
+                return Poll::Ready(Err(this.timeout()));
+            }
+            // An answer that comes with the deadline comes too late, whoever is woken first.
+            ready @ Poll::Ready(_) => {
+                return if this.disarm() { ready } else { Poll::Ready(Err(this.timeout())) };
+            }
+            Poll::Pending if matches!(this.state, State::Done) => return Poll::Pending,
+            Poll::Pending => {}
+        }
+        if !this.is_over(cx) {
+            return Poll::Pending;
+        }
+        this.state = State::Done;
+        Poll::Ready(Err(this.timeout()))
+    }
+}
+
+impl<A: Actor, Q: Request<A>> Drop for Ask<'_, A, Q> {
+    fn drop(&mut self) {
+        self.disarm();
+    }
+}
+
+impl<A: Actor, Q: Request<A>> fmt::Debug for Ask<'_, A, Q> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ask")
+            .field("handle", &self.handle)
+            .field("deadline", &self.at)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A message on its way into a mailbox, waiting for room if need be. Dropped before, it gives up its place.
+pub(crate) struct Entering<'a, A: Actor> {
+    local: &'a Arc<Local<A>>,
+    progress: Progress<A::Message>,
+}
+
+enum Progress<M> {
+    New(Envelope<M>),
+    /// In line.
+    Waits(Ticket),
+    Done,
+}
+
+// The envelope is only ever moved, never pinned.
+impl<A: Actor> Unpin for Entering<'_, A> {}
+
+impl<'a, A: Actor> Entering<'a, A> {
+    pub(crate) const fn new(local: &'a Arc<Local<A>>, envelope: Envelope<A::Message>) -> Self {
+        Self { local, progress: Progress::New(envelope) }
+    }
+
+    fn refused<T>(&self, error: &SendError<T>) -> TellError {
+        match error {
+            SendError::Closed(_) => TellError::Dead(self.local.death()),
+            SendError::Crowded(_) => {
+                let detail = format!("{WAITERS_MAX} senders wait for room in the actor's mailbox already");
+                TellError::Refused(Refusal::new(RefusalCode::Full, detail))
+            }
+        }
+    }
+}
+
+impl<A: Actor> Future for Entering<'_, A> {
+    type Output = Result<(), TellError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        match std::mem::replace(&mut this.progress, Progress::Done) {
+            Progress::New(envelope) => match this.local.mailbox.enter(envelope, cx.waker()) {
+                Ok(Entry::Queued) => {
+                    this.local.notify_message();
+                    Poll::Ready(Ok(()))
+                }
+                Ok(Entry::Waits(ticket)) => {
+                    this.progress = Progress::Waits(ticket);
+                    Poll::Pending
+                }
+                Err(error) => Poll::Ready(Err(this.refused(&error))),
+            },
+            Progress::Waits(ticket) => match this.local.mailbox.stand(ticket, cx.waker()) {
+                Standing::Waiting => {
+                    this.progress = Progress::Waits(ticket);
+                    Poll::Pending
+                }
+                Standing::Admitted => Poll::Ready(Ok(())),
+                Standing::Closed(envelope) => Poll::Ready(Err(this.refused(&SendError::Closed(envelope)))),
+            },
+            Progress::Done => Poll::Pending,
+        }
+    }
+}
+
+impl<A: Actor> Drop for Entering<'_, A> {
+    fn drop(&mut self) {
+        if let Progress::Waits(ticket) = self.progress {
+            self.local.mailbox.leave(ticket);
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! Envelopes: a message with what its receiver may ask about it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use odeon_core::Instant;
+
+use crate::current;
+use crate::sender::{Peer, Sender};
+
+/// A message as it waits in a mailbox, and as [`Cx::recv`](crate::Cx::recv) gives it.
+pub struct Envelope<M> {
+    pub(crate) message: M,
+    pub(crate) meta: Meta,
+}
+
+/// What is known of a message besides itself: 32 bytes, most of them zero for a local tell.
+pub(crate) struct Meta {
+    /// The sending actor; 0 for code that is none.
+    from: u64,
+    /// Nanoseconds; `u64::MAX` where there is no deadline.
+    expires_at: u64,
+    /// The sender's number for the message, shifted left; the lowest bit says that an answer is wanted.
+    nonce: u64,
+    far: Option<Box<Far>>,
+}
+
+/// What few messages have.
+#[derive(Clone)]
+struct Far {
+    peer: Option<Arc<Peer>>,
+    in_reply_to: Option<u64>,
+}
+
+impl<M> Envelope<M> {
+    /// The message.
+    pub const fn message(&self) -> &M {
+        &self.message
+    }
+
+    /// The message, without its envelope.
+    pub fn into_message(self) -> M {
+        self.message
+    }
+
+    /// Who sent it.
+    pub fn sender(&self) -> Sender {
+        self.meta.sender()
+    }
+
+    /// The sender's number for it: each sender counts its messages, from 0.
+    pub const fn nonce(&self) -> u64 {
+        self.meta.nonce >> 1
+    }
+
+    /// The nonce of the message that this one answers, if the sender said so.
+    pub fn in_reply_to(&self) -> Option<u64> {
+        self.meta.far.as_ref().and_then(|far| far.in_reply_to)
+    }
+
+    /// When it stops being worth anything.
+    pub fn expires_at(&self) -> Option<Instant> {
+        self.meta.expires_at()
+    }
+
+    /// Whether the sender waits for an answer.
+    pub const fn wants_reply(&self) -> bool {
+        self.meta.nonce & 1 == 1
+    }
+}
+
+impl<M> fmt::Debug for Envelope<M> {
+    /// Without the message: it need not be printable, and may hold a secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Envelope")
+            .field("sender", &self.sender())
+            .field("nonce", &self.nonce())
+            .field("in_reply_to", &self.in_reply_to())
+            .field("expires_at", &self.expires_at())
+            .field("wants_reply", &self.wants_reply())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Meta {
+    /// What code here sends now.
+    pub(crate) fn sent_here(expires_at: Option<Instant>, wants_reply: bool) -> Self {
+        let (from, nonce) = current::sends();
+        Self { from, expires_at: nanos(expires_at), nonce: nonce << 1 | u64::from(wants_reply), far: None }
+    }
+
+    /// What came from another server.
+    pub(crate) fn sent_afar(sender: &Sender, expires_at: Option<Instant>, wants_reply: bool) -> Self {
+        let (from, peer) = match sender {
+            Sender::Outside => (0, None),
+            Sender::Actor(number) => (*number, None),
+            Sender::Remote(peer, number) => (*number, Some(Arc::clone(peer))),
+        };
+        let far = peer.map(|peer| Box::new(Far { peer: Some(peer), in_reply_to: None }));
+        Self { from, expires_at: nanos(expires_at), nonce: u64::from(wants_reply), far }
+    }
+
+    /// Nothing in hand.
+    pub(crate) const fn none() -> Self {
+        Self { from: 0, expires_at: u64::MAX, nonce: 0, far: None }
+    }
+
+    pub(crate) fn answering(mut self, nonce: Option<u64>) -> Self {
+        if nonce.is_some() {
+            let far = self.far.get_or_insert_with(|| Box::new(Far { peer: None, in_reply_to: None }));
+            far.in_reply_to = nonce;
+        }
+        self
+    }
+
+    pub(crate) fn sender(&self) -> Sender {
+        match self.far.as_ref().and_then(|far| far.peer.as_ref()) {
+            Some(peer) => Sender::Remote(Arc::clone(peer), self.from),
+            None => Sender::of_number(self.from),
+        }
+    }
+
+    /// Nanoseconds; `u64::MAX` where there is no deadline.
+    pub(crate) const fn expires_at_nanos(&self) -> u64 {
+        self.expires_at
+    }
+
+    pub(crate) fn expires_at(&self) -> Option<Instant> {
+        (self.expires_at != u64::MAX).then(|| Instant::from_nanos(self.expires_at))
+    }
+
+    pub(crate) fn set_expires_at(&mut self, at: Instant) {
+        self.expires_at = nanos(Some(at));
+    }
+}
+
+fn nanos(at: Option<Instant>) -> u64 {
+    // The end of time is as good as no deadline.
+    at.map_or(u64::MAX, Instant::as_nanos)
+}

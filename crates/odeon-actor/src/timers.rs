@@ -1,0 +1,222 @@
+//! The timers of one system: what is due when, and one task that sleeps until the first.
+//!
+//! Asks, receives with a timeout and tickers share one sleep of the clock seam, which is moved only when something is
+//! due earlier than it. So a deadline that never comes, as most, costs an entry in a map and nothing else.
+//!
+//! # Invariants
+//!
+//! - Nothing is woken or dropped under the lock.
+//! - The task sleeps until the first entry or earlier, never later.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::{Context, Poll, Waker};
+
+use odeon_core::Instant;
+use odeon_core::seam::{BoxFuture, Clock, Spawn, TaskKind};
+
+/// The end of time.
+const NEVER: Instant = Instant::from_nanos(u64::MAX);
+
+/// The timers of one system.
+pub(crate) struct Timers {
+    clock: Arc<dyn Clock>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    due: BTreeMap<Key, Due>,
+    next: u64,
+    /// Until when the task sleeps; `None` before it has been started.
+    sleeps_until: Option<Instant>,
+    task: Option<Waker>,
+}
+
+/// Names an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Key {
+    at: Instant,
+    number: u64,
+}
+
+/// What happens when an entry is due.
+enum Due {
+    Wake(Waker),
+    Fire(Arc<dyn Fire>),
+}
+
+/// Something that happens at a time, perhaps again and again.
+pub(crate) trait Fire: Send + Sync {
+    /// It is due; says when it is due again.
+    fn fire(&self, now: Instant) -> Option<Instant>;
+}
+
+impl Timers {
+    pub(crate) fn new(clock: Arc<dyn Clock>) -> Arc<Self> {
+        Arc::new(Self { clock, state: Mutex::default() })
+    }
+
+    /// Has `waker` woken once `at` has come.
+    pub(crate) fn wake_at(self: &Arc<Self>, at: Instant, waker: &Waker, tasks: &dyn Spawn) -> Key {
+        self.insert(at, Due::Wake(waker.clone()), tasks)
+    }
+
+    /// Has `fire` called once `at` has come, and again when it says.
+    pub(crate) fn fire_at(self: &Arc<Self>, at: Instant, fire: Arc<dyn Fire>, tasks: &dyn Spawn) -> Key {
+        self.insert(at, Due::Fire(fire), tasks)
+    }
+
+    /// Forgets an entry; `false` when it has been due already.
+    pub(crate) fn forget(&self, key: Key) -> bool {
+        let forgotten = self.lock().due.remove(&key);
+        forgotten.is_some()
+    }
+
+    fn insert(self: &Arc<Self>, at: Instant, due: Due, tasks: &dyn Spawn) -> Key {
+        let mut state = self.lock();
+        state.next += 1;
+        let key = Key { at, number: state.next };
+        state.due.insert(key, due);
+        let (is_new, wake) = match state.sleeps_until {
+            Some(until) if until <= at => (false, None),
+            Some(_) => (false, state.task.take()),
+            None => {
+                state.sleeps_until = Some(at);
+                (true, None)
+            }
+        };
+        drop(state);
+        if let Some(task) = wake {
+            task.wake();
+        }
+        if is_new {
+            let keep = Arc::downgrade(self);
+            tasks.spawn(TaskKind::Service, "timers", Box::pin(keep_time(keep)));
+        }
+        key
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has another waker woken; `false` when the entry has been due already.
+    pub(crate) fn rewake(&self, key: Key, waker: &Waker) -> bool {
+        let mut waker = waker.clone();
+        let mut state = self.lock();
+        let kept = match state.due.get_mut(&key) {
+            Some(Due::Wake(kept)) => {
+                std::mem::swap(kept, &mut waker);
+                true
+            }
+            Some(Due::Fire(_)) | None => false,
+        };
+        drop(state);
+        kept
+    }
+
+    /// Does what is due, and sleeps until more is.
+    fn poll(&self, sleep: &mut Sleep, task: &mut Context<'_>) {
+        loop {
+            let now = self.clock.now();
+            for (key, due) in self.take_due(now) {
+                match due {
+                    Due::Wake(waker) => waker.wake(),
+                    Due::Fire(fire) => {
+                        if let Some(at) = fire.fire(now) {
+                            self.lock().due.insert(Key { at, ..key }, Due::Fire(fire));
+                        }
+                    }
+                }
+            }
+            let waker = task.waker().clone();
+            let mut state = self.lock();
+            // With nothing due it sleeps on as it does: what comes next is due later than that, as a rule.
+            let until = state.due.first_key_value().map(|(key, _)| key.at).or_else(|| sleep.until());
+            state.sleeps_until = Some(until.unwrap_or(NEVER));
+            let replaced = state.task.replace(waker);
+            drop(state);
+            drop(replaced);
+            match until {
+                Some(until) if sleep.poll(&*self.clock, until, task).is_ready() => {}
+                Some(_) | None => return,
+            }
+        }
+    }
+
+    fn take_due(&self, now: Instant) -> Vec<(Key, Due)> {
+        let mut due = Vec::new();
+        let mut state = self.lock();
+        while let Some(entry) = state.due.first_entry()
+            && entry.key().at <= now
+        {
+            due.push(entry.remove_entry());
+        }
+        due
+    }
+}
+
+/// One sleep of the clock, moved when need be.
+struct Sleep(Option<(Instant, BoxFuture<'static, ()>)>);
+
+impl Sleep {
+    fn until(&self) -> Option<Instant> {
+        self.0.as_ref().map(|(until, _)| *until)
+    }
+
+    fn poll(&mut self, clock: &dyn Clock, at: Instant, task: &mut Context<'_>) -> Poll<()> {
+        if self.until() != Some(at) {
+            self.0 = Some((at, clock.sleep_until(at)));
+        }
+        let polled = self.0.as_mut().map_or(Poll::Ready(()), |(_, sleep)| sleep.as_mut().poll(task));
+        if polled.is_ready() {
+            self.0 = None;
+        }
+        polled
+    }
+}
+
+/// The task; it ends with the system.
+async fn keep_time(timers: Weak<Timers>) {
+    let mut sleep = Sleep(None);
+    poll_fn(|task| {
+        let Some(timers) = timers.upgrade() else {
+            return Poll::Ready(());
+        };
+        timers.poll(&mut sleep, task);
+        Poll::Pending
+    })
+    .await;
+}
+
+/// Ready when `future` is, or with `None` when `at` has come first.
+pub(crate) async fn until<T>(clock: &dyn Clock, at: Instant, future: impl Future<Output = T>) -> Option<T> {
+    let mut future = pin!(future);
+    let mut timer = None;
+    poll_fn(|task| {
+        if let Poll::Ready(value) = future.as_mut().poll(task) {
+            return Poll::Ready(Some(value));
+        }
+        timer.get_or_insert_with(|| clock.sleep_until(at)).as_mut().poll(task).map(|()| None)
+    })
+    .await
+}
+
+impl Drop for Timers {
+    fn drop(&mut self) {
+        let task = self.lock().task.take();
+        if let Some(task) = task {
+            task.wake();
+        }
+    }
+}
+
+impl fmt::Debug for Timers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Timers").field("due", &self.lock().due.len()).finish_non_exhaustive()
+    }
+}
