@@ -48,6 +48,7 @@ mod run;
 mod runtime;
 mod sender;
 mod system;
+pub mod tree;
 
 pub use actor::{Actor, Failure};
 pub use call::{Ask, Call, Request};
