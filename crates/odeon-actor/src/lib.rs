@@ -55,6 +55,7 @@ mod runtime;
 mod sender;
 mod system;
 mod timers;
+pub mod tree;
 
 pub use actor::{Actor, Failure};
 pub use ask::Ask;
