@@ -1,4 +1,4 @@
-//! Asks and tells under way.
+//! Asks under way.
 
 use std::fmt;
 use std::future::Future;
@@ -8,18 +8,19 @@ use std::task::{Context, Poll};
 
 use odeon_core::limits::REPLY_TIMEOUT_DEFAULT;
 use odeon_core::seam::BoxFuture;
-use odeon_core::{Deadline, Instant, Refusal, RefusalCode};
-use odeon_mailbox::{Entry, ReplyFuture, SendError, Standing, Ticket, WAITERS_MAX, reply_cell};
+use odeon_core::{Deadline, Instant};
+use odeon_mailbox::{ReplyFuture, reply_cell};
 
 use crate::actor::Actor;
 use crate::call::{Request, remote_call};
 use crate::current;
 use crate::envelope::{Envelope, Meta};
-use crate::error::{AskError, TellError};
+use crate::error::AskError;
 use crate::handle::{Handle, Target};
 use crate::inline;
 use crate::local::Local;
 use crate::reply::Reply;
+use crate::tell::Entering;
 use crate::timers::{Key, until};
 
 /// An ask under way. Sent at the first poll.
@@ -197,75 +198,5 @@ impl<A: Actor, Q: Request<A>> fmt::Debug for Ask<'_, A, Q> {
             .field("handle", &self.handle)
             .field("deadline", &self.at)
             .finish_non_exhaustive()
-    }
-}
-
-/// A message on its way into a mailbox, waiting for room if need be. Dropped before, it gives up its place.
-pub(crate) struct Entering<'a, A: Actor> {
-    local: &'a Arc<Local<A>>,
-    progress: Progress<A::Message>,
-}
-
-enum Progress<M> {
-    New(Envelope<M>),
-    /// In line.
-    Waits(Ticket),
-    Done,
-}
-
-// The envelope is only ever moved, never pinned.
-impl<A: Actor> Unpin for Entering<'_, A> {}
-
-impl<'a, A: Actor> Entering<'a, A> {
-    pub(crate) const fn new(local: &'a Arc<Local<A>>, envelope: Envelope<A::Message>) -> Self {
-        Self { local, progress: Progress::New(envelope) }
-    }
-
-    fn refused<T>(&self, error: &SendError<T>) -> TellError {
-        match error {
-            SendError::Closed(_) => TellError::Dead(self.local.death()),
-            SendError::Crowded(_) => {
-                let detail = format!("{WAITERS_MAX} senders wait for room in the actor's mailbox already");
-                TellError::Refused(Refusal::new(RefusalCode::Full, detail))
-            }
-        }
-    }
-}
-
-impl<A: Actor> Future for Entering<'_, A> {
-    type Output = Result<(), TellError>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.get_mut();
-        match std::mem::replace(&mut this.progress, Progress::Done) {
-            Progress::New(envelope) => match this.local.mailbox.enter(envelope, cx.waker()) {
-                Ok(Entry::Queued) => {
-                    this.local.notify_message();
-                    Poll::Ready(Ok(()))
-                }
-                Ok(Entry::Waits(ticket)) => {
-                    this.progress = Progress::Waits(ticket);
-                    Poll::Pending
-                }
-                Err(error) => Poll::Ready(Err(this.refused(&error))),
-            },
-            Progress::Waits(ticket) => match this.local.mailbox.stand(ticket, cx.waker()) {
-                Standing::Waiting => {
-                    this.progress = Progress::Waits(ticket);
-                    Poll::Pending
-                }
-                Standing::Admitted => Poll::Ready(Ok(())),
-                Standing::Closed(envelope) => Poll::Ready(Err(this.refused(&SendError::Closed(envelope)))),
-            },
-            Progress::Done => Poll::Pending,
-        }
-    }
-}
-
-impl<A: Actor> Drop for Entering<'_, A> {
-    fn drop(&mut self) {
-        if let Progress::Waits(ticket) = self.progress {
-            self.local.mailbox.leave(ticket);
-        }
     }
 }

@@ -2,19 +2,19 @@
 
 use std::fmt;
 use std::future::IntoFuture;
-use std::sync::Arc;
 
 use odeon_core::{CodecError, Deadline, Encoding, Instant};
 use odeon_mailbox::Refused;
 
 use crate::actor::Actor;
-use crate::ask::{Ask, Entering};
+use crate::ask::Ask;
 use crate::current;
 use crate::cx::Cx;
 use crate::envelope::{Envelope, Meta};
-use crate::error::{AskError, TellError, TryTellError};
+use crate::error::{AskError, TryTellError};
 use crate::handle::{Handle, RemoteCall, Target};
 use crate::reply::Reply;
+use crate::tell::Tell;
 
 /// Something actor `A` answers. `#[actor]` writes one per method.
 pub trait Request<A: Actor>: Send + Sized + 'static {
@@ -124,20 +124,8 @@ impl<'a, A: Actor, Q: Request<A>> Call<'a, A, Q> {
     /// # Cancel safety
     /// Dropped while it waits for room, it gives up its place in the line. A message that had just been let in,
     /// or is on its way to another server, stays sent.
-    pub async fn tell(self) -> Result<(), TellError> {
-        let Self { handle, request, deadline } = self;
-        let expires_at = deadline.map(|deadline| deadline.at(handle.clock().now()));
-        match &handle.0 {
-            Target::Here(local) => {
-                let message = request.into_message(Reply::nobody());
-                let envelope = Envelope { message, meta: Meta::sent_here(expires_at, false) };
-                Entering::new(local, envelope).await
-            }
-            Target::There(there) => {
-                let call = remote_call(&request, there.reference.clone(), expires_at)?;
-                Arc::clone(&there.route).tell(call).await
-            }
-        }
+    pub fn tell(self) -> Tell<'a, A, Q> {
+        Tell::new(self.handle, self.request, self.deadline)
     }
 
     /// Sends without waiting for anything.

@@ -39,6 +39,7 @@ pub(crate) struct Running<'l> {
 
 impl<'l> Running<'l> {
     /// The actor of this life runs from here on.
+    #[inline]
     pub(crate) fn begin(life: &'l Life) -> Self {
         CURRENT.with(|current| {
             current.nested.set(current.nested.get() + 1);
@@ -66,27 +67,32 @@ impl Drop for Running<'_> {
 }
 
 /// Whether one more handler may run on this stack.
+#[inline]
 pub(crate) fn may_nest() -> bool {
     CURRENT.with(|current| current.nested.get() < NESTED_MAX)
 }
 
 /// Sets the deadline of the message being handled, in nanoseconds.
+#[inline]
 pub(crate) fn set_budget(nanos: u64) {
     CURRENT.with(|current| current.budget.set(nanos));
 }
 
 /// The deadline of the message being handled.
+#[inline]
 pub(crate) fn budget() -> Option<Instant> {
     let nanos = CURRENT.with(|current| current.budget.get());
     (nanos != u64::MAX).then(|| Instant::from_nanos(nanos))
 }
 
 /// The actor that runs; 0 outside of one.
+#[inline]
 pub(crate) fn number() -> u64 {
     CURRENT.with(|current| current.number.get())
 }
 
 /// The actor that runs, and the number of the message it is about to send.
+#[inline]
 pub(crate) fn sends() -> (u64, u64) {
     CURRENT.with(|current| {
         let nonce = current.nonce.get();
@@ -96,11 +102,13 @@ pub(crate) fn sends() -> (u64, u64) {
 }
 
 /// Sets the deadline of the ask being answered on this stack.
+#[inline]
 pub(crate) fn set_unread(deadline: Deadline) {
     CURRENT.with(|current| current.unread.set(Some(deadline)));
 }
 
 /// The deadline of the ask being answered on this stack: its handler has only just begun.
+#[inline]
 pub(crate) fn unread(clock: &dyn Clock) -> Option<Instant> {
     CURRENT.with(|current| current.unread.get()).map(|deadline| deadline.at(clock.now()))
 }

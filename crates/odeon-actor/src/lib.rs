@@ -54,6 +54,7 @@ mod run;
 mod runtime;
 mod sender;
 mod system;
+mod tell;
 mod timers;
 pub mod tree;
 
@@ -70,6 +71,7 @@ pub use reply::Reply;
 pub use runtime::{TokioClock, TokioSpawn};
 pub use sender::{Peer, Sender};
 pub use system::{DeadLetter, KILL_PATIENCE, RegisteredActor, SpawnOptions, System};
+pub use tell::Tell;
 
 pub use odeon_core::{ExitReason, Message, PanicReport};
 /// What a program writes for most actors:

@@ -52,11 +52,13 @@ enum Inner<R> {
     /// A tell: nobody waits. Or the port is used.
     Nobody,
     Here(ReplyPort<R, ()>),
-    /// The asker is on another server.
-    There {
-        out: Out,
-        encode: Encode<R>,
-    },
+    /// The asker is on another server. Boxed: it is rare, and every message has the size of its largest port.
+    There(Box<There<R>>),
+}
+
+struct There<R> {
+    out: Out,
+    encode: Encode<R>,
 }
 
 type Encode<R> = fn(&R, Encoding, &mut Vec<u8>) -> Result<(), CodecError>;
@@ -101,7 +103,7 @@ impl<R: Send + 'static> Reply<R> {
     where
         R: serde::Serialize,
     {
-        Self(Inner::There { out: Out(port), encode: odeon_core::encode::<R> })
+        Self(Inner::There(Box::new(There { out: Out(port), encode: odeon_core::encode::<R> })))
     }
 
     /// Whether somebody still waits for the answer.
@@ -110,12 +112,19 @@ impl<R: Send + 'static> Reply<R> {
         match &self.0 {
             Inner::Nobody => false,
             Inner::Here(port) => port.is_wanted(),
-            Inner::There { out, .. } => out.0.sink.is_wanted(out.0.ask),
+            Inner::There(there) => there.out.0.sink.is_wanted(there.out.0.ask),
         }
     }
 
     /// Answers. If nobody waits any longer the answer is dropped.
-    pub fn send(mut self, answer: R) {
+    #[inline]
+    pub fn send(self, answer: R) {
+        if !matches!(self.0, Inner::Nobody) {
+            self.send_to_somebody(answer);
+        }
+    }
+
+    fn send_to_somebody(mut self, answer: R) {
         // Before the port is taken: if encoding panics, the port falls like any other.
         let encoded = self.encode(&answer);
         match (std::mem::replace(&mut self.0, Inner::Nobody), encoded) {
@@ -123,28 +132,32 @@ impl<R: Send + 'static> Reply<R> {
                 // The asker may have given up; its loss.
                 let _ = port.send(answer);
             }
-            (Inner::There { out, .. }, Some(encoded)) => out.0.answer(encoded),
-            (Inner::Nobody | Inner::There { .. }, _) => {}
+            (Inner::There(there), Some(encoded)) => there.out.0.answer(encoded),
+            (Inner::Nobody | Inner::There(_), _) => {}
         }
     }
 
     /// The answer as it travels, if it does.
     fn encode(&self, answer: &R) -> Option<Result<Vec<u8>, AskError>> {
-        let Inner::There { out, encode } = &self.0 else {
+        let Inner::There(there) = &self.0 else {
             return None;
         };
         let mut bytes = Vec::new();
-        let outcome = encode(answer, out.0.encoding, &mut bytes);
+        let outcome = (there.encode)(answer, there.out.0.encoding, &mut bytes);
         Some(outcome.map(|()| bytes).map_err(AskError::from))
     }
 }
 
 impl<R: Send + 'static> Drop for Reply<R> {
+    #[inline]
     fn drop(&mut self) {
+        if matches!(self.0, Inner::Nobody) {
+            return;
+        }
         match std::mem::replace(&mut self.0, Inner::Nobody) {
             Inner::Nobody => {}
             Inner::Here(port) => keep_while_unwinding(port),
-            Inner::There { out, .. } => keep_while_unwinding(out),
+            Inner::There(there) => keep_while_unwinding(there.out),
         }
     }
 }

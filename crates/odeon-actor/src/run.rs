@@ -3,13 +3,14 @@
 //! The order of an end: the reason is set; the actor is dropped; the mailbox is closed; what was queued goes to
 //! dead letters; names are free again; monitors are told. Whoever waits for the notice finds all of that done.
 
-use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use odeon_core::{ExitReason, Instant};
 use odeon_mailbox::{Begin, Entered, Received, Turn, Waiting};
+use pin_project_lite::pin_project;
 
 use crate::actor::Actor;
 use crate::current::{self, Running};
@@ -75,19 +76,19 @@ fn steps<A: Actor>(
 ) -> Outcome {
     let _running = Running::begin(&local.life);
     let mut now = Now(None);
+    // Whether the mailbox has been looked into since messages last came without notifying.
+    let mut has_looked = false;
     loop {
         if local.life.is_killed() {
             local.life.begin_end(ExitReason::Killed);
             return Outcome::Over;
         }
         if entered.is_waiting() {
-            if poll(local, entered, turn).is_pending() {
+            if entered.poll(local, &mut turn.spare).is_pending() {
                 let waits = if local.life.takes_messages() { Waiting::Messages } else { Waiting::Other };
                 return Outcome::Idle(waits);
             }
-            if let Some(contents) = entered.contents() {
-                contents.cx.settle();
-            }
+            has_looked = false;
         }
         let Some(contents) = entered.contents() else {
             return Outcome::Idle(Waiting::Messages);
@@ -105,15 +106,20 @@ fn steps<A: Actor>(
                 let reason = cx.ending.take().map_or(ExitReason::Normal, |reason| *reason);
                 let reason = local.life.begin_end(reason);
                 cx.phase = Phase::Stopping;
+                cx.settle();
                 entered.start(Stopping(reason), &mut turn.spare);
                 continue;
             }
             Phase::Running => {}
             Phase::Stopping => return Outcome::Over,
         }
+        if has_looked && local.mailbox.is_quiet(&cx.batch) {
+            return Outcome::Idle(Waiting::Messages);
+        }
         if !turn.step() {
             return Outcome::Spent;
         }
+        has_looked = true;
         match local.mailbox.next(&mut cx.batch) {
             Some(Received::Data(envelope)) => {
                 if now.is_past(local, envelope.meta.expires_at_nanos()) {
@@ -131,6 +137,7 @@ fn steps<A: Actor>(
             }
             Some(Received::Control(Control::Down(down, watching))) => {
                 drop(watching);
+                cx.settle();
                 entered.start(Hearing(down), &mut turn.spare);
             }
             Some(Received::Control(Control::Stop)) => cx.end(ExitReason::Stopped),
@@ -149,7 +156,9 @@ fn handle<A: Actor>(
     let Contents { actor, cx } = contents;
     let Envelope { message, meta } = envelope;
     let expires_at = meta.expires_at_nanos();
-    current::set_budget(expires_at);
+    if expires_at != u64::MAX {
+        current::set_budget(expires_at);
+    }
     cx.meta = meta;
     cx.handled = cx.handled.wrapping_add(1);
     let left = if cx.handled % PACE_SAMPLE == 1 {
@@ -163,23 +172,10 @@ fn handle<A: Actor>(
     } else {
         actor.handle_now(message, cx)
     };
-    match left {
-        None => {
-            cx.settle();
-            current::set_budget(u64::MAX);
-            None
-        }
-        Some(message) => Some(Handling { message, expires_at }),
+    if expires_at != u64::MAX {
+        current::set_budget(u64::MAX);
     }
-}
-
-fn poll<A: Actor>(
-    local: &Arc<Local<A>>,
-    entered: &mut Entered<'_, Contents<A>>,
-    turn: &mut Turn,
-) -> Poll<()> {
-    let waker = Waker::from(Arc::clone(local));
-    entered.poll(&mut Context::from_waker(&waker), &mut turn.spare)
+    left.map(|message| Handling { message, expires_at })
 }
 
 /// The clock, read at most once a turn.
@@ -218,16 +214,33 @@ struct Handling<M> {
 }
 
 impl<A: Actor> Begin<Contents<A>> for Handling<A::Message> {
-    /// What the handler asks of others lives on what is left of its request's time, wherever it is polled.
-    async fn begin(self, Contents { actor, cx }: &mut Contents<A>) {
-        let mut handler = pin!(actor.handle(self.message, cx));
-        poll_fn(|task| {
-            current::set_budget(self.expires_at);
-            let polled = handler.as_mut().poll(task);
-            current::set_budget(u64::MAX);
-            polled
-        })
-        .await;
+    fn begin<'c>(self, Contents { actor, cx }: &'c mut Contents<A>) -> impl Future<Output = ()> + Send + 'c {
+        Budgeted { expires_at: self.expires_at, handler: actor.handle(self.message, cx) }
+    }
+}
+
+pin_project! {
+    /// A handler: what it asks of others lives on what is left of its request's time, wherever it is polled.
+    struct Budgeted<F> {
+        expires_at: u64,
+        #[pin]
+        handler: F,
+    }
+}
+
+impl<F: Future<Output = ()>> Future for Budgeted<F> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.project();
+        let expires_at = *this.expires_at;
+        if expires_at == u64::MAX {
+            return this.handler.poll(cx);
+        }
+        current::set_budget(expires_at);
+        let polled = this.handler.poll(cx);
+        current::set_budget(u64::MAX);
+        polled
     }
 }
 

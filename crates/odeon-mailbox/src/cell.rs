@@ -27,7 +27,9 @@
 
 use std::fmt;
 use std::future::Future;
-use std::task::{Context, Poll};
+use std::mem::ManuallyDrop;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
 
 use crate::slot::{Slot, Spare};
 use crate::sync::{AtomicU32, Ordering, UnsafeCell};
@@ -167,8 +169,14 @@ impl<C> Entered<'_, C> {
         self.cell.future.with_mut(|at| unsafe { *at = Some(slot) });
     }
 
-    /// Polls the future, which is gone once it is ready. Ready at once where there is none.
-    pub fn poll(&mut self, cx: &mut Context<'_>, spare: &mut Spare) -> Poll<()> {
+    /// Polls the future, which is gone once it is ready. Ready at once where there is none. Its waker wakes `owner`,
+    /// and costs nothing unless the future keeps it.
+    pub fn poll(&mut self, owner: &Arc<impl Wake + Send + Sync + 'static>, spare: &mut Spare) -> Poll<()> {
+        // SAFETY: the count that this `Arc` stands for is `owner`'s, which lives longer; `ManuallyDrop` keeps it from
+        // being given up. A waker that is cloned counts for itself.
+        let lent = unsafe { Arc::from_raw(Arc::as_ptr(owner)) };
+        let waker = ManuallyDrop::new(Waker::from(lent));
+        let cx = &mut Context::from_waker(&waker);
         let polled = self.cell.future.with_mut(|at| {
             // SAFETY: RUNNING is ours, and what the future runs does not reach this field.
             let future = unsafe { &mut *at };

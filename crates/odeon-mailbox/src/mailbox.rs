@@ -47,6 +47,12 @@ const KEPT_BYTES_MAX: usize = 512;
 const CONTROL: u8 = 1;
 /// Somebody waits for room.
 const CROWD: u8 = 2;
+/// The intake is shut.
+const SHUT: u8 = 4;
+
+/// Items an actor has to have handled before its idle mailbox keeps any memory for the next ones: of many actors
+/// that are asked once or twice, none keeps a queue.
+const USED_MIN: u32 = 16;
 
 /// The lanes to one consumer. Made for sharing: every method takes `&self`.
 pub struct Mailbox<T, C> {
@@ -63,6 +69,10 @@ pub struct Batch<T> {
     items: VecDeque<T>,
     /// Control items received since the last turn of the data lane.
     burst: usize,
+    /// Data items handed out so far, up to [`USED_MIN`].
+    used: u32,
+    /// Some have been let in from the line since the batch was taken; nobody was notified of them.
+    has_admitted: bool,
 }
 
 /// What a mailbox yields.
@@ -144,7 +154,7 @@ impl<T> Batch<T> {
     /// Nothing taken.
     #[must_use]
     pub const fn new() -> Self {
-        Self { items: VecDeque::new(), burst: 0 }
+        Self { items: VecDeque::new(), burst: 0, used: 0, has_admitted: false }
     }
 
     /// The items taken and not yet handed out, oldest first.
@@ -204,6 +214,7 @@ impl<T, C> Mailbox<T, C> {
     /// # Errors
     ///
     /// [`Refused`] when the mailbox is full or shut.
+    #[inline]
     pub fn try_send_with(&self, make: impl FnOnce() -> T) -> Result<(), Refused> {
         // On the way out the guard goes before `make`, whose captures may run code when they drop.
         let mut lanes = self.lock();
@@ -319,14 +330,25 @@ impl<T, C> Mailbox<T, C> {
     /// Takes what is next, if there is anything: control first, but after [`CONTROL_BURST_MAX`] in a row the data
     /// lane has one turn: an item, or [`Received::Drained`] when it is shut and empty. So `Drained` can come while
     /// control is still queued; [`close`](Self::close) returns that.
+    #[inline]
     pub fn next(&self, batch: &mut Batch<T>) -> Option<Received<T, C>> {
         let flags = self.flags.load(Ordering::Acquire);
-        if flags & CONTROL == 0
-            && let Some(item) = batch.items.pop_front()
-        {
-            return Some(self.hand_out(item, flags, batch));
+        if flags & CONTROL != 0 {
+            return self.next_locked(batch);
         }
-        self.next_locked(batch)
+        let Some(item) = batch.items.pop_front() else {
+            return self.next_locked(batch);
+        };
+        self.handed_out(flags, batch);
+        Some(Received::Data(item))
+    }
+
+    /// Whether there is nothing in the batch, and nothing but data can be in the mailbox. Whoever has taken the batch
+    /// from the mailbox and been notified of nothing since need not look again.
+    #[inline]
+    #[must_use]
+    pub fn is_quiet(&self, batch: &Batch<T>) -> bool {
+        batch.items.is_empty() && !batch.has_admitted && self.flags.load(Ordering::Acquire) == 0
     }
 
     /// Takes the oldest data item that `is_wanted` says yes to, the batch's first. Items that come later, and those
@@ -393,6 +415,7 @@ impl<T, C> Mailbox<T, C> {
     }
 
     /// Whether one data item would be taken now.
+    #[inline]
     fn room(&self, lanes: &Lanes<T, C>) -> Result<(), Refused> {
         if lanes.intake != Intake::Open {
             Err(Refused::Closed)
@@ -403,23 +426,25 @@ impl<T, C> Mailbox<T, C> {
         }
     }
 
+    #[inline]
     fn is_full(&self, lanes: &Lanes<T, C>) -> bool {
         // What is taken only shrinks between two locks of the consumer, so a stale value errs on the full side.
         lanes.data.len().saturating_add(self.taken.load(Ordering::Relaxed)) >= self.capacity
     }
 
-    fn hand_out(&self, item: T, flags: u8, batch: &mut Batch<T>) -> Received<T, C> {
+    #[inline]
+    fn handed_out(&self, flags: u8, batch: &mut Batch<T>) {
         batch.burst = 0;
+        batch.used = (batch.used + 1).min(USED_MIN);
         let left = batch.items.len();
         self.taken.store(left, Ordering::Relaxed);
         // Not for every item that leaves: those who wait are woken by the half mailbox.
         if flags & CROWD != 0 && left <= self.capacity / 2 {
             self.admit();
+            batch.has_admitted = true;
         }
-        Received::Data(item)
     }
 
-    #[cold]
     fn next_control_locked(&self, batch: &mut Batch<T>, lanes: &mut Lanes<T, C>) -> Option<Received<T, C>> {
         // The end of the data lane is its last turn, so a storm of control cannot put it off either.
         let is_data_due = batch.burst >= CONTROL_BURST_MAX
@@ -432,6 +457,7 @@ impl<T, C> Mailbox<T, C> {
         Some(Received::Control(item))
     }
 
+    #[inline(never)]
     fn next_locked(&self, batch: &mut Batch<T>) -> Option<Received<T, C>> {
         let mut lanes = self.lock();
         if lanes.rare.is_some()
@@ -439,25 +465,28 @@ impl<T, C> Mailbox<T, C> {
         {
             return Some(control);
         }
-        let mut unused = VecDeque::new();
+        // Dropped after the lock: it may be much.
+        let mut unused = (VecDeque::new(), VecDeque::new());
         if batch.items.is_empty() {
+            batch.has_admitted = false;
             mem::swap(&mut batch.items, &mut lanes.data);
             self.taken.store(batch.items.len(), Ordering::Relaxed);
         }
         let Some(item) = batch.items.pop_front() else {
             batch.burst = 0;
             let is_shut = lanes.intake != Intake::Open;
-            for queue in [&mut batch.items, &mut lanes.data] {
-                if queue.capacity().saturating_mul(size_of::<T>()) > KEPT_BYTES_MAX {
-                    mem::swap(queue, &mut unused);
+            for (queue, unused) in [(&mut batch.items, &mut unused.0), (&mut lanes.data, &mut unused.1)] {
+                let bytes = queue.capacity().saturating_mul(size_of::<T>());
+                if bytes > KEPT_BYTES_MAX || batch.used < USED_MIN {
+                    mem::swap(queue, unused);
                 }
             }
             drop(lanes);
             return is_shut.then_some(Received::Drained);
         };
         drop(lanes);
-        let flags = self.flags.load(Ordering::Acquire);
-        Some(self.hand_out(item, flags, batch))
+        self.handed_out(self.flags.load(Ordering::Acquire), batch);
+        Some(Received::Data(item))
     }
 
     fn take_control(&self, lanes: &mut Lanes<T, C>) -> Option<C> {
@@ -470,6 +499,7 @@ impl<T, C> Mailbox<T, C> {
     }
 
     /// Lets in from the line as many as there is room for, and wakes them.
+    #[cold]
     fn admit(&self) {
         let mut woken = Vec::new();
         let mut lanes = self.lock();
@@ -491,6 +521,7 @@ impl<T, C> Mailbox<T, C> {
     fn shut(&self, to: Intake) -> Vec<Waker> {
         let mut lanes = self.lock();
         lanes.intake = lanes.intake.max(to);
+        self.raise(SHUT);
         let line = lanes.rare.iter_mut().flat_map(|rare| rare.line.values_mut());
         line.filter_map(|waiter| waiter.waker.take()).collect()
     }

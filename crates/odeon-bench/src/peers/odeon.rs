@@ -24,7 +24,7 @@ pub(crate) struct Member {
 
 #[actor]
 impl Counter {
-    #[handle]
+    #[handle(inline)]
     fn answer(&mut self, value: u64) -> u64 {
         value + self.0
     }

@@ -1,0 +1,194 @@
+//! Tells under way, and the entering of a mailbox that asks share.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use odeon_core::seam::BoxFuture;
+use odeon_core::{Deadline, Refusal, RefusalCode};
+use odeon_mailbox::{Entry, SendError, Standing, Ticket, WAITERS_MAX};
+
+use crate::actor::Actor;
+use crate::call::{Request, remote_call};
+use crate::envelope::{Envelope, Meta};
+use crate::error::TellError;
+use crate::handle::{Handle, Target};
+use crate::local::Local;
+use crate::reply::Reply;
+
+/// A tell under way. Sent at the first poll, unless there is no room: then it waits.
+///
+/// # Cancel safety
+/// Dropped while it waits for room, it gives up its place in the line. A message that had just been let in, or is on
+/// its way to another server, stays sent.
+#[must_use = "a tell does nothing until it is awaited"]
+pub struct Tell<'a, A: Actor, Q: Request<A>> {
+    handle: &'a Handle<A>,
+    state: State<'a, A, Q>,
+}
+
+enum State<'a, A: Actor, Q> {
+    New(Q, Option<Deadline>),
+    Entering(Entering<'a, A>),
+    Remote(BoxFuture<'a, Result<(), TellError>>),
+    Done,
+}
+
+// Nothing in a tell is pinned in place: messages move between its parts.
+impl<A: Actor, Q: Request<A>> Unpin for Tell<'_, A, Q> {}
+
+impl<'a, A: Actor, Q: Request<A>> Tell<'a, A, Q> {
+    #[inline]
+    pub(crate) const fn new(handle: &'a Handle<A>, request: Q, deadline: Option<Deadline>) -> Self {
+        Self { handle, state: State::New(request, deadline) }
+    }
+
+    /// Sends if there is room; what is not sent comes back.
+    #[inline]
+    fn send(&mut self, local: &Arc<Local<A>>) -> bool {
+        let State::New(request, deadline) = std::mem::replace(&mut self.state, State::Done) else {
+            return false;
+        };
+        let expires_at = deadline.map(|deadline| deadline.at(local.system.clock().now()));
+        let mut request = Some(request);
+        let sent = local.mailbox.try_send_with(|| {
+            let request = request.take().expect("the mailbox makes the message once");
+            Envelope {
+                message: request.into_message(Reply::nobody()),
+                meta: Meta::sent_here(expires_at, false),
+            }
+        });
+        match request {
+            None => {
+                local.notify_message();
+                true
+            }
+            Some(request) => {
+                debug_assert_ne!(sent, Ok(()), "a message that was taken is not here");
+                self.state = State::New(request, deadline);
+                false
+            }
+        }
+    }
+
+    /// Begins what takes longer: to wait for room, or to reach another server.
+    #[cold]
+    fn begin(&mut self) {
+        let State::New(request, deadline) = std::mem::replace(&mut self.state, State::Done) else {
+            return;
+        };
+        let expires_at = deadline.map(|deadline| deadline.at(self.handle.clock().now()));
+        self.state = match &self.handle.0 {
+            Target::Here(local) => {
+                let message = request.into_message(Reply::nobody());
+                let envelope = Envelope { message, meta: Meta::sent_here(expires_at, false) };
+                State::Entering(Entering::new(local, envelope))
+            }
+            Target::There(there) => {
+                let call = remote_call(&request, there.reference.clone(), expires_at);
+                let route = Arc::clone(&there.route);
+                State::Remote(Box::pin(async move { route.tell(call?).await }))
+            }
+        };
+    }
+}
+
+impl<A: Actor, Q: Request<A>> Future for Tell<'_, A, Q> {
+    type Output = Result<(), TellError>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        if let State::New(..) = this.state {
+            if let Target::Here(local) = &this.handle.0
+                && this.send(local)
+            {
+                return Poll::Ready(Ok(()));
+            }
+            this.begin();
+        }
+        match &mut this.state {
+            State::Entering(entering) => Pin::new(entering).poll(cx),
+            State::Remote(future) => future.as_mut().poll(cx),
+            State::New(..) | State::Done => Poll::Pending,
+        }
+    }
+}
+
+impl<A: Actor, Q: Request<A>> fmt::Debug for Tell<'_, A, Q> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tell").field("handle", &self.handle).finish_non_exhaustive()
+    }
+}
+
+/// A message on its way into a mailbox, waiting for room if need be. Dropped before, it gives up its place.
+pub(crate) struct Entering<'a, A: Actor> {
+    pub(crate) local: &'a Arc<Local<A>>,
+    progress: Progress<A::Message>,
+}
+
+enum Progress<M> {
+    New(Envelope<M>),
+    /// In line.
+    Waits(Ticket),
+    Done,
+}
+
+// The envelope is only ever moved, never pinned.
+impl<A: Actor> Unpin for Entering<'_, A> {}
+
+impl<'a, A: Actor> Entering<'a, A> {
+    pub(crate) const fn new(local: &'a Arc<Local<A>>, envelope: Envelope<A::Message>) -> Self {
+        Self { local, progress: Progress::New(envelope) }
+    }
+
+    fn refused<T>(&self, error: &SendError<T>) -> TellError {
+        match error {
+            SendError::Closed(_) => TellError::Dead(self.local.death()),
+            SendError::Crowded(_) => {
+                let detail = format!("{WAITERS_MAX} senders wait for room in the actor's mailbox already");
+                TellError::Refused(Refusal::new(RefusalCode::Full, detail))
+            }
+        }
+    }
+}
+
+impl<A: Actor> Future for Entering<'_, A> {
+    type Output = Result<(), TellError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        match std::mem::replace(&mut this.progress, Progress::Done) {
+            Progress::New(envelope) => match this.local.mailbox.enter(envelope, cx.waker()) {
+                Ok(Entry::Queued) => {
+                    this.local.notify_message();
+                    Poll::Ready(Ok(()))
+                }
+                Ok(Entry::Waits(ticket)) => {
+                    this.progress = Progress::Waits(ticket);
+                    Poll::Pending
+                }
+                Err(error) => Poll::Ready(Err(this.refused(&error))),
+            },
+            Progress::Waits(ticket) => match this.local.mailbox.stand(ticket, cx.waker()) {
+                Standing::Waiting => {
+                    this.progress = Progress::Waits(ticket);
+                    Poll::Pending
+                }
+                Standing::Admitted => Poll::Ready(Ok(())),
+                Standing::Closed(envelope) => Poll::Ready(Err(this.refused(&SendError::Closed(envelope)))),
+            },
+            Progress::Done => Poll::Pending,
+        }
+    }
+}
+
+impl<A: Actor> Drop for Entering<'_, A> {
+    fn drop(&mut self) {
+        if let Progress::Waits(ticket) = self.progress {
+            self.local.mailbox.leave(ticket);
+        }
+    }
+}
