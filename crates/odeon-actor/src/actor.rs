@@ -19,11 +19,21 @@ pub trait Actor: Sized + Send + 'static {
     /// turn, and lets asks to it run at once; `#[actor]` says so by itself.
     const HAS_START: bool = true;
 
-    /// Handles a message by code that does not wait, or gives it back to be handled by [`handle`](Self::handle).
-    /// `#[actor]` writes it for the handlers that are not `async`: no future is made for them.
-    fn handle_now(&mut self, message: Self::Message, cx: &mut Cx<Self>) -> Option<Self::Message> {
-        let _ = cx;
-        Some(message)
+    /// Whether a message is handled by [`handle`](Self::handle), which may wait, rather than by
+    /// [`handle_now`](Self::handle_now), for which no future is made. `#[actor]` writes both.
+    #[must_use]
+    fn waits(message: &Self::Message) -> bool {
+        let _ = message;
+        true
+    }
+
+    /// Handles one message of which [`waits`](Self::waits) said no.
+    ///
+    /// # Panics
+    /// Where it is not written although `waits` says no; the actor ends.
+    fn handle_now(&mut self, message: Self::Message, cx: &mut Cx<Self>) {
+        let _ = (message, cx);
+        panic!("`Actor::waits` says no, and `Actor::handle_now` is not written");
     }
 
     /// Handles one message. A panic in here ends the actor, not the process.

@@ -154,7 +154,7 @@ impl<A: Actor> Cx<A> {
         let (number, watcher) = (watching.number(), Arc::clone(local));
         let monitor = other.monitor(Box::new(move |down| {
             // The watcher may have ended first.
-            watcher.control(Control::Down(down, watching));
+            watcher.control(Control::Down(Box::new((down, watching))));
         }))?;
         let other = other.clone();
         local.life.let_go_by(number, Box::new(move || other.demonitor(monitor)));

@@ -59,7 +59,8 @@ pub(crate) fn ask<A: Actor, Q: Request<A>>(
             }
             answer.map(Ok)
         }
-        Err((panic, fallen)) => {
+        Err(caught) => {
+            let (panic, fallen) = *caught;
             let reason = local.life.begin_end(ExitReason::Panicked(panic));
             drop(fallen);
             end(local, &mut entered);

@@ -39,7 +39,8 @@ pub(crate) struct Contents<A: Actor> {
 pub(crate) enum Control {
     Stop,
     Ping(ReplyPort<(), ()>, PingRoom),
-    Down(Down, Watching),
+    /// Boxed: it is rare, and large.
+    Down(Box<(Down, Watching)>),
 }
 
 impl<A: Actor> Local<A> {

@@ -4,7 +4,7 @@
 //! What is kept belongs to the innermost poll on this thread and is given back by it.
 
 use std::any::Any;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Once;
 
@@ -12,8 +12,12 @@ use odeon_core::PanicReport;
 
 thread_local! {
     static LOCATION: RefCell<Option<String>> = const { RefCell::new(None) };
-    /// What fell during the poll under way; `None` outside of one.
-    static FALLEN: RefCell<Option<Fallen>> = const { RefCell::new(None) };
+    /// How many runs are nested on this thread, and whether something has fallen in one of them: all that a run
+    /// without a panic looks at.
+    static DEPTH: Cell<u32> = const { Cell::new(0) };
+    static HAS_FALLEN: Cell<bool> = const { Cell::new(false) };
+    /// What fell, with the depth of the run in which it did.
+    static FALLEN: RefCell<Vec<(u32, Box<dyn Any + Send>)>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Reply ports that fell while a handler unwound. Dropped once the exit reason stands, they tell it.
@@ -21,18 +25,30 @@ pub(crate) type Fallen = Vec<Box<dyn Any + Send>>;
 
 /// Keeps `port`, which is falling, if a handler of this thread is unwinding; else it falls now.
 pub(crate) fn keep_while_unwinding(port: impl Any + Send) {
-    if !std::thread::panicking() {
+    let depth = DEPTH.get();
+    if depth == 0 || !std::thread::panicking() {
         return;
     }
     let mut port = Some(port);
     // It must not fall under the borrow: whoever is told may drop another. At the thread's end it just falls.
     let _ = FALLEN.try_with(|fallen| {
-        if let Some(fallen) = &mut *fallen.borrow_mut()
-            && let Some(port) = port.take()
-        {
-            fallen.push(Box::new(port));
+        if let Some(port) = port.take() {
+            fallen.borrow_mut().push((depth, Box::new(port)));
+            HAS_FALLEN.set(true);
         }
     });
+}
+
+/// Takes what fell in the run that is over, which was at `depth`.
+#[cold]
+fn take_fallen(depth: u32) -> Fallen {
+    let taken = FALLEN.try_with(|fallen| {
+        let mut fallen = fallen.borrow_mut();
+        let taken = fallen.extract_if(.., |(at, _)| *at >= depth).map(|(_, port)| port).collect();
+        HAS_FALLEN.set(!fallen.is_empty());
+        taken
+    });
+    taken.unwrap_or_default()
 }
 
 /// Runs what belongs to others, such as a notice; a panic in it harms nobody else.
@@ -58,13 +74,16 @@ fn install() {
 }
 
 /// Runs what belongs to an actor; a panic in it is a value, with what fell meanwhile.
-pub(crate) fn caught<T>(f: impl FnOnce() -> T) -> Result<T, (PanicReport, Fallen)> {
+#[inline]
+pub(crate) fn caught<T>(f: impl FnOnce() -> T) -> Result<T, Box<(PanicReport, Fallen)>> {
     install();
-    let outer = FALLEN.replace(Some(Fallen::new()));
+    let depth = DEPTH.get() + 1;
+    DEPTH.set(depth);
     let outcome = catch_unwind(AssertUnwindSafe(f));
+    DEPTH.set(depth - 1);
     // If the handler caught its own panic, what fell falls here: the actor lives.
-    let fallen = FALLEN.replace(outer).unwrap_or_default();
-    outcome.map_err(|payload| (report(&*payload), fallen))
+    let fallen = if HAS_FALLEN.get() { take_fallen(depth) } else { Fallen::new() };
+    outcome.map_err(|payload| Box::new((report(&*payload), fallen)))
 }
 
 fn report(payload: &(dyn Any + Send)) -> PanicReport {

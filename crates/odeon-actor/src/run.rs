@@ -40,7 +40,8 @@ pub(crate) fn run<A: Actor>(local: &Arc<Local<A>>, turn: &mut Turn) {
     loop {
         let outcome = match caught(|| steps(local, &mut entered, turn)) {
             Ok(outcome) => outcome,
-            Err((panic, fallen)) => {
+            Err(caught) => {
+                let (panic, fallen) = *caught;
                 local.life.begin_end(ExitReason::Panicked(panic));
                 drop(fallen);
                 Outcome::Over
@@ -126,8 +127,13 @@ fn steps<A: Actor>(
                     // Nobody waits any longer, and dropping the message drops its reply port.
                     continue;
                 }
-                if let Some(handling) = handle(local, contents, envelope) {
-                    entered.start(handling, &mut turn.spare);
+                let Envelope { message, meta } = envelope;
+                let expires_at = meta.expires_at_nanos();
+                cx.meta = meta;
+                if A::waits(&message) {
+                    entered.start(Handling { message, expires_at }, &mut turn.spare);
+                } else {
+                    handle_now(local, contents, message, expires_at);
                 }
             }
             Some(Received::Control(Control::Ping(port, room))) => {
@@ -135,7 +141,8 @@ fn steps<A: Actor>(
                 // Whoever asked may have given up.
                 let _ = port.send(());
             }
-            Some(Received::Control(Control::Down(down, watching))) => {
+            Some(Received::Control(Control::Down(notice))) => {
+                let (down, watching) = *notice;
                 drop(watching);
                 cx.settle();
                 entered.start(Hearing(down), &mut turn.spare);
@@ -147,35 +154,22 @@ fn steps<A: Actor>(
     }
 }
 
-/// Handles a message by code that does not wait, if there is such; gives back what has to be awaited.
-fn handle<A: Actor>(
-    local: &Local<A>,
-    contents: &mut Contents<A>,
-    envelope: Envelope<A::Message>,
-) -> Option<Handling<A::Message>> {
+/// Handles a message by code that does not wait.
+#[inline]
+fn handle_now<A: Actor>(local: &Local<A>, contents: &mut Contents<A>, message: A::Message, expires_at: u64) {
     let Contents { actor, cx } = contents;
-    let Envelope { message, meta } = envelope;
-    let expires_at = meta.expires_at_nanos();
     if expires_at != u64::MAX {
         current::set_budget(expires_at);
     }
-    cx.meta = meta;
     cx.handled = cx.handled.wrapping_add(1);
-    let left = if cx.handled % PACE_SAMPLE == 1 {
-        let clock = local.system.clock();
-        let began = clock.now();
-        let left = actor.handle_now(message, cx);
-        if left.is_none() {
-            cx.pace.record(clock.now() - began);
-        }
-        left
-    } else {
-        actor.handle_now(message, cx)
-    };
+    let began = (cx.handled % PACE_SAMPLE == 1).then(|| local.system.clock().now());
+    actor.handle_now(message, cx);
+    if let Some(began) = began {
+        cx.pace.record(local.system.clock().now() - began);
+    }
     if expires_at != u64::MAX {
         current::set_budget(u64::MAX);
     }
-    left.map(|message| Handling { message, expires_at })
 }
 
 /// The clock, read at most once a turn.

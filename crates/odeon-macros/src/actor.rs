@@ -280,6 +280,7 @@ impl Expansion {
     fn implementation(&self) -> TokenStream {
         let (actor, message) = (&self.actor, self.message_name());
         let now = self.handlers.iter().map(|handler| handler.dispatch_now(&message));
+        let waits = self.handlers.iter().map(|handler| handler.waits(&message));
         let all = self.handlers.iter().map(|handler| handler.dispatch(&message));
         let has_start = self.has_start;
         let hooks = &self.hooks;
@@ -291,13 +292,14 @@ impl Expansion {
 
                 const HAS_START: bool = #has_start;
 
-                fn handle_now(
-                    &mut self,
-                    __message: #message,
-                    __cx: &mut ::odeon::Cx<Self>,
-                ) -> ::odeon::private::Option<#message> {
+                #[inline]
+                fn waits(__message: &#message) -> bool {
+                    match __message { #(#waits),* }
+                }
+
+                #[inline]
+                fn handle_now(&mut self, __message: #message, __cx: &mut ::odeon::Cx<Self>) {
                     match __message { #(#now)* }
-                    ::odeon::private::Option::None
                 }
 
                 async fn handle(&mut self, __message: #message, __cx: &mut ::odeon::Cx<Self>) {

@@ -279,14 +279,20 @@ impl Handler {
         })
     }
 
-    /// The arm of the actor's `match` for handlers that do not wait; the others give the message back.
+    /// The arm of `handle_now`: the others never come to it.
     pub(crate) fn dispatch_now(&self, message: &Ident) -> TokenStream {
         let variant = &self.variant;
         if self.is_async {
-            quote!(__message @ #message::#variant(..) => return ::odeon::private::Option::Some(__message),)
+            quote!(#message::#variant(..) => ::core::unreachable!("it waits"),)
         } else {
             self.dispatch(message)
         }
+    }
+
+    /// The arm of `waits`.
+    pub(crate) fn waits(&self, message: &Ident) -> TokenStream {
+        let Self { variant, is_async, .. } = self;
+        quote!(#message::#variant(..) => #is_async)
     }
 
     /// The arm of the actor's `match`, whoever comes to it.

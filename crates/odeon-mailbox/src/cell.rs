@@ -107,7 +107,8 @@ impl<C> Cell<C> {
     ///
     /// When the cell was not notified, or is being run: it was on no run queue, or on one twice.
     pub fn begin(&self) -> Entered<'_, C> {
-        let before = self.word.fetch_xor(NOTIFIED | RUNNING, Ordering::AcqRel);
+        // From notified to running in one instruction; the assertion holds before anything is done with it.
+        let before = self.word.fetch_sub(NOTIFIED - RUNNING, Ordering::AcqRel);
         assert_eq!(before & (NOTIFIED | RUNNING), NOTIFIED, "a cell runs when notified, and once at a time");
         Entered { cell: self, is_left: false }
     }

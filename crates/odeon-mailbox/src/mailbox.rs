@@ -465,28 +465,49 @@ impl<T, C> Mailbox<T, C> {
         {
             return Some(control);
         }
-        // Dropped after the lock: it may be much.
-        let mut unused = (VecDeque::new(), VecDeque::new());
         if batch.items.is_empty() {
             batch.has_admitted = false;
+            if lanes.data.len() == 1 {
+                // One alone stays out of the batch: the batch's own memory, which is cold, is not touched.
+                let item = lanes.data.pop_front()?;
+                // Empty, it begins again at its first place, which is warm.
+                lanes.data.clear();
+                drop(lanes);
+                self.handed_out(self.flags.load(Ordering::Acquire), batch);
+                return Some(Received::Data(item));
+            }
+            batch.items.clear();
             mem::swap(&mut batch.items, &mut lanes.data);
             self.taken.store(batch.items.len(), Ordering::Relaxed);
-        }
-        let Some(item) = batch.items.pop_front() else {
-            batch.burst = 0;
-            let is_shut = lanes.intake != Intake::Open;
-            for (queue, unused) in [(&mut batch.items, &mut unused.0), (&mut lanes.data, &mut unused.1)] {
-                let bytes = queue.capacity().saturating_mul(size_of::<T>());
-                if bytes > KEPT_BYTES_MAX || batch.used < USED_MIN {
-                    mem::swap(queue, unused);
-                }
+            if batch.items.is_empty() {
+                return self.nothing(batch, lanes);
             }
-            drop(lanes);
-            return is_shut.then_some(Received::Drained);
-        };
+        }
         drop(lanes);
+        let item = batch.items.pop_front()?;
         self.handed_out(self.flags.load(Ordering::Acquire), batch);
         Some(Received::Data(item))
+    }
+
+    /// Gives up memory that an idle mailbox does not need.
+    #[cold]
+    fn nothing(
+        &self,
+        batch: &mut Batch<T>,
+        mut lanes: MutexGuard<'_, Lanes<T, C>>,
+    ) -> Option<Received<T, C>> {
+        batch.burst = 0;
+        let is_shut = lanes.intake != Intake::Open;
+        // Dropped after the lock: it may be much.
+        let mut unused = (VecDeque::new(), VecDeque::new());
+        for (queue, unused) in [(&mut batch.items, &mut unused.0), (&mut lanes.data, &mut unused.1)] {
+            let bytes = queue.capacity().saturating_mul(size_of::<T>());
+            if bytes > KEPT_BYTES_MAX || batch.used < USED_MIN {
+                mem::swap(queue, unused);
+            }
+        }
+        drop(lanes);
+        is_shut.then_some(Received::Drained)
     }
 
     fn take_control(&self, lanes: &mut Lanes<T, C>) -> Option<C> {
