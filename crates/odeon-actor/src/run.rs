@@ -77,7 +77,8 @@ fn steps<A: Actor>(
 ) -> Outcome {
     let _running = Running::begin(&local.life);
     let mut now = Now(None);
-    // Whether the mailbox has been looked into since messages last came without notifying.
+    // Whether the mailbox has been looked into since messages last came without notifying: they do so only while a
+    // future waits, and then this turn is over.
     let mut has_looked = false;
     loop {
         if local.life.is_killed() {
@@ -89,7 +90,6 @@ fn steps<A: Actor>(
                 let waits = if local.life.takes_messages() { Waiting::Messages } else { Waiting::Other };
                 return Outcome::Idle(waits);
             }
-            has_looked = false;
         }
         let Some(contents) = entered.contents() else {
             return Outcome::Idle(Waiting::Messages);

@@ -26,14 +26,17 @@ use crate::reply::Reply;
 #[must_use = "a tell does nothing until it is awaited"]
 pub struct Tell<'a, A: Actor, Q: Request<A>> {
     handle: &'a Handle<A>,
-    state: State<'a, A, Q>,
+    /// Until it is sent.
+    request: Option<Q>,
+    deadline: Option<Deadline>,
+    /// Boxed: most tells are sent at the first poll, and what they carry is moved at every step.
+    slow: Option<Box<Slow<'a, A>>>,
 }
 
-enum State<'a, A: Actor, Q> {
-    New(Q, Option<Deadline>),
+/// What takes longer.
+enum Slow<'a, A: Actor> {
     Entering(Entering<'a, A>),
     Remote(BoxFuture<'a, Result<(), TellError>>),
-    Done,
 }
 
 // Nothing in a tell is pinned in place: messages move between its parts.
@@ -42,17 +45,14 @@ impl<A: Actor, Q: Request<A>> Unpin for Tell<'_, A, Q> {}
 impl<'a, A: Actor, Q: Request<A>> Tell<'a, A, Q> {
     #[inline]
     pub(crate) const fn new(handle: &'a Handle<A>, request: Q, deadline: Option<Deadline>) -> Self {
-        Self { handle, state: State::New(request, deadline) }
+        Self { handle, request: Some(request), deadline, slow: None }
     }
 
-    /// Sends if there is room; what is not sent comes back.
+    /// Sends if there is room: then the request is gone.
     #[inline]
-    fn send(&mut self, local: &Arc<Local<A>>) -> bool {
-        let State::New(request, deadline) = std::mem::replace(&mut self.state, State::Done) else {
-            return false;
-        };
-        let expires_at = deadline.map(|deadline| deadline.at(local.system.clock().now()));
-        let mut request = Some(request);
+    fn try_send(&mut self, local: &Arc<Local<A>>) -> bool {
+        let expires_at = self.deadline.map(|deadline| deadline.at(local.system.clock().now()));
+        let request = &mut self.request;
         let sent = local.mailbox.try_send_with(|| {
             let request = request.take().expect("the mailbox makes the message once");
             Envelope {
@@ -60,38 +60,37 @@ impl<'a, A: Actor, Q: Request<A>> Tell<'a, A, Q> {
                 meta: Meta::sent_here(expires_at, false),
             }
         });
-        match request {
-            None => {
-                local.notify_message();
-                true
-            }
-            Some(request) => {
-                debug_assert_ne!(sent, Ok(()), "a message that was taken is not here");
-                self.state = State::New(request, deadline);
-                false
-            }
+        if sent.is_ok() {
+            local.notify_message();
         }
+        sent.is_ok()
     }
 
     /// Begins what takes longer: to wait for room, or to reach another server.
     #[cold]
-    fn begin(&mut self) {
-        let State::New(request, deadline) = std::mem::replace(&mut self.state, State::Done) else {
-            return;
-        };
-        let expires_at = deadline.map(|deadline| deadline.at(self.handle.clock().now()));
-        self.state = match &self.handle.0 {
+    fn begin(&mut self, request: Q) {
+        let expires_at = self.deadline.map(|deadline| deadline.at(self.handle.clock().now()));
+        let slow = match &self.handle.0 {
             Target::Here(local) => {
                 let message = request.into_message(Reply::nobody());
                 let envelope = Envelope { message, meta: Meta::sent_here(expires_at, false) };
-                State::Entering(Entering::new(local, envelope))
+                Slow::Entering(Entering::new(local, envelope))
             }
             Target::There(there) => {
                 let call = remote_call(&request, there.reference.clone(), expires_at);
                 let route = Arc::clone(&there.route);
-                State::Remote(Box::pin(async move { route.tell(call?).await }))
+                Slow::Remote(Box::pin(async move { route.tell(call?).await }))
             }
         };
+        self.slow = Some(Box::new(slow));
+    }
+
+    fn poll_slow(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TellError>> {
+        match self.slow.as_deref_mut() {
+            Some(Slow::Entering(entering)) => Pin::new(entering).poll(cx),
+            Some(Slow::Remote(future)) => future.as_mut().poll(cx),
+            None => Poll::Pending,
+        }
     }
 }
 
@@ -101,19 +100,17 @@ impl<A: Actor, Q: Request<A>> Future for Tell<'_, A, Q> {
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        if let State::New(..) = this.state {
+        if this.request.is_some() {
             if let Target::Here(local) = &this.handle.0
-                && this.send(local)
+                && this.try_send(local)
             {
                 return Poll::Ready(Ok(()));
             }
-            this.begin();
+            if let Some(request) = this.request.take() {
+                this.begin(request);
+            }
         }
-        match &mut this.state {
-            State::Entering(entering) => Pin::new(entering).poll(cx),
-            State::Remote(future) => future.as_mut().poll(cx),
-            State::New(..) | State::Done => Poll::Pending,
-        }
+        this.poll_slow(cx)
     }
 }
 
