@@ -219,7 +219,7 @@ impl<A: Actor> Clone for Handle<A> {
 impl<A: Actor> fmt::Debug for Handle<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Target::Here(local) => write!(f, "Handle({} {})", local.life.kind, local.life.number),
+            Target::Here(local) => write!(f, "Handle({} {})", local.life.kind(), local.life.number),
             Target::There(there) => write!(f, "Handle({})", there.reference),
         }
     }

@@ -128,7 +128,7 @@ impl<A: Actor> Inbox for Local<A> {
     }
 
     fn kind(&self) -> &'static str {
-        self.life.kind
+        self.life.kind()
     }
 
     fn depth(&self) -> usize {

@@ -54,7 +54,10 @@ mod run;
 mod runtime;
 mod sender;
 mod system;
+mod table;
 mod tell;
+#[cfg(test)]
+mod tests;
 mod timers;
 pub mod tree;
 

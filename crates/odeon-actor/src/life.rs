@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use odeon_core::{ActorId, ExitReason, ServerId};
@@ -21,9 +21,9 @@ pub(crate) const MONITORS_MAX: usize = 65_536;
 pub(crate) const WATCHES_MAX: usize = 32_768;
 
 /// Most pings waiting at one actor: more than that many observers have not lost patience with it.
-pub(crate) const PINGS_MAX: usize = 1_024;
+pub(crate) const PINGS_MAX: u32 = 1_024;
 
-const _: () = assert!(WATCHES_MAX + PINGS_MAX < odeon_mailbox::CONTROL_MAX);
+const _: () = assert!(WATCHES_MAX + (PINGS_MAX as usize) < odeon_mailbox::CONTROL_MAX);
 
 /// Names one monitor, so that its notice can be told from others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -61,13 +61,13 @@ type Notify = Box<dyn FnOnce(Down) + Send>;
 /// The shared block of one actor.
 pub(crate) struct Life {
     pub(crate) number: u64,
-    /// The actor's Rust type, for people.
-    pub(crate) kind: &'static str,
+    /// Names the actor's Rust type, for people.
+    name_of_kind: fn() -> &'static str,
     killed: AtomicBool,
     is_stop_asked: AtomicBool,
     /// Whether the handler that waits takes messages itself.
     takes_messages: AtomicBool,
-    pings: AtomicUsize,
+    pings: AtomicU32,
     /// Messages the actor has sent; written by whoever runs it.
     nonce: AtomicU64,
     /// Made when first needed: of most actors, nothing is.
@@ -150,17 +150,22 @@ struct State {
 }
 
 impl Life {
-    pub(crate) fn new(number: u64, kind: &'static str) -> Self {
+    pub(crate) fn new<A>(number: u64) -> Self {
         Self {
             number,
-            kind,
+            name_of_kind: std::any::type_name::<A>,
             killed: AtomicBool::new(false),
             is_stop_asked: AtomicBool::new(false),
             takes_messages: AtomicBool::new(false),
             nonce: AtomicU64::new(0),
-            pings: AtomicUsize::new(0),
+            pings: AtomicU32::new(0),
             state: Mutex::default(),
         }
+    }
+
+    /// The actor's Rust type, for people.
+    pub(crate) fn kind(&self) -> &'static str {
+        (self.name_of_kind)()
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Box<State>>> {
@@ -279,6 +284,9 @@ impl Life {
 
 impl fmt::Debug for Life {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Life").field("number", &self.number).field("kind", &self.kind).finish_non_exhaustive()
+        f.debug_struct("Life")
+            .field("number", &self.number)
+            .field("kind", &self.kind())
+            .finish_non_exhaustive()
     }
 }

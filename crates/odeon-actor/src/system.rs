@@ -20,6 +20,7 @@ use crate::local::Local;
 use crate::panic::contained;
 use crate::runtime::{TokioClock, TokioSpawn};
 use crate::sender::Sender;
+use crate::table::Table;
 use crate::timers::{Timers, until};
 
 /// How long the shutdown of a system waits for actors that it has killed.
@@ -44,7 +45,7 @@ type DeadLetterHook = Arc<dyn Fn(&DeadLetter) + Send + Sync>;
 
 #[derive(Default)]
 struct Actors {
-    by_number: BTreeMap<u64, Arc<dyn Inbox>>,
+    by_number: Table,
     by_name: BTreeMap<ActorName, Named>,
 }
 
@@ -128,8 +129,8 @@ pub struct DeadLetter {
 }
 
 impl DeadLetter {
-    pub(crate) const fn new(life: &Life, sender: Sender, reason: ExitReason) -> Self {
-        Self { actor: life.number, kind: life.kind, sender, reason }
+    pub(crate) fn new(life: &Life, sender: Sender, reason: ExitReason) -> Self {
+        Self { actor: life.number, kind: life.kind(), sender, reason }
     }
 }
 
@@ -180,7 +181,7 @@ impl System {
     /// When the name belongs to another actor; the new one is then dropped unstarted.
     pub fn spawn_with<A: Actor>(&self, options: SpawnOptions, actor: A) -> Result<Handle<A>, NameTaken> {
         let number = self.0.next.fetch_add(1, Ordering::Relaxed);
-        let life = Arc::new(Life::new(number, std::any::type_name::<A>()));
+        let life = Arc::new(Life::new::<A>(number));
         let local = Local::new(life, options.capacity, self.clone(), actor);
         {
             let mut actors = self.actors();
@@ -230,7 +231,7 @@ impl System {
     /// The actor of that number, whatever its type.
     #[must_use]
     pub fn inbox_by_number(&self, number: u64) -> Option<Arc<dyn Inbox>> {
-        self.actors().by_number.get(&number).cloned()
+        self.actors().by_number.get(number).cloned()
     }
 
     /// Every registered actor, by name.
@@ -269,7 +270,7 @@ impl System {
     /// # Cancel safety
     /// Dropped, the stops already asked for stay asked for.
     pub async fn shutdown(&self, grace: Duration) {
-        let actors: Vec<_> = self.actors().by_number.values().rev().cloned().collect();
+        let actors: Vec<_> = self.actors().by_number.iter().rev().cloned().collect();
         let ends: Vec<_> = actors.iter().map(|actor| ended(&**actor)).collect();
         for actor in &actors {
             actor.stop();
@@ -319,7 +320,7 @@ impl System {
     /// Takes an ended actor out of the tables; its names are free.
     pub(crate) fn forget(&self, number: u64) {
         let mut actors = self.actors();
-        let forgotten = actors.by_number.remove(&number);
+        let forgotten = actors.by_number.remove(number);
         actors.by_name.retain(|_, named| named.number != number);
         drop(actors);
         drop(forgotten);
@@ -342,7 +343,7 @@ impl Shared {
 
     /// The runners are gone, as with a runtime that shuts down: every actor ends here, as killed.
     fn end_without_runners(&self) {
-        let actors: Vec<_> = self.actors().by_number.values().cloned().collect();
+        let actors: Vec<_> = self.actors().by_number.iter().cloned().collect();
         actors.iter().for_each(|actor| actor.kill());
         let mut turn = Turn::new();
         while let Some(entry) = self.queue.pop() {
