@@ -166,7 +166,7 @@ impl<A: Actor> Inbox for Local<A> {
         let meta = Meta::sent_afar(&sender, expires_at, port.is_some());
         match self.mailbox.try_send(Envelope { message, meta }) {
             Ok(()) => {
-                self.me().iter().for_each(Local::notify_message);
+                self.me().iter().for_each(Self::notify_message);
                 Ok(())
             }
             Err(TrySendError::Full(envelope)) => {
@@ -198,11 +198,11 @@ impl<A: Actor> Inbox for Local<A> {
     }
 
     fn stop(&self) {
-        self.me().iter().for_each(Local::stop);
+        self.me().iter().for_each(Self::stop);
     }
 
     fn kill(&self) {
-        self.me().iter().for_each(Local::kill);
+        self.me().iter().for_each(Self::kill);
     }
 
     fn monitor(&self, notify: Box<dyn FnOnce(Down) + Send>) -> Result<MonitorId, TooManyMonitors> {

@@ -167,7 +167,6 @@ impl RunQueue {
     }
 
     /// A runner: a future that runs what is ready, until the queue is closed.
-    #[must_use]
     pub fn runner(&self) -> Runner {
         self.lock().runners += 1;
         Runner { queue: self.clone(), turn: Turn::new() }
