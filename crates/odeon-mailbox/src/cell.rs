@@ -12,8 +12,9 @@
 //!      └──────── try_leave, not notified ──┘   └─ notify while RUNNING: it will look again
 //! ```
 //!
-//! `BUSY` is set beside it while the future waits for something that is no message: then messages need not notify,
-//! because nobody could take them. Whoever ends the wait looks at the mailbox afterwards.
+//! A cell that is left while its future waits for something that is no message is `BUSY`: then messages need not
+//! notify, because nobody could take them. Whoever runs the cell next clears it, before the future can look at the
+//! mailbox.
 //!
 //! # Invariants
 //!
@@ -21,13 +22,15 @@
 //!   order what one holder did before what the next sees.
 //! - A cell is on a run queue exactly once while `NOTIFIED` is set and `RUNNING` is not.
 //! - While there is a future, the contents are its own: [`Entered::contents`] gives nothing.
+//! - A future runs only where it began: in a cell that was moved meanwhile it is neither polled nor dropped.
+//! - `BUSY` and `RUNNING` are never set together.
 //! - No notification is lost: one that comes while the cell runs keeps it from becoming idle.
 
 #![expect(unsafe_code, reason = "contents that whoever set RUNNING has to itself")]
 
 use std::fmt;
 use std::future::Future;
-use std::mem::ManuallyDrop;
+use std::mem::{self, ManuallyDrop};
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 
@@ -41,9 +44,14 @@ const BUSY: u32 = 4;
 /// Contents that one thread at a time may use, with the word that says whose turn it is.
 pub struct Cell<C> {
     word: AtomicU32,
-    // Before the contents, which it borrows: fields are dropped in this order.
-    future: UnsafeCell<Option<Slot>>,
+    future: UnsafeCell<Option<Placed>>,
     contents: UnsafeCell<Option<C>>,
+}
+
+/// A future, and the address of the contents it borrows.
+struct Placed {
+    slot: Slot,
+    place: usize,
 }
 
 // SAFETY: contents and future are used only by whoever set RUNNING, one thread at a time; both may be sent.
@@ -107,9 +115,9 @@ impl<C> Cell<C> {
     ///
     /// When the cell was not notified, or is being run: it was on no run queue, or on one twice.
     pub fn begin(&self) -> Entered<'_, C> {
-        // From notified to running in one instruction; the assertion holds before anything is done with it.
-        let before = self.word.fetch_sub(NOTIFIED - RUNNING, Ordering::AcqRel);
-        assert_eq!(before & (NOTIFIED | RUNNING), NOTIFIED, "a cell runs when notified, and once at a time");
+        let begin =
+            |word| self.word.compare_exchange(word, RUNNING, Ordering::Acquire, Ordering::Relaxed).is_ok();
+        assert!(begin(NOTIFIED) || begin(NOTIFIED | BUSY), "a cell runs when notified, and once at a time");
         Entered { cell: self, is_left: false }
     }
 
@@ -117,6 +125,35 @@ impl<C> Cell<C> {
     pub fn try_enter(&self) -> Option<Entered<'_, C>> {
         self.word.compare_exchange(0, RUNNING, Ordering::Acquire, Ordering::Relaxed).ok()?;
         Some(Entered { cell: self, is_left: false })
+    }
+
+    /// Where the contents are.
+    fn place(&self) -> usize {
+        self.contents.with_mut(|at| at.addr())
+    }
+
+    /// Takes the future out, if there is one. Of one whose contents are somewhere else now not even the drop may run.
+    ///
+    /// # Safety
+    ///
+    /// The caller has the cell to itself.
+    unsafe fn take_future(&self) -> Option<Slot> {
+        // SAFETY: as required.
+        let Placed { slot, place } = self.future.with_mut(|at| unsafe { (*at).take() })?;
+        if place == self.place() {
+            Some(slot)
+        } else {
+            mem::forget(slot);
+            None
+        }
+    }
+}
+
+impl<C> Drop for Cell<C> {
+    /// The future goes before the contents, which it borrows.
+    fn drop(&mut self) {
+        // SAFETY: nobody else has the cell any longer.
+        drop(unsafe { self.take_future() });
     }
 }
 
@@ -151,45 +188,55 @@ impl<C> Entered<'_, C> {
         self.cell.future.with_mut(|at| unsafe { (*at).is_some() })
     }
 
-    /// Begins a future over the contents, without polling it.
+    /// Begins a future over the contents, without polling it. From now on the cell must stay where it is.
     ///
     /// # Panics
     ///
     /// When there is one already, or no contents.
-    pub fn start(&mut self, begin: impl Begin<C>, spare: &mut Spare) {
+    pub fn start(&mut self, begin: impl Begin<C>, spare: &mut Spare)
+    where
+        C: 'static,
+    {
         assert!(!self.is_waiting(), "one future at a time has the contents");
+        let place = self.cell.place();
         let slot = self.cell.contents.with_mut(|at| {
             // SAFETY: RUNNING is ours, and no future borrows the contents.
             let contents =
                 unsafe { &mut *at }.as_mut().expect("a future is begun before the contents are taken");
-            // SAFETY: the contents stay where they are until the future is gone: `contents` and `take` see to that,
-            // and so does the order in which the cell's fields are dropped.
+            // SAFETY: nobody uses the contents until the future is gone: `contents` and `take` see to that, and so
+            // does the cell's drop. Should they be somewhere else by then, `poll` and `take_future` do not touch the
+            // future. It borrows nothing but what is as static as the contents.
             unsafe { Slot::new(begin.begin(contents), spare) }
         });
         // SAFETY: RUNNING is ours.
-        self.cell.future.with_mut(|at| unsafe { *at = Some(slot) });
+        self.cell.future.with_mut(|at| unsafe { *at = Some(Placed { slot, place }) });
     }
 
     /// Polls the future, which is gone once it is ready. Ready at once where there is none. Its waker wakes `owner`,
     /// and costs nothing unless the future keeps it.
+    ///
+    /// # Panics
+    ///
+    /// As the future does, which stays then; and when the cell has been moved since the future began.
     pub fn poll(&mut self, owner: &Arc<impl Wake + Send + Sync + 'static>, spare: &mut Spare) -> Poll<()> {
         // SAFETY: the count that this `Arc` stands for is `owner`'s, which lives longer; `ManuallyDrop` keeps it from
         // being given up. A waker that is cloned counts for itself.
         let lent = unsafe { Arc::from_raw(Arc::as_ptr(owner)) };
         let waker = ManuallyDrop::new(Waker::from(lent));
         let cx = &mut Context::from_waker(&waker);
+        let place = self.cell.place();
         let polled = self.cell.future.with_mut(|at| {
             // SAFETY: RUNNING is ours, and what the future runs does not reach this field.
             let future = unsafe { &mut *at };
-            match future.as_mut().map(|slot| slot.poll(cx)) {
-                Some(Poll::Pending) => Poll::Pending,
-                Some(Poll::Ready(())) | None => Poll::Ready(future.take()),
-            }
+            let Some(placed) = future else {
+                return Poll::Ready(None);
+            };
+            assert_eq!(placed.place, place, "a cell stays where it is while a future waits in it");
+            placed.slot.poll(cx).map(|()| future.take())
         });
-        polled.map(|slot| {
-            if let Some(slot) = slot {
-                slot.finish(spare);
-                self.settle();
+        polled.map(|over| {
+            if let Some(placed) = over {
+                placed.slot.finish(spare);
             }
         })
     }
@@ -197,9 +244,7 @@ impl<C> Entered<'_, C> {
     /// Drops the future where it stands, if there is one.
     pub fn cancel(&mut self) {
         // SAFETY: RUNNING is ours.
-        let slot = self.cell.future.with_mut(|at| unsafe { (*at).take() });
-        self.settle();
-        drop(slot);
+        drop(unsafe { self.cell.take_future() });
     }
 
     /// Takes the contents out, for good or until [`put`](Self::put). A future over them is dropped first.
@@ -224,38 +269,25 @@ impl<C> Entered<'_, C> {
     /// The right, back.
     pub fn try_leave(mut self, waiting: Waiting) -> Result<(), Self> {
         let word = self.waiting_word(waiting);
-        let swap =
-            |running| self.cell.word.compare_exchange(running, word, Ordering::Release, Ordering::Acquire);
-        match swap(RUNNING).or_else(|_| swap(RUNNING | BUSY)) {
-            Ok(_) => {
-                self.is_left = true;
-                Ok(())
-            }
-            Err(_) => {
-                self.cell.word.fetch_and(!NOTIFIED, Ordering::AcqRel);
-                Err(self)
-            }
+        if self.cell.word.compare_exchange(RUNNING, word, Ordering::Release, Ordering::Relaxed).is_ok() {
+            self.is_left = true;
+            return Ok(());
         }
+        self.cell.word.fetch_and(!NOTIFIED, Ordering::Acquire);
+        Err(self)
     }
 
     /// Leaves the cell although there is more to do: the caller puts it on a run queue.
     pub fn give_way(mut self) {
         self.is_left = true;
         let word = NOTIFIED | self.waiting_word(Waiting::Other);
-        // Notifications of the time between are in it: it is notified.
-        self.cell.word.store(word, Ordering::Release);
+        // Notifications of the time between are in it: it is notified. What came before them is seen by whoever
+        // runs the cell next, because it is acquired here.
+        self.cell.word.swap(word, Ordering::AcqRel);
     }
 
     fn waiting_word(&self, waiting: Waiting) -> u32 {
         if waiting == Waiting::Other && self.is_waiting() { BUSY } else { 0 }
-    }
-
-    /// The future is gone: messages notify again.
-    fn settle(&self) {
-        // Nobody else sets or clears BUSY while RUNNING is ours.
-        if self.cell.word.load(Ordering::Relaxed) & BUSY != 0 {
-            self.cell.word.fetch_and(!BUSY, Ordering::AcqRel);
-        }
     }
 }
 

@@ -12,22 +12,13 @@ const CLOSED: &str = "the mailbox is closed";
 const CROWDED: &str = "too many senders already wait for the mailbox";
 const CONTROL_FULL: &str = "the control lane of the mailbox is full";
 
-/// Why [`Sender::try_send`](crate::Sender::try_send) refused an item.
+/// Why [`Mailbox::try_send`](crate::Mailbox::try_send) refused an item.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum TrySendError<T> {
     /// As many items are queued as the capacity allows.
     Full(T),
     /// The mailbox drains or is closed, and will never take data again.
     Closed(T),
-}
-
-impl<T> TrySendError<T> {
-    /// Gives the item back.
-    pub fn into_inner(self) -> T {
-        match self {
-            Self::Full(item) | Self::Closed(item) => item,
-        }
-    }
 }
 
 impl<T> fmt::Debug for TrySendError<T> {
@@ -50,7 +41,7 @@ impl<T> fmt::Display for TrySendError<T> {
 
 impl<T> Error for TrySendError<T> {}
 
-/// Why [`Sender::try_send_with`](crate::Sender::try_send_with) did not make an item.
+/// Why [`Mailbox::try_send_with`](crate::Mailbox::try_send_with) did not make an item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refused {
     /// As many items are queued as the capacity allows.
@@ -70,22 +61,13 @@ impl fmt::Display for Refused {
 
 impl Error for Refused {}
 
-/// Why [`Sender::send`](crate::Sender::send) gave up.
+/// Why [`Mailbox::enter`](crate::Mailbox::enter) neither queued an item nor put it in line.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum SendError<T> {
-    /// The mailbox drains or is closed, perhaps since the wait began.
+    /// The mailbox drains or is closed.
     Closed(T),
     /// [`WAITERS_MAX`](crate::WAITERS_MAX) senders already wait.
     Crowded(T),
-}
-
-impl<T> SendError<T> {
-    /// Gives the item back.
-    pub fn into_inner(self) -> T {
-        match self {
-            Self::Closed(item) | Self::Crowded(item) => item,
-        }
-    }
 }
 
 impl<T> fmt::Debug for SendError<T> {
@@ -108,22 +90,13 @@ impl<T> fmt::Display for SendError<T> {
 
 impl<T> Error for SendError<T> {}
 
-/// Why [`Sender::control`](crate::Sender::control) refused an item.
+/// Why [`Mailbox::control`](crate::Mailbox::control) refused an item.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum ControlError<C> {
-    /// The receiver closed the mailbox or is gone.
+    /// The mailbox is closed.
     Closed(C),
     /// [`CONTROL_MAX`](crate::CONTROL_MAX) control items are queued.
     Full(C),
-}
-
-impl<C> ControlError<C> {
-    /// Gives the item back.
-    pub fn into_inner(self) -> C {
-        match self {
-            Self::Closed(item) | Self::Full(item) => item,
-        }
-    }
 }
 
 impl<C> fmt::Debug for ControlError<C> {

@@ -45,6 +45,7 @@ mod reply;
 mod run_queue;
 mod slot;
 mod sync;
+mod wake;
 
 pub use crate::cell::{Begin, Cell, Entered, Waiting};
 pub use crate::error::{ControlError, Refused, SendError, TrySendError};
@@ -53,5 +54,5 @@ pub use crate::mailbox::{
     Ticket, WAITERS_MAX,
 };
 pub use crate::reply::{Lost, ReplyFuture, ReplyPort, reply_cell};
-pub use crate::run_queue::{Choose, RunQueue, Runnable, Runner, STEPS_PER_TURN_MAX, Turn};
+pub use crate::run_queue::{RunQueue, Runnable, Runner, STEPS_PER_TURN_MAX, Turn};
 pub use crate::slot::Spare;

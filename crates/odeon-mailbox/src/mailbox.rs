@@ -22,6 +22,7 @@ use std::task::Waker;
 
 use crate::error::{ControlError, Refused, SendError, TrySendError};
 use crate::sync::{AtomicU8, AtomicUsize, Mutex, MutexGuard, Ordering};
+use crate::wake::wake_all;
 
 /// Data items a mailbox holds unless its owner says otherwise: deep enough for a burst, and shallow enough that
 /// a slow actor is felt by its senders within milliseconds rather than by the machine's memory.
@@ -71,8 +72,9 @@ pub struct Batch<T> {
     burst: usize,
     /// Data items handed out so far, up to [`USED_MIN`].
     used: u32,
-    /// Some have been let in from the line since the batch was taken; nobody was notified of them.
-    has_admitted: bool,
+    /// What was handed out last came straight from the mailbox, and there was nothing else in it that nobody will be
+    /// notified of.
+    is_all: bool,
 }
 
 /// What a mailbox yields.
@@ -154,7 +156,7 @@ impl<T> Batch<T> {
     /// Nothing taken.
     #[must_use]
     pub const fn new() -> Self {
-        Self { items: VecDeque::new(), burst: 0, used: 0, has_admitted: false }
+        Self { items: VecDeque::new(), burst: 0, used: 0, is_all: false }
     }
 
     /// The items taken and not yet handed out, oldest first.
@@ -310,7 +312,7 @@ impl<T, C> Mailbox<T, C> {
     /// Shuts the data lane: what is queued will be received, then [`Received::Drained`]; those who wait get their
     /// items back; control goes on. The consumer has to be told.
     pub fn close_intake(&self) {
-        self.shut(Intake::Draining).into_iter().for_each(Waker::wake);
+        wake_all(self.shut(Intake::Draining));
     }
 
     /// Closes both lanes and returns what is queued, the rest of the consumer's batch first. Those who wait get
@@ -322,8 +324,10 @@ impl<T, C> Mailbox<T, C> {
         data.append(&mut lanes.data);
         let control = lanes.rare.as_mut().map_or_else(VecDeque::new, |rare| mem::take(&mut rare.control));
         self.taken.store(0, Ordering::Relaxed);
+        batch.is_all = false;
+        self.lower(CONTROL);
         drop(lanes);
-        woken.into_iter().for_each(Waker::wake);
+        wake_all(woken);
         Leftover { control, data }
     }
 
@@ -339,26 +343,32 @@ impl<T, C> Mailbox<T, C> {
         let Some(item) = batch.items.pop_front() else {
             return self.next_locked(batch);
         };
+        batch.is_all = false;
         self.handed_out(flags, batch);
         Some(Received::Data(item))
     }
 
-    /// Whether there is nothing in the batch, and nothing but data can be in the mailbox. Whoever has taken the batch
-    /// from the mailbox and been notified of nothing since need not look again.
+    /// Whether the item that [`next`](Self::next) yielded last was all there was. Whoever has asked for it since it was
+    /// last notified, and finds now that it has not been notified again, need not look again. `false` decides nothing.
     #[inline]
     #[must_use]
     pub fn is_quiet(&self, batch: &Batch<T>) -> bool {
-        batch.items.is_empty() && !batch.has_admitted && self.flags.load(Ordering::Acquire) == 0
+        batch.is_all && self.flags.load(Ordering::Acquire) == 0
     }
 
     /// Takes the oldest data item that `is_wanted` says yes to, the batch's first. Items that come later, and those
     /// passed over, stay where they are.
     pub fn next_matching(&self, batch: &mut Batch<T>, is_wanted: impl FnMut(&T) -> bool) -> Option<T> {
+        batch.is_all = false;
         {
             // All that is queued becomes the batch's, so that one scan sees everything, in order.
+            let mut woken = Vec::new();
             let mut lanes = self.lock();
+            self.admit_locked(&mut lanes, &mut woken);
             batch.items.append(&mut lanes.data);
             self.taken.store(batch.items.len(), Ordering::Relaxed);
+            drop(lanes);
+            wake_all(woken);
         }
         let at = batch.items.iter().position(is_wanted)?;
         let item = batch.items.remove(at)?;
@@ -369,7 +379,9 @@ impl<T, C> Mailbox<T, C> {
         Some(item)
     }
 
-    /// Takes the next control item, if there is one.
+    /// Takes the next control item, if there is one. It may miss one that comes at the same time: before whoever runs
+    /// the cell leaves it, it has to call [`next`](Self::next) or [`next_matching`](Self::next_matching) first and this
+    /// afterwards.
     pub fn next_control(&self) -> Option<C> {
         if self.flags.load(Ordering::Acquire) & CONTROL == 0 {
             return None;
@@ -441,7 +453,7 @@ impl<T, C> Mailbox<T, C> {
         // Not for every item that leaves: those who wait are woken by the half mailbox.
         if flags & CROWD != 0 && left <= self.capacity / 2 {
             self.admit();
-            batch.has_admitted = true;
+            batch.is_all = false;
         }
     }
 
@@ -453,12 +465,14 @@ impl<T, C> Mailbox<T, C> {
             return None;
         }
         let item = self.take_control(lanes)?;
+        batch.is_all = false;
         batch.burst = batch.burst.saturating_add(1);
         Some(Received::Control(item))
     }
 
     #[inline(never)]
     fn next_locked(&self, batch: &mut Batch<T>) -> Option<Received<T, C>> {
+        batch.is_all = false;
         let mut lanes = self.lock();
         if lanes.rare.is_some()
             && let Some(control) = self.next_control_locked(batch, &mut lanes)
@@ -466,12 +480,21 @@ impl<T, C> Mailbox<T, C> {
             return Some(control);
         }
         if batch.items.is_empty() {
-            batch.has_admitted = false;
+            if lanes.data.is_empty() && lanes.line_len() > 0 {
+                // They came while the last batch was handed out, unseen. Nothing else would let them in.
+                let mut woken = Vec::new();
+                self.admit_locked(&mut lanes, &mut woken);
+                drop(lanes);
+                wake_all(woken);
+                lanes = self.lock();
+            }
             if lanes.data.len() == 1 {
                 // One alone stays out of the batch: the batch's own memory, which is cold, is not touched.
                 let item = lanes.data.pop_front()?;
                 // Empty, it begins again at its first place, which is warm.
                 lanes.data.clear();
+                // While a full mailbox is handed out, senders get in line without telling anybody.
+                batch.is_all = self.capacity > 1;
                 drop(lanes);
                 self.handed_out(self.flags.load(Ordering::Acquire), batch);
                 return Some(Received::Data(item));
@@ -499,14 +522,13 @@ impl<T, C> Mailbox<T, C> {
         batch.burst = 0;
         let is_shut = lanes.intake != Intake::Open;
         // Dropped after the lock: it may be much.
-        let mut unused = (VecDeque::new(), VecDeque::new());
-        for (queue, unused) in [(&mut batch.items, &mut unused.0), (&mut lanes.data, &mut unused.1)] {
+        let unused = [&mut batch.items, &mut lanes.data].map(|queue| {
             let bytes = queue.capacity().saturating_mul(size_of::<T>());
-            if bytes > KEPT_BYTES_MAX || batch.used < USED_MIN {
-                mem::swap(queue, unused);
-            }
-        }
+            let is_kept = bytes <= KEPT_BYTES_MAX && batch.used >= USED_MIN;
+            if is_kept { VecDeque::new() } else { mem::take(queue) }
+        });
         drop(lanes);
+        drop(unused);
         is_shut.then_some(Received::Drained)
     }
 
@@ -524,7 +546,13 @@ impl<T, C> Mailbox<T, C> {
     fn admit(&self) {
         let mut woken = Vec::new();
         let mut lanes = self.lock();
-        while lanes.intake == Intake::Open && !self.is_full(&lanes) {
+        self.admit_locked(&mut lanes, &mut woken);
+        drop(lanes);
+        wake_all(woken);
+    }
+
+    fn admit_locked(&self, lanes: &mut Lanes<T, C>, woken: &mut Vec<Waker>) {
+        while lanes.intake == Intake::Open && !self.is_full(lanes) {
             let Some((_, waiter)) = lanes.rare.as_mut().and_then(|rare| rare.line.pop_first()) else {
                 break;
             };
@@ -534,8 +562,6 @@ impl<T, C> Mailbox<T, C> {
         if lanes.line_len() == 0 {
             self.lower(CROWD);
         }
-        drop(lanes);
-        woken.into_iter().for_each(Waker::wake);
     }
 
     /// Moves the intake down to `to`; returns the wakers of all who wait in line.

@@ -20,7 +20,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use crate::slot::Spare;
-use crate::sync::{Mutex, MutexGuard};
+use crate::sync::{Mutex, MutexGuard, per_thread};
+use crate::wake::wake_all;
 
 /// Steps (messages, as a rule) that one entry of the queue runs before it has to give way to the next.
 pub const STEPS_PER_TURN_MAX: usize = 128;
@@ -38,9 +39,6 @@ pub trait Runnable: Send + Sync + 'static {
     fn run(self: Arc<Self>, turn: &mut Turn);
 }
 
-/// Chooses which of so many ready entries runs next: a number below that.
-pub type Choose = Box<dyn FnMut(usize) -> usize + Send>;
-
 /// What is ready to run. Cheap to clone: all clones are one queue.
 #[derive(Clone)]
 pub struct RunQueue(Arc<Shared>);
@@ -51,11 +49,13 @@ struct Shared {
 
 struct State {
     ready: VecDeque<Entry>,
-    idle: Vec<Waker>,
+    /// The runners that wait to be woken, by number.
+    idle: Vec<(u64, Waker)>,
     runners: usize,
+    runner_next: u64,
     is_closed: bool,
-    /// Order by choice instead of by arrival.
-    choose: Option<Choose>,
+    /// Order by choice instead of by arrival: which of so many entries is next.
+    choose: Option<Box<dyn FnMut(usize) -> usize + Send>>,
     /// Called when the last runner is dropped although the queue was not closed.
     on_lost: Option<Box<dyn FnOnce() + Send>>,
 }
@@ -96,11 +96,11 @@ impl fmt::Debug for Turn {
     }
 }
 
-thread_local! {
+per_thread! {
     /// Which queue the runner of this thread serves; null outside of a runner.
-    static OWNER: ThreadCell<*const Shared> = const { ThreadCell::new(std::ptr::null()) };
+    static OWNER: ThreadCell<*const Shared> = ThreadCell::new(std::ptr::null());
     /// The runner's own place.
-    static NEXT: ThreadCell<Option<Entry>> = const { ThreadCell::new(None) };
+    static NEXT: ThreadCell<Option<Entry>> = ThreadCell::new(None);
 }
 
 impl RunQueue {
@@ -112,6 +112,7 @@ impl RunQueue {
             ready: VecDeque::new(),
             idle: Vec::new(),
             runners: 0,
+            runner_next: 0,
             is_closed: false,
             choose: None,
             on_lost: Some(Box::new(on_lost)),
@@ -119,9 +120,10 @@ impl RunQueue {
         Self(Arc::new(Shared { state: Mutex::new(state) }))
     }
 
-    /// Runs entries in the order that `choose` says, one runner's own place included: for schedules from a seed.
-    pub fn order_by(&self, choose: Choose) {
-        let before = self.lock().choose.replace(choose);
+    /// Runs entries in the order that `choose` says, one runner's own place included: for schedules from a seed. Given
+    /// how many are ready, it returns a number below that; it runs under the queue's lock and must not use the queue.
+    pub fn order_by(&self, choose: impl FnMut(usize) -> usize + Send + 'static) {
+        let before = self.lock().choose.replace(Box::new(choose));
         drop(before);
     }
 
@@ -131,10 +133,10 @@ impl RunQueue {
     ///
     /// The entry, back, when the queue is closed.
     pub fn push(&self, entry: Entry) -> Result<(), Entry> {
-        if OWNER.get() != Arc::as_ptr(&self.0) {
+        if OWNER.with(ThreadCell::get) != Arc::as_ptr(&self.0) {
             return self.push_shared(entry);
         }
-        match NEXT.replace(Some(entry)) {
+        match NEXT.with(|next| next.replace(Some(entry))) {
             Some(displaced) => self.push_shared(displaced),
             None => Ok(()),
         }
@@ -153,7 +155,7 @@ impl RunQueue {
         state.ready.push_back(entry);
         let idle = state.idle.pop();
         drop(state);
-        if let Some(idle) = idle {
+        if let Some((_, idle)) = idle {
             idle.wake();
         }
         Ok(())
@@ -168,8 +170,10 @@ impl RunQueue {
 
     /// A runner: a future that runs what is ready, until the queue is closed.
     pub fn runner(&self) -> Runner {
-        self.lock().runners += 1;
-        Runner { queue: self.clone(), turn: Turn::new() }
+        let mut state = self.lock();
+        state.runners += 1;
+        state.runner_next += 1;
+        Runner { queue: self.clone(), number: state.runner_next, turn: Turn::new() }
     }
 
     /// Ends all runners; what is ready is dropped.
@@ -179,8 +183,8 @@ impl RunQueue {
         let lost = state.on_lost.take();
         let (ready, idle) = (std::mem::take(&mut state.ready), std::mem::take(&mut state.idle));
         drop(state);
+        wake_all(idle.into_iter().map(|(_, waker)| waker));
         drop((ready, lost));
-        idle.into_iter().for_each(Waker::wake);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -188,7 +192,7 @@ impl RunQueue {
     }
 
     /// What is next in the shared queue; if there is nothing, the runner is idle from now on. `None` ends it.
-    fn next(&self, cx: &Context<'_>) -> Option<Poll<Entry>> {
+    fn next(&self, runner: u64, cx: &Context<'_>) -> Option<Poll<Entry>> {
         let mut state = self.lock();
         if state.is_closed {
             return None;
@@ -208,10 +212,9 @@ impl RunQueue {
             drop(state);
             return Some(Poll::Ready(entry));
         }
-        // A waker that is here still was never woken: this poll came from elsewhere. One per runner is enough.
-        let stale =
-            state.idle.iter().position(|idle| idle.will_wake(&waker)).map(|at| state.idle.swap_remove(at));
-        state.idle.push(waker);
+        // A waker that is here still was never woken: this poll came from elsewhere.
+        let stale = state.take_idle(runner);
+        state.idle.push((runner, waker));
         drop(state);
         drop(stale);
         Some(Poll::Pending)
@@ -223,6 +226,12 @@ impl RunQueue {
 }
 
 impl State {
+    /// The waker of a runner that is idle.
+    fn take_idle(&mut self, runner: u64) -> Option<(u64, Waker)> {
+        let at = self.idle.iter().position(|(number, _)| *number == runner)?;
+        Some(self.idle.swap_remove(at))
+    }
+
     fn take(&mut self) -> Option<Entry> {
         match &mut self.choose {
             None => self.ready.pop_front(),
@@ -250,6 +259,7 @@ impl fmt::Debug for RunQueue {
 #[derive(Debug)]
 pub struct Runner {
     queue: RunQueue,
+    number: u64,
     turn: Turn,
 }
 
@@ -261,15 +271,15 @@ struct Owning<'q> {
 
 impl<'q> Owning<'q> {
     fn begin(queue: &'q RunQueue) -> Self {
-        let before = (OWNER.replace(Arc::as_ptr(&queue.0)), NEXT.take());
+        let before = (OWNER.with(|owner| owner.replace(Arc::as_ptr(&queue.0))), NEXT.with(ThreadCell::take));
         Self { queue, before }
     }
 }
 
 impl Drop for Owning<'_> {
     fn drop(&mut self) {
-        OWNER.set(self.before.0);
-        if let Some(left) = NEXT.replace(self.before.1.take()) {
+        OWNER.with(|owner| owner.set(self.before.0));
+        if let Some(left) = NEXT.with(|next| next.replace(self.before.1.take())) {
             // Closed meanwhile: what is ready is dropped, like all the rest.
             drop(self.queue.push_shared(left));
         }
@@ -280,22 +290,20 @@ impl Future for Runner {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let Self { queue, turn } = self.get_mut();
+        let Self { queue, number, turn } = self.get_mut();
         let _owning = Owning::begin(queue);
         let is_by_choice = queue.lock().choose.is_some();
         let (mut steps, mut in_a_row) = (0, 0);
         while steps < STEPS_PER_POLL_MAX {
-            let mut own = NEXT.take();
-            if own.is_some() {
-                in_a_row += 1;
-                if is_by_choice || (in_a_row > OWN_IN_A_ROW_MAX && queue.has_shared()) {
-                    in_a_row = 0;
-                    own.take().into_iter().for_each(|entry| drop(queue.push_shared(entry)));
-                }
+            let mut own = NEXT.with(ThreadCell::take);
+            in_a_row = if own.is_some() { in_a_row + 1 } else { 0 };
+            if is_by_choice || (in_a_row > OWN_IN_A_ROW_MAX && queue.has_shared()) {
+                in_a_row = 0;
+                own.take().into_iter().for_each(|entry| drop(queue.push_shared(entry)));
             }
             let entry = match own {
                 Some(entry) => entry,
-                None => match queue.next(cx) {
+                None => match queue.next(*number, cx) {
                     Some(Poll::Ready(entry)) => entry,
                     Some(Poll::Pending) => return Poll::Pending,
                     None => return Poll::Ready(()),
@@ -315,9 +323,14 @@ impl Drop for Runner {
     fn drop(&mut self) {
         let mut state = self.queue.lock();
         state.runners -= 1;
+        let own = state.take_idle(self.number);
+        // It may have been woken for what is ready: somebody else has to run that now.
+        let heir = if state.ready.is_empty() { None } else { state.idle.pop() };
         // The queue stays open: its owner decides what becomes of what is ready.
         let lost = if state.runners == 0 { state.on_lost.take() } else { None };
         drop(state);
+        drop(own);
+        wake_all(heir.map(|(_, waker)| waker));
         if let Some(lost) = lost {
             lost();
         }

@@ -5,6 +5,14 @@ mod real {
     pub(crate) use std::sync::atomic::{AtomicU8, AtomicU32, AtomicUsize, Ordering};
     pub(crate) use std::sync::{Arc, Mutex, MutexGuard};
 
+    /// Values of which each thread has its own.
+    macro_rules! per_thread {
+        ($($(#[$doc:meta])* static $name:ident: $type:ty = $init:expr;)*) => {
+            std::thread_local! { $($(#[$doc])* static $name: $type = const { $init };)* }
+        };
+    }
+    pub(crate) use per_thread;
+
     /// `std`'s cell, with loom's interface.
     pub(crate) struct UnsafeCell<T>(std::cell::UnsafeCell<T>);
 
@@ -24,6 +32,13 @@ mod real {
     pub(crate) use loom::cell::UnsafeCell;
     pub(crate) use loom::sync::atomic::{AtomicU8, AtomicU32, AtomicUsize, Ordering};
     pub(crate) use loom::sync::{Arc, Mutex, MutexGuard};
+
+    macro_rules! per_thread {
+        ($($item:tt)*) => {
+            loom::thread_local! { $($item)* }
+        };
+    }
+    pub(crate) use per_thread;
 }
 
 pub(crate) use real::*;

@@ -1,19 +1,19 @@
 //! Random operations on a mailbox, checked step by step against a model that is too simple to be wrong.
 //!
-//! The model predicts every result and every wake: each waiting sender has a bell of its own, and so has the
-//! receiver. Wakes that should not happen fail the test just like wakes that are missing.
+//! The model predicts every result and every wake: each waiting sender has a bell of its own. Wakes that should not
+//! happen fail the test just like wakes that are missing.
 
 use std::collections::VecDeque;
+use std::mem;
 use std::sync::Arc;
-use std::task::Poll;
 
 use odeon_mailbox::{
-    CONTROL_BURST_MAX, ControlError, Received, Receiver, Refused, Send, SendError, Sender, TrySendError,
-    mailbox,
+    Batch, CONTROL_BURST_MAX, ControlError, Entry, Leftover, Mailbox, Received, Refused, SendError, Standing,
+    Ticket, TrySendError,
 };
 use proptest::prelude::*;
 
-use crate::support::{Bell, poll_once, with_bell};
+use crate::support::Bell;
 
 type Item = u32;
 
@@ -21,41 +21,40 @@ type Item = u32;
 enum Op {
     TrySend,
     TrySendWith,
-    /// Starts a send and polls it once.
-    Send,
-    /// Polls one of the pending sends again.
-    PollSend(prop::sample::Index),
-    /// Drops one of the pending sends.
-    CancelSend(prop::sample::Index),
-    /// Sends so many control items.
+    Enter,
+    /// Asks how one of those who wait stands.
+    Stand(prop::sample::Index),
+    /// One of those who wait gives up.
+    Leave(prop::sample::Index),
+    /// Queues so many control items.
     Control(usize),
-    /// Polls the receiver so many times, or until it parks.
-    Recv(usize),
-    RecvControl,
-    TryRecv,
-    Drain,
+    /// Takes what is next so many times, or until there is nothing.
+    Next(usize),
+    /// Takes the oldest item that this divides.
+    NextMatching(Item),
+    NextControl,
     CloseIntake,
     Close,
 }
 
 fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
-        8 => Just(Op::TrySend),
-        4 => Just(Op::TrySendWith),
-        16 => Just(Op::Send),
-        8 => any::<prop::sample::Index>().prop_map(Op::PollSend),
-        4 => any::<prop::sample::Index>().prop_map(Op::CancelSend),
+        16 => Just(Op::TrySend),
+        8 => Just(Op::TrySendWith),
+        24 => Just(Op::Enter),
+        8 => any::<prop::sample::Index>().prop_map(Op::Stand),
+        4 => any::<prop::sample::Index>().prop_map(Op::Leave),
         6 => (1..=CONTROL_BURST_MAX + 8).prop_map(Op::Control),
-        12 => (1..=CONTROL_BURST_MAX + 8).prop_map(Op::Recv),
-        4 => Just(Op::RecvControl),
-        8 => Just(Op::TryRecv),
-        1 => Just(Op::Drain),
+        12 => (1..=4_usize).prop_map(Op::Next),
+        4 => (1..=CONTROL_BURST_MAX + 8).prop_map(Op::Next),
+        8 => (1..4_u32).prop_map(Op::NextMatching),
+        4 => Just(Op::NextControl),
         1 => Just(Op::CloseIntake),
         1 => Just(Op::Close),
     ]
 }
 
-/// What a pending send should come to.
+/// What waiting should come to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fate {
     Waits,
@@ -63,54 +62,48 @@ enum Fate {
     Closed,
 }
 
-/// The model. A pending send is known by its item.
+/// The model. Those who wait are known by their items.
 #[derive(Debug)]
 struct Model {
     capacity: usize,
+    /// What the consumer has taken, and what it has not.
+    batch: VecDeque<Item>,
     data: VecDeque<Item>,
     control: VecDeque<Item>,
     line: VecDeque<Item>,
+    admitted: Vec<Item>,
     burst: usize,
     data_open: bool,
     control_open: bool,
-    /// Whether the receiver is parked, and if so whether data interests it.
-    parked: Option<bool>,
-    receiver_rings: usize,
 }
 
 impl Model {
     fn new(capacity: usize) -> Self {
         Self {
             capacity,
+            batch: VecDeque::new(),
             data: VecDeque::new(),
             control: VecDeque::new(),
             line: VecDeque::new(),
+            admitted: Vec::new(),
             burst: 0,
             data_open: true,
             control_open: true,
-            parked: None,
-            receiver_rings: 0,
         }
     }
 
-    fn ring_receiver(&mut self, for_control: bool) {
-        if let Some(wants_data) = self.parked
-            && (for_control || wants_data)
-        {
-            self.parked = None;
-            self.receiver_rings += 1;
-        }
+    fn len(&self) -> usize {
+        self.batch.len() + self.data.len()
     }
 
     fn try_send(&mut self, item: Item) -> Result<(), Refused> {
         if !self.data_open {
             return Err(Refused::Closed);
         }
-        if !self.line.is_empty() || self.data.len() == self.capacity {
+        if !self.line.is_empty() || self.len() == self.capacity {
             return Err(Refused::Full);
         }
         self.data.push_back(item);
-        self.ring_receiver(false);
         Ok(())
     }
 
@@ -119,62 +112,86 @@ impl Model {
             return Err(ControlError::Closed(item));
         }
         self.control.push_back(item);
-        self.ring_receiver(true);
         Ok(())
     }
 
-    fn take_control(&mut self) -> Option<Item> {
-        let item = self.control.pop_front()?;
-        self.burst += 1;
-        Some(item)
+    fn admit(&mut self) {
+        while self.len() < self.capacity
+            && let Some(item) = self.line.pop_front()
+        {
+            self.data.push_back(item);
+            self.admitted.push(item);
+        }
     }
 
-    /// Returns what is received and the item of the sender admitted.
-    fn take(&mut self) -> (Option<Received<Item, Item>>, Option<Item>) {
-        let something_else = !self.data.is_empty() || !self.data_open;
-        if (self.burst < CONTROL_BURST_MAX || !something_else)
-            && let Some(item) = self.take_control()
-        {
-            return (Some(Received::Control(item)), None);
+    fn next(&mut self) -> Option<Received<Item, Item>> {
+        let is_data_due = self.burst >= CONTROL_BURST_MAX && (self.len() > 0 || !self.data_open);
+        if !is_data_due && let Some(item) = self.control.pop_front() {
+            self.burst += 1;
+            return Some(Received::Control(item));
         }
         self.burst = 0;
-        let Some(item) = self.data.pop_front() else {
-            return ((!self.data_open).then_some(Received::Drained), None);
+        if self.batch.is_empty() {
+            if self.data.is_empty() {
+                self.admit();
+            }
+            self.batch.append(&mut self.data);
+        }
+        let Some(item) = self.batch.pop_front() else {
+            return (!self.data_open).then_some(Received::Drained);
         };
-        let admitted = self.line.pop_front();
-        self.data.extend(admitted);
-        (Some(Received::Data(item)), admitted)
+        if self.batch.len() <= self.capacity / 2 {
+            self.admit();
+        }
+        Some(Received::Data(item))
     }
 
-    /// Returns the items of the senders who waited.
-    fn drain(&mut self) -> VecDeque<Item> {
+    fn next_matching(&mut self, is_wanted: impl Fn(&Item) -> bool) -> Option<Item> {
+        self.admit();
+        self.batch.append(&mut self.data);
+        let at = self.batch.iter().position(is_wanted)?;
+        let item = self.batch.remove(at);
+        self.admit();
+        item
+    }
+
+    /// Returns the items of those who waited.
+    fn shut(&mut self) -> VecDeque<Item> {
         self.data_open = false;
-        self.ring_receiver(false);
-        std::mem::take(&mut self.line)
+        mem::take(&mut self.line)
     }
 }
 
-/// A send under way, with what the model says of it.
-struct Pending<'a> {
+/// Somebody in line, with what the model says of it.
+struct Waiter {
     item: Item,
-    send: Send<'a, Item, Item>,
+    ticket: Ticket,
     bell: Arc<Bell>,
     fate: Fate,
 }
 
-struct Run<'a> {
-    sender: &'a Sender<Item, Item>,
-    receiver: Receiver<Item, Item>,
-    receiver_bell: Arc<Bell>,
-    pending: Vec<Pending<'a>>,
+struct Run {
+    mailbox: Mailbox<Item, Item>,
+    batch: Batch<Item>,
+    waiters: Vec<Waiter>,
     model: Model,
     item_next: Item,
+    /// What was queued, and what came out, in order.
+    sent: Vec<Item>,
+    seen: Vec<Item>,
 }
 
-impl<'a> Run<'a> {
-    fn new(sender: &'a Sender<Item, Item>, receiver: Receiver<Item, Item>) -> Self {
-        let model = Model::new(sender.capacity());
-        Self { sender, receiver, receiver_bell: Bell::new(), pending: Vec::new(), model, item_next: 0 }
+impl Run {
+    fn new(capacity: usize) -> Self {
+        Self {
+            mailbox: Mailbox::new(capacity),
+            batch: Batch::new(),
+            waiters: Vec::new(),
+            model: Model::new(capacity),
+            item_next: 0,
+            sent: Vec::new(),
+            seen: Vec::new(),
+        }
     }
 
     fn item(&mut self) -> Item {
@@ -184,8 +201,8 @@ impl<'a> Run<'a> {
 
     fn decide(&mut self, items: impl IntoIterator<Item = Item>, fate: Fate) {
         for item in items {
-            let waiter = self.pending.iter_mut().find(|pending| pending.item == item);
-            waiter.expect("the model admits only who waits").fate = fate;
+            let waiter = self.waiters.iter_mut().find(|waiter| waiter.item == item);
+            waiter.expect("the model decides only about those who wait").fate = fate;
         }
     }
 
@@ -197,138 +214,144 @@ impl<'a> Run<'a> {
                     Refused::Full => TrySendError::Full(item),
                     Refused::Closed => TrySendError::Closed(item),
                 });
-                assert_eq!(self.sender.try_send(item), expected);
+                self.sent.extend(expected.is_ok().then_some(item));
+                assert_eq!(self.mailbox.try_send(item), expected);
             }
             Op::TrySendWith => {
                 let item = self.item();
-                let mut made = false;
-                let sent = self.sender.try_send_with(|| {
-                    made = true;
+                let mut is_made = false;
+                let sent = self.mailbox.try_send_with(|| {
+                    is_made = true;
                     item
                 });
                 assert_eq!(sent, self.model.try_send(item));
-                assert_eq!(made, sent.is_ok());
+                assert_eq!(is_made, sent.is_ok());
+                self.sent.extend(is_made.then_some(item));
             }
-            Op::Send => self.send(),
-            Op::PollSend(index) if !self.pending.is_empty() => {
-                self.poll_send(index.index(self.pending.len()));
+            Op::Enter => self.enter(),
+            Op::Stand(index) if !self.waiters.is_empty() => self.stand(index.index(self.waiters.len())),
+            Op::Leave(index) if !self.waiters.is_empty() => {
+                let left = self.waiters.swap_remove(index.index(self.waiters.len()));
+                self.mailbox.leave(left.ticket);
+                self.model.line.retain(|item| *item != left.item);
+                self.sent.retain(|item| *item != left.item || left.fate == Fate::Admitted);
+                assert_eq!(Arc::strong_count(&left.bell), 1, "its waker is let go");
             }
-            Op::CancelSend(index) if !self.pending.is_empty() => {
-                let cancelled = self.pending.swap_remove(index.index(self.pending.len()));
-                self.model.line.retain(|item| *item != cancelled.item);
-            }
-            Op::PollSend(_) | Op::CancelSend(_) => {}
+            Op::Stand(_) | Op::Leave(_) => {}
             Op::Control(times) => {
                 for _ in 0..*times {
                     let item = self.item();
-                    assert_eq!(self.sender.control(item), self.model.control(item));
+                    assert_eq!(self.mailbox.control(item), self.model.control(item));
                 }
             }
-            Op::Recv(times) => for _ in (0..*times).take_while(|_| self.recv()) {},
-            Op::RecvControl => {
-                let expected = self.model.take_control();
-                let received = with_bell(&self.receiver_bell, |cx| self.receiver.poll_recv_control(cx));
-                assert_eq!(received, expected.map_or(Poll::Pending, Poll::Ready));
-                if received.is_pending() {
-                    self.model.parked = Some(false);
-                }
+            Op::Next(times) => for _ in (0..*times).take_while(|_| self.next()) {},
+            Op::NextMatching(divisor) => {
+                let is_wanted = |item: &Item| item.is_multiple_of(*divisor);
+                let expected = self.model.next_matching(is_wanted);
+                assert_eq!(self.mailbox.next_matching(&mut self.batch, is_wanted), expected);
+                // Out of its order, so it is not among those that are checked for theirs.
+                self.sent.retain(|item| Some(*item) != expected);
             }
-            Op::TryRecv => {
-                let (expected, admitted) = self.model.take();
-                assert_eq!(self.receiver.try_recv(), expected);
-                self.decide(admitted, Fate::Admitted);
+            Op::NextControl => {
+                assert_eq!(self.mailbox.next_control(), self.model.control.pop_front());
             }
-            Op::Drain | Op::CloseIntake => {
-                match op {
-                    Op::Drain => self.receiver.drain(),
-                    _ => self.sender.close_intake(),
-                }
-                let closed = self.model.drain();
+            Op::CloseIntake => {
+                self.mailbox.close_intake();
+                let closed = self.model.shut();
                 self.decide(closed, Fate::Closed);
             }
             Op::Close => {
-                let left = self.receiver.close();
-                let closed = self.model.drain();
+                let left = self.mailbox.close(&mut self.batch);
+                let closed = self.model.shut();
                 self.decide(closed, Fate::Closed);
-                self.model.ring_receiver(true);
                 self.model.control_open = false;
-                assert_eq!(left.data, std::mem::take(&mut self.model.data));
-                assert_eq!(left.control, std::mem::take(&mut self.model.control));
+                let mut data = mem::take(&mut self.model.batch);
+                data.append(&mut self.model.data);
+                self.seen.extend(&data);
+                assert_eq!(left, Leftover { control: mem::take(&mut self.model.control), data });
             }
         }
         self.check();
     }
 
-    fn send(&mut self) {
+    fn enter(&mut self) {
         let item = self.item();
         let bell = Bell::new();
-        let mut send = self.sender.send(item);
-        let polled = poll_once(&mut send, &bell);
-        match self.model.try_send(item) {
-            Ok(()) => assert_eq!(polled, Poll::Ready(Ok(()))),
-            Err(Refused::Closed) => assert_eq!(polled, Poll::Ready(Err(SendError::Closed(item)))),
-            Err(Refused::Full) => {
-                assert_eq!(polled, Poll::Pending);
+        let entry = self.mailbox.enter(item, &bell.waker());
+        match (self.model.try_send(item), entry) {
+            (Ok(()), Ok(Entry::Queued)) => self.sent.push(item),
+            (Err(Refused::Closed), Err(SendError::Closed(back))) => assert_eq!(back, item),
+            (Err(Refused::Full), Ok(Entry::Waits(ticket))) => {
                 self.model.line.push_back(item);
-                self.pending.push(Pending { item, send, bell, fate: Fate::Waits });
+                self.waiters.push(Waiter { item, ticket, bell, fate: Fate::Waits });
+                // Nobody overtakes the line, so this is its place.
+                self.sent.push(item);
             }
+            (expected, entry) => panic!("{expected:?} was expected, and {entry:?} came"),
         }
     }
 
-    fn poll_send(&mut self, index: usize) {
-        // A new bell: from now on the old one must stay silent, and the sender's next wake must ring this one.
+    fn stand(&mut self, index: usize) {
+        // A new bell: from now on the old one must stay silent, and the next wake must ring this one.
         let bell = Bell::new();
-        let pending = &mut self.pending[index];
-        let polled = poll_once(&mut pending.send, &bell);
-        match pending.fate {
-            Fate::Waits => {
-                assert_eq!(polled, Poll::Pending);
-                assert_eq!(Arc::strong_count(&pending.bell), 1, "the old waker is let go");
-                pending.bell = bell;
+        let waiter = &mut self.waiters[index];
+        match (waiter.fate, self.mailbox.stand(waiter.ticket, &bell.waker())) {
+            (Fate::Waits, Standing::Waiting) => {
+                assert_eq!(Arc::strong_count(&waiter.bell), 1, "the old waker is let go");
+                waiter.bell = bell;
                 return;
             }
-            Fate::Admitted => assert_eq!(polled, Poll::Ready(Ok(()))),
-            Fate::Closed => assert_eq!(polled, Poll::Ready(Err(SendError::Closed(pending.item)))),
+            (Fate::Admitted, Standing::Admitted) => {}
+            (Fate::Closed, Standing::Closed(item)) => {
+                assert_eq!(item, waiter.item);
+                self.sent.retain(|sent| *sent != item);
+            }
+            (fate, standing) => panic!("{fate:?} was expected, and {standing:?} came"),
         }
-        self.pending.swap_remove(index);
+        self.waiters.swap_remove(index);
     }
 
-    /// Polls the receiver once; whether something came.
-    fn recv(&mut self) -> bool {
-        let (expected, admitted) = self.model.take();
-        let received = with_bell(&self.receiver_bell, |cx| self.receiver.poll_recv(cx));
-        assert_eq!(received, expected.map_or(Poll::Pending, Poll::Ready));
-        if received.is_pending() {
-            self.model.parked = Some(true);
-        }
+    /// Takes what is next; whether something came.
+    fn next(&mut self) -> bool {
+        let expected = self.model.next();
+        assert_eq!(self.mailbox.next(&mut self.batch), expected);
+        let admitted = mem::take(&mut self.model.admitted);
         self.decide(admitted, Fate::Admitted);
-        received.is_ready()
+        if let Some(Received::Data(item)) = expected {
+            self.seen.push(item);
+        }
+        if self.mailbox.is_quiet(&self.batch) {
+            let model = &self.model;
+            let is_idle = model.len() == 0 && model.control.is_empty() && model.line.is_empty();
+            assert!(is_idle && model.data_open, "whoever believes it idles forever");
+        }
+        expected.is_some()
     }
 
-    fn check(&self) {
-        assert_eq!(self.sender.len(), self.model.data.len());
-        assert_eq!(self.sender.is_closed(), !self.model.data_open);
-        assert_eq!(self.receiver_bell.rings(), self.model.receiver_rings);
-        for pending in &self.pending {
-            assert_eq!(
-                pending.bell.rings(),
-                usize::from(pending.fate != Fate::Waits),
-                "item {}",
-                pending.item
-            );
+    fn check(&mut self) {
+        let admitted = mem::take(&mut self.model.admitted);
+        self.decide(admitted, Fate::Admitted);
+        assert_eq!(self.mailbox.len(), self.model.len());
+        assert!(self.model.len() <= self.model.capacity);
+        assert!(self.batch.iter().eq(&self.model.batch));
+        assert_eq!(self.mailbox.is_closed(), !self.model.data_open);
+        assert_eq!(self.mailbox.has_control(), !self.model.control.is_empty());
+        for waiter in &self.waiters {
+            assert_eq!(waiter.bell.rings(), usize::from(waiter.fate != Fate::Waits), "item {}", waiter.item);
         }
     }
 
-    /// Lets every sender and the receiver finish, so that nothing can stay hidden inside.
+    /// Lets everybody finish, so that nothing can stay hidden inside.
     fn finish(mut self) {
-        while self.recv() && !(self.model.data.is_empty() && self.model.control.is_empty()) {
+        while self.next() && self.model.len() + self.model.control.len() + self.model.line.len() > 0 {
             self.check();
         }
         self.apply(&Op::Close);
-        while !self.pending.is_empty() {
-            self.poll_send(0);
+        while !self.waiters.is_empty() {
+            self.stand(0);
         }
         self.check();
+        assert_eq!(self.seen, self.sent, "all that was queued, once and in order");
     }
 }
 
@@ -340,8 +363,7 @@ proptest! {
         capacity in 1..=4_usize,
         ops in prop::collection::vec(op(), 1..120),
     ) {
-        let (sender, receiver) = mailbox(capacity);
-        let mut run = Run::new(&sender, receiver);
+        let mut run = Run::new(capacity);
         for op in &ops {
             run.apply(op);
         }

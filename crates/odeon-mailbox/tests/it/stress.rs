@@ -1,146 +1,211 @@
-//! Real threads: nothing is lost, nothing comes twice, and each sender's items stay in order.
+//! Real threads: nothing is lost, nothing comes twice, each sender's items stay in order, and nobody sleeps for good.
 
 use std::sync::Arc;
-use std::task::Poll;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use odeon_mailbox::{Received, Sender, TrySendError, mailbox};
+use odeon_mailbox::{Batch, Mailbox, Received, RunQueue, TrySendError};
 
-use crate::support::{Bell, block_on, poll_once};
+use crate::support::{Bell, DEADLINE, block_on};
+use crate::worker::{Item, Worker};
 
-const THREADS: usize = 4;
-const ITEMS: usize = 20_000;
-const CAPACITY: usize = 8;
+const SENDERS: usize = 3;
 
-/// (thread, number), with a count of those alive.
-type Item = (usize, usize, Arc<()>);
-
-/// Receives until drained; returns the numbers per thread of data and of control.
-fn receive_all(
-    mut receiver: odeon_mailbox::Receiver<Item, (usize, usize)>,
-) -> [(Vec<usize>, Vec<usize>); THREADS] {
-    let mut seen: [(Vec<usize>, Vec<usize>); THREADS] = Default::default();
-    loop {
-        match block_on(receiver.recv()) {
-            Received::Data((thread, number, _)) => seen[thread].0.push(number),
-            Received::Control((thread, number)) => seen[thread].1.push(number),
-            Received::Drained => break,
+/// Runs `test` with a queue that has so many threads.
+fn with_runners(runners: usize, test: impl FnOnce(&RunQueue)) {
+    let queue = RunQueue::new(|| panic!("the queue is closed before its runners are dropped"));
+    thread::scope(|scope| {
+        for _ in 0..runners {
+            let runner = queue.runner();
+            scope.spawn(move || block_on(runner));
         }
+        let closes = Closes(&queue);
+        test(&queue);
+        drop(closes);
+    });
+}
+
+/// Closes the queue, so that a test that fails does not wait for its runners.
+struct Closes<'q>(&'q RunQueue);
+
+impl Drop for Closes<'_> {
+    fn drop(&mut self) {
+        self.0.close();
     }
-    let left = receiver.close();
-    assert!(left.data.is_empty());
-    for (thread, number) in left.control {
-        seen[thread].1.push(number);
-    }
-    seen
+}
+
+/// Sends `items` of each sender to a worker, from a thread per sender, and checks what it saw.
+fn check(runners: usize, capacity: usize, items: usize, send: impl Fn(&Arc<Worker>, usize, usize) + Sync) {
+    with_runners(runners, |queue| {
+        let (worker, seen) = Worker::new(queue, capacity, SENDERS, SENDERS * items);
+        thread::scope(|scope| {
+            for sender in 0..SENDERS {
+                let (worker, send) = (&worker, &send);
+                scope.spawn(move || (0..items).for_each(|number| send(worker, sender, number)));
+            }
+            let (data, control) = seen.recv_timeout(DEADLINE).expect("all is seen before the deadline");
+            for (data, control) in data.into_iter().zip(control) {
+                assert!(data.is_sorted() && control.is_sorted(), "in order");
+                let mut all = [data, control].concat();
+                all.sort_unstable();
+                assert!(all.into_iter().eq(0..items), "all, and once");
+            }
+        });
+    });
 }
 
 #[test]
-fn nothing_is_lost_or_doubled_and_each_sender_stays_in_order() {
-    fn produce(sender: &Sender<Item, (usize, usize)>, thread: usize, alive: &Arc<()>) {
-        for number in 0..ITEMS {
-            if number % 8 == 0 {
-                sender.control((thread, number)).expect("control is far from its bound");
-            }
-            let mut item = (thread, number, Arc::clone(alive));
-            if number % 3 == 0 {
-                item = match sender.try_send(item) {
-                    Ok(()) => continue,
-                    Err(TrySendError::Full(item)) => item,
+fn every_item_is_seen_once_and_in_order() {
+    for (runners, capacity) in [(1, 1), (2, 1), (2, 8), (3, 1_024)] {
+        check(runners, capacity, 4_000, |worker, sender, number| {
+            let item = Item::One { sender, number };
+            match number % 8 {
+                0 => {
+                    assert!(worker.mailbox.control(item).is_ok());
+                    worker.notify_message();
+                }
+                1 | 2 => match worker.mailbox.try_send(item) {
+                    Ok(()) => worker.notify_message(),
+                    Err(TrySendError::Full(item)) => worker.send(item),
                     Err(TrySendError::Closed(_)) => panic!("the mailbox is open"),
-                };
+                },
+                _ => worker.send(item),
             }
-            block_on(sender.send(item)).expect("the mailbox is open and not crowded");
-            assert!(sender.len() <= CAPACITY, "the bound holds");
-        }
+            assert!(worker.mailbox.len() <= capacity, "the bound holds");
+        });
     }
-
-    let (sender, receiver) = mailbox(CAPACITY);
-    let alive = Arc::new(());
-    let seen = thread::scope(|scope| {
-        let consumer = scope.spawn(|| receive_all(receiver));
-        let producers: Vec<_> = (0..THREADS)
-            .map(|thread| {
-                let (sender, alive) = (sender.clone(), &alive);
-                scope.spawn(move || produce(&sender, thread, alive))
-            })
-            .collect();
-        for producer in producers {
-            producer.join().expect("the producer ends well");
-        }
-        sender.close_intake();
-        consumer.join().expect("the consumer ends well")
-    });
-    for (data, control) in seen {
-        assert_eq!(data, (0..ITEMS).collect::<Vec<_>>());
-        assert_eq!(control, (0..ITEMS).step_by(8).collect::<Vec<_>>());
-    }
-    assert_eq!(Arc::strong_count(&alive), 1, "every item was dropped exactly once");
 }
 
 #[test]
-fn cancelled_sends_are_either_sent_or_dropped_and_never_block_others() {
-    /// Returns what was surely sent; of the others some were admitted before they were cancelled.
-    fn produce(sender: &Sender<Item, (usize, usize)>, thread: usize, alive: &Arc<()>) -> Vec<usize> {
-        let bell = Bell::new();
-        let mut sent = Vec::new();
-        for number in 0..ITEMS {
-            let mut send = sender.send((thread, number, Arc::clone(alive)));
-            match poll_once(&mut send, &bell) {
-                Poll::Ready(result) => result.expect("the mailbox is open and not crowded"),
-                Poll::Pending if number % 2 == 0 => continue,
-                Poll::Pending => block_on(send).expect("the mailbox is open and not crowded"),
+fn a_future_that_waits_for_something_and_then_for_a_message_gets_it() {
+    // Without a bound: the end of a pair must not stand in line behind what is not taken before it.
+    for runners in [1, 2] {
+        check(runners, usize::MAX, 2_000, |worker, sender, number| {
+            if number % 4 == 3 {
+                worker.send(Item::One { sender, number });
+            } else {
+                worker.send(Item::Open { sender, number });
+                worker.send(Item::Close { sender, number });
             }
-            sent.push(number);
-        }
-        sent
+        });
     }
+}
 
-    let (sender, receiver) = mailbox(1);
-    let alive = Arc::new(());
-    let (seen, sent) = thread::scope(|scope| {
-        let consumer = scope.spawn(|| receive_all(receiver));
-        let producers: Vec<_> = (0..THREADS)
-            .map(|thread| {
-                let (sender, alive) = (sender.clone(), &alive);
-                scope.spawn(move || produce(&sender, thread, alive))
-            })
-            .collect();
-        let sent: Vec<_> =
-            producers.into_iter().map(|producer| producer.join().expect("the producer ends well")).collect();
-        sender.close_intake();
-        (consumer.join().expect("the consumer ends well"), sent)
+#[test]
+fn visits_on_the_stack_lose_no_message() {
+    let visits = AtomicUsize::new(0);
+    check(2, 4, 4_000, |worker, sender, number| {
+        worker.send(Item::One { sender, number });
+        visits.fetch_add(usize::from(worker.try_visit()), Ordering::Relaxed);
     });
-    for ((data, _), sent) in seen.into_iter().zip(sent) {
-        assert!(data.windows(2).all(|pair| pair[0] < pair[1]), "in order and not twice");
-        let seen: std::collections::HashSet<_> = data.into_iter().collect();
-        assert!(sent.iter().all(|number| seen.contains(number)), "what was reported as sent arrived");
-    }
-    assert_eq!(Arc::strong_count(&alive), 1, "every item was dropped exactly once");
+    assert!(visits.into_inner() > 0);
+}
+
+#[test]
+fn many_workers_share_the_runners() {
+    const WORKERS: usize = 8;
+    const ITEMS: usize = 500;
+    with_runners(2, |queue| {
+        let (workers, seen): (Vec<_>, Vec<_>) =
+            (0..WORKERS).map(|_| Worker::new(queue, 4, WORKERS, WORKERS * ITEMS)).unzip();
+        thread::scope(|scope| {
+            for sender in 0..2 {
+                let workers = &workers;
+                scope.spawn(move || {
+                    for number in 0..ITEMS {
+                        for worker in workers {
+                            for sender in (sender..WORKERS).step_by(2) {
+                                worker.send(Item::One { sender, number });
+                            }
+                        }
+                    }
+                });
+            }
+        });
+        for seen in seen {
+            let (data, _) = seen.recv_timeout(DEADLINE).expect("all is seen before the deadline");
+            assert!(data.into_iter().all(|numbers| numbers.into_iter().eq(0..ITEMS)));
+        }
+    });
 }
 
 #[test]
 fn closing_under_fire_accounts_for_every_item() {
-    const PER_THREAD: usize = 50;
-    for round in 0..THREADS * PER_THREAD {
-        let (sender, mut receiver) = mailbox::<usize, ()>(2);
-        let (left, refused) = thread::scope(|scope| {
-            let producers: Vec<_> = (0..THREADS)
+    const ITEMS: usize = 40;
+    for round in 0..SENDERS * ITEMS {
+        let mailbox = Mailbox::<Arc<()>, ()>::new(2);
+        let alive = Arc::new(());
+        let (received, left, refused) = thread::scope(|scope| {
+            let senders: Vec<_> = (0..SENDERS)
                 .map(|_| {
-                    let sender = sender.clone();
-                    scope.spawn(move || {
-                        (0..PER_THREAD).filter(|item| block_on(sender.send(*item)).is_err()).count()
+                    scope.spawn(|| {
+                        let send = |_: &usize| {
+                            let mut item = Arc::clone(&alive);
+                            loop {
+                                match mailbox.try_send(item) {
+                                    Ok(()) => return false,
+                                    Err(TrySendError::Closed(_)) => return true,
+                                    Err(TrySendError::Full(back)) => item = back,
+                                }
+                                thread::yield_now();
+                            }
+                        };
+                        (0..ITEMS).filter(send).count()
                     })
                 })
                 .collect();
-            for _ in 0..round {
-                assert!(matches!(block_on(receiver.recv()), Received::Data(_)));
+            let mut batch = Batch::new();
+            let mut received = 0;
+            while received < round {
+                match mailbox.next(&mut batch) {
+                    Some(Received::Data(_)) => received += 1,
+                    Some(other) => panic!("{other:?} is not expected"),
+                    None => thread::yield_now(),
+                }
             }
-            let left = receiver.close().data.len();
+            let left = mailbox.close(&mut batch).data.len();
             let refused: usize =
-                producers.into_iter().map(|producer| producer.join().expect("the producer ends well")).sum();
-            (left, refused)
+                senders.into_iter().map(|sender| sender.join().expect("the sender ends well")).sum();
+            (received, left, refused)
         });
-        assert_eq!(round + left + refused, THREADS * PER_THREAD);
+        assert_eq!(received + left + refused, SENDERS * ITEMS);
+        assert_eq!(Arc::strong_count(&alive), 1, "every item was dropped once");
     }
+}
+
+#[test]
+fn who_gives_up_blocks_nobody() {
+    const ITEMS: usize = 5_000;
+    let mailbox = Mailbox::<(usize, usize), ()>::new(1);
+    thread::scope(|scope| {
+        let senders: Vec<_> = (0..SENDERS)
+            .map(|sender| {
+                let mailbox = &mailbox;
+                scope.spawn(move || {
+                    let bell = Bell::new();
+                    for number in 0..ITEMS {
+                        match mailbox.enter((sender, number), &bell.waker()) {
+                            Ok(odeon_mailbox::Entry::Waits(ticket)) => mailbox.leave(ticket),
+                            Ok(odeon_mailbox::Entry::Queued) => {}
+                            Err(error) => panic!("{error}"),
+                        }
+                    }
+                })
+            })
+            .collect();
+        let mut batch = Batch::new();
+        let mut seen = vec![Vec::new(); SENDERS];
+        let mut take = || {
+            while let Some(Received::Data((sender, number))) = mailbox.next(&mut batch) {
+                seen[sender].push(number);
+            }
+        };
+        while senders.iter().any(|sender| !sender.is_finished()) {
+            take();
+            thread::yield_now();
+        }
+        take();
+        assert!(seen.iter().all(|numbers| numbers.is_sorted_by(|a, b| a < b)), "in order and not twice");
+        assert_eq!(mailbox.try_send((0, 0)), Ok(()), "nobody is left in the line");
+    });
 }

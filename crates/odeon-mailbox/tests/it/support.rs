@@ -23,6 +23,10 @@ impl Bell {
         Arc::default()
     }
 
+    pub(crate) fn waker(self: &Arc<Self>) -> Waker {
+        Waker::from(Arc::clone(self))
+    }
+
     pub(crate) fn rings(&self) -> usize {
         self.rings.load(Ordering::SeqCst)
     }
@@ -34,14 +38,9 @@ impl Wake for Bell {
     }
 }
 
-/// Calls `poll` with a context that rings `bell`.
-pub(crate) fn with_bell<R>(bell: &Arc<Bell>, poll: impl FnOnce(&mut Context<'_>) -> R) -> R {
-    poll(&mut Context::from_waker(&Waker::from(Arc::clone(bell))))
-}
-
 /// Polls a future once, with a waker that rings `bell`.
 pub(crate) fn poll_once<F: Future + Unpin>(future: &mut F, bell: &Arc<Bell>) -> Poll<F::Output> {
-    with_bell(bell, |cx| Pin::new(future).poll(cx))
+    Pin::new(future).poll(&mut Context::from_waker(&bell.waker()))
 }
 
 /// Runs a future to its end on this thread.
