@@ -35,7 +35,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Actors inside one process: ask, tell, fan-in, ring, spawn
+    /// Actors inside one process: ask, tell, fan-in, fan-out, ring, spawn
     Local(LocalArgs),
     /// Take one spawn measurement in this process
     #[command(name = session::CHILD_COMMAND, hide = true)]
@@ -221,7 +221,7 @@ mod tests {
     #[test]
     fn nothing_said_means_everything() {
         let plan = plan(&parse("odeon-bench local").expect("it is complete"));
-        assert_eq!(plan.workloads.len(), 5);
+        assert_eq!(plan.workloads.len(), 6);
         assert_eq!(plan.peers.len(), REGISTRY.len());
         assert_eq!(plan.runtimes, [Runtime::OneThread, Runtime::TwoWorkers]);
         assert_eq!((plan.repetitions, plan.scale), (5, Scale::Full));
@@ -240,7 +240,7 @@ mod tests {
     #[test]
     fn an_unknown_workload_is_refused_with_the_list_and_a_suggestion() {
         let text = refusal("odeon-bench local --only ask,fanin");
-        assert!(text.contains("ask, tell, fan-in, ring, spawn"), "{text}");
+        assert!(text.contains("ask, tell, fan-in, fan-out, ring, spawn"), "{text}");
         assert!(text.contains("similar value exists: 'fan-in'"), "{text}");
     }
 

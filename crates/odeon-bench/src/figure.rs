@@ -13,6 +13,7 @@ pub(crate) enum Measure {
     Ask,
     Tell,
     FanIn,
+    FanOut,
     Ring,
     Spawn,
     SpawnMemory,
@@ -25,6 +26,7 @@ impl Measure {
             Workload::Ask => &[Self::Ask],
             Workload::Tell => &[Self::Tell],
             Workload::FanIn => &[Self::FanIn],
+            Workload::FanOut => &[Self::FanOut],
             Workload::Ring => &[Self::Ring],
             Workload::Spawn => &[Self::Spawn, Self::SpawnMemory],
         }
@@ -36,6 +38,7 @@ impl Measure {
             Self::Ask => "ask",
             Self::Tell => "tell",
             Self::FanIn => "fan-in",
+            Self::FanOut => "fan-out",
             Self::Ring => "ring",
             Self::Spawn => "spawn",
             Self::SpawnMemory => "spawn-memory",
@@ -46,7 +49,7 @@ impl Measure {
     pub(crate) fn unit(self) -> Unit {
         match self {
             Self::Ask | Self::Ring => Unit::Nanoseconds,
-            Self::Tell | Self::FanIn => Unit::MessagesPerSecond,
+            Self::Tell | Self::FanIn | Self::FanOut => Unit::MessagesPerSecond,
             Self::Spawn => Unit::ActorsPerSecond,
             Self::SpawnMemory => Unit::Bytes,
         }
@@ -56,7 +59,7 @@ impl Measure {
     fn value(self, sample: &Sample) -> Option<f64> {
         match self {
             Self::Ask | Self::Ring => Some(sample.each_ns()),
-            Self::Tell | Self::FanIn | Self::Spawn => Some(sample.per_second()),
+            Self::Tell | Self::FanIn | Self::FanOut | Self::Spawn => Some(sample.per_second()),
             Self::SpawnMemory => sample.resident_bytes.map(|bytes| bytes as f64 / sample.count as f64),
         }
     }

@@ -9,6 +9,9 @@ pub(crate) const MAILBOX_MAX: usize = 1_024;
 /// Members of the ring.
 pub(crate) const RING_MEMBERS: usize = 1_000;
 
+/// Subscribers of the fan-out.
+pub(crate) const FAN_OUT_SUBSCRIBERS: usize = 10_000;
+
 /// Producers of the fan-in.
 pub(crate) const FAN_IN_PRODUCERS: usize = 8;
 
@@ -21,6 +24,8 @@ pub(crate) enum Workload {
     Tell,
     /// Eight producers send 16-byte messages to one actor.
     FanIn,
+    /// One producer sends to 10,000 actors in turn, and waits for all of them before the next round.
+    FanOut,
     /// A token goes round 1,000 actors.
     Ring,
     /// Actors are spawned, answer one message each, and idle.
@@ -34,6 +39,7 @@ impl Workload {
             Self::Ask => "ask",
             Self::Tell => "tell",
             Self::FanIn => "fan-in",
+            Self::FanOut => "fan-out",
             Self::Ring => "ring",
             Self::Spawn => "spawn",
         }
@@ -46,8 +52,8 @@ impl Workload {
             (Self::Ask, Scale::Quick) => 10_000,
             (Self::Tell | Self::FanIn, Scale::Full) => 5_000_000,
             (Self::Tell | Self::FanIn, Scale::Quick) => 250_000,
-            (Self::Ring, Scale::Full) => 2_000_000,
-            (Self::Ring, Scale::Quick) => 100_000,
+            (Self::FanOut | Self::Ring, Scale::Full) => 2_000_000,
+            (Self::FanOut | Self::Ring, Scale::Quick) => 100_000,
             (Self::Spawn, Scale::Full) => 1_000_000,
             // Not a twentieth: below this the allocator's own pages blur the bytes per actor.
             (Self::Spawn, Scale::Quick) => 100_000,
@@ -169,16 +175,17 @@ mod tests {
 
     #[test]
     fn quick_is_a_twentieth_but_for_spawn() {
-        for workload in [Workload::Ask, Workload::Tell, Workload::FanIn, Workload::Ring] {
+        for workload in [Workload::Ask, Workload::Tell, Workload::FanIn, Workload::FanOut, Workload::Ring] {
             assert_eq!(workload.count(Scale::Full), 20 * workload.count(Scale::Quick));
         }
         assert_eq!(Workload::Spawn.count(Scale::Quick), 100_000);
     }
 
     #[test]
-    fn fan_in_and_ring_divide_evenly() {
+    fn fan_in_fan_out_and_ring_divide_evenly() {
         for scale in [Scale::Full, Scale::Quick] {
             assert_eq!(Workload::FanIn.count(scale) % FAN_IN_PRODUCERS, 0);
+            assert_eq!(Workload::FanOut.count(scale) % FAN_OUT_SUBSCRIBERS, 0);
             assert_eq!(Workload::Ring.count(scale) % RING_MEMBERS, 0);
         }
     }

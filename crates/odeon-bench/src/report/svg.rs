@@ -172,6 +172,7 @@ fn title(measure: Measure) -> &'static str {
         Measure::Ask => "Ask and answer",
         Measure::Tell => "Tell, 1 producer to 1 actor",
         Measure::FanIn => "Tell, 8 producers to 1 actor",
+        Measure::FanOut => "Publish, 1 producer to 10,000 actors",
         Measure::Ring => "One hop in a ring of 1,000",
         Measure::Spawn => "Spawn and first answer",
         Measure::SpawnMemory => "Memory of an idle actor",
