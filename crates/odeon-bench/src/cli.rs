@@ -16,7 +16,7 @@ use crate::{
     peers::{self, REGISTRY, Row},
     report,
     session::{self, Plan},
-    workload::{Job, Runtime, Scale, Workload},
+    workload::{Group, Job, Runtime, Scale, Workload},
 };
 
 /// Repetitions of a run. More than this is a day of work and no better median.
@@ -35,7 +35,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Actors inside one process: ask, tell, fan-in, fan-out, ring, spawn
+    /// Actors inside one process: one figure for each thing they do, and the Savina programs
     Local(LocalArgs),
     /// Take one spawn measurement in this process
     #[command(name = session::CHILD_COMMAND, hide = true)]
@@ -44,9 +44,9 @@ enum Command {
 
 #[derive(Debug, Args)]
 struct LocalArgs {
-    /// Workloads to run, separated by commas
-    #[arg(long, value_name = "WORKLOADS", value_delimiter = ',')]
-    only: Vec<Workload>,
+    /// Workloads or groups of them to run, separated by commas
+    #[arg(long, value_name = "WORKLOADS", value_delimiter = ',', value_parser = workload_names())]
+    only: Vec<String>,
     /// Peers to compare, separated by commas
     #[arg(long, value_name = "PEERS", value_delimiter = ',', value_parser = peer_names())]
     peers: Vec<String>,
@@ -141,9 +141,10 @@ fn spawn_child(args: &SpawnChildArgs) -> Result<(), BenchError> {
 }
 
 fn plan(args: &LocalArgs) -> Plan {
-    let workloads = Workload::value_variants().iter().copied();
+    let named =
+        |one: &Workload| args.only.iter().any(|name| name == one.name() || name == one.group().name());
     Plan {
-        workloads: workloads.filter(|one| args.only.is_empty() || args.only.contains(one)).collect(),
+        workloads: Workload::all().filter(|one| args.only.is_empty() || named(one)).collect(),
         peers: REGISTRY
             .iter()
             .filter(|row| args.peers.is_empty() || args.peers.iter().any(|name| name == row.name))
@@ -156,6 +157,11 @@ fn plan(args: &LocalArgs) -> Plan {
         repetitions: usize::from(args.reps),
         scale: if args.quick { Scale::Quick } else { Scale::Full },
     }
+}
+
+fn workload_names() -> PossibleValuesParser {
+    let groups = Group::ALL.into_iter().map(Group::name);
+    PossibleValuesParser::new(groups.chain(Workload::all().map(Workload::name)))
 }
 
 fn peer_names() -> PossibleValuesParser {
@@ -199,6 +205,7 @@ mod tests {
     use clap::CommandFactory;
 
     use super::*;
+    use crate::savina::Program;
 
     fn parse(arguments: &str) -> Result<LocalArgs, clap::Error> {
         match Cli::try_parse_from(arguments.split_whitespace())?.command {
@@ -221,7 +228,7 @@ mod tests {
     #[test]
     fn nothing_said_means_everything() {
         let plan = plan(&parse("odeon-bench local").expect("it is complete"));
-        assert_eq!(plan.workloads.len(), 6);
+        assert_eq!(plan.workloads.len(), 6 + 12);
         assert_eq!(plan.peers.len(), REGISTRY.len());
         assert_eq!(plan.runtimes, [Runtime::OneThread, Runtime::TwoWorkers]);
         assert_eq!((plan.repetitions, plan.scale), (5, Scale::Full));
@@ -238,9 +245,17 @@ mod tests {
     }
 
     #[test]
+    fn a_group_means_its_workloads() {
+        let line = "odeon-bench local --only skynet,basic";
+        let plan = plan(&parse(line).expect("all names exist"));
+        assert_eq!(plan.workloads.len(), 7);
+        assert_eq!(plan.workloads.last(), Some(&Workload::Savina(Program::Skynet)));
+    }
+
+    #[test]
     fn an_unknown_workload_is_refused_with_the_list_and_a_suggestion() {
         let text = refusal("odeon-bench local --only ask,fanin");
-        assert!(text.contains("ask, tell, fan-in, fan-out, ring, spawn"), "{text}");
+        assert!(text.contains("basic, savina, ask, tell, fan-in, fan-out, ring, spawn, ping-pong"), "{text}");
         assert!(text.contains("similar value exists: 'fan-in'"), "{text}");
     }
 

@@ -86,6 +86,7 @@ pub(crate) fn run<P: Peer>(job: Job) -> Result<Sample, JobError> {
             Workload::FanOut => fan_out(&peer, job.count).await,
             Workload::Ring => ring(&peer, job.count).await,
             Workload::Spawn => spawn(&peer, job.count).await,
+            Workload::Savina(_) => Err(JobError::Unfit { workload: job.workload.name() }),
         }
     })?
 }
@@ -208,31 +209,35 @@ async fn warm_up<P: Peer>(counter: &P::Counter) -> Result<(), JobError> {
     Ok(())
 }
 
-fn expect(expected: u64, got: u64) -> Result<(), JobError> {
+/// Checks an answer.
+pub(crate) fn expect(expected: u64, got: u64) -> Result<(), JobError> {
     if expected == got { Ok(()) } else { Err(JobError::Answer { expected, got }) }
 }
 
 /// The time since the start, and the time per operation of each batch.
-struct Clock {
+pub(crate) struct Clock {
     started: Instant,
     lap: Instant,
     batches_ns: Vec<f64>,
 }
 
 impl Clock {
-    fn start(laps: usize) -> Self {
+    /// Starts, with room for this many batches.
+    pub(crate) fn start(laps: usize) -> Self {
         let batches_ns = Vec::with_capacity(laps);
         let now = Instant::now();
         Self { started: now, lap: now, batches_ns }
     }
 
+    /// Ends a batch.
     fn lap(&mut self) {
         let now = Instant::now();
         self.batches_ns.push((now - self.lap).as_nanos() as f64 / BATCH as f64);
         self.lap = now;
     }
 
-    fn stop(self, count: usize) -> Sample {
+    /// Ends the measurement of this many operations.
+    pub(crate) fn stop(self, count: usize) -> Sample {
         Sample {
             elapsed_ns: self.started.elapsed().as_nanos() as f64,
             count,

@@ -24,6 +24,18 @@ pub(crate) enum JobError {
         /// What came back.
         got: u64,
     },
+    /// The workload is not one that the peer does.
+    #[error("the peer does not do {workload}")]
+    Unfit {
+        /// The workload's name.
+        workload: &'static str,
+    },
+    /// A program waits for a message that does not come.
+    #[error("no verdict within {seconds} s: a message was lost")]
+    Endless {
+        /// How long the driver waited.
+        seconds: u64,
+    },
     /// A producer's task ended without a result.
     #[error("a producer's task panicked")]
     Producer(#[source] tokio::task::JoinError),

@@ -3,6 +3,8 @@
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
+use crate::savina::Program;
+
 /// Messages a bounded mailbox holds, for every peer that has bounded mailboxes.
 pub(crate) const MAILBOX_MAX: usize = 1_024;
 
@@ -16,7 +18,7 @@ pub(crate) const FAN_OUT_SUBSCRIBERS: usize = 10_000;
 pub(crate) const FAN_IN_PRODUCERS: usize = 8;
 
 /// One question put to every peer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Workload {
     /// One caller asks one actor.
     Ask,
@@ -30,9 +32,47 @@ pub(crate) enum Workload {
     Ring,
     /// Actors are spawned, answer one message each, and idle.
     Spawn,
+    /// One of the Savina programs.
+    Savina(Program),
+}
+
+/// A set of workloads that share a table, and a name in `--only`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Group {
+    /// One figure for each thing an actor library does.
+    Basic,
+    /// The Savina programs.
+    Savina,
+}
+
+impl Group {
+    /// Both.
+    pub(crate) const ALL: [Self; 2] = [Self::Basic, Self::Savina];
+
+    /// The name, as in `--only`.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Basic => "basic",
+            Self::Savina => "savina",
+        }
+    }
 }
 
 impl Workload {
+    /// All of them, in the order of the tables.
+    pub(crate) fn all() -> impl Iterator<Item = Self> {
+        let basic = [Self::Ask, Self::Tell, Self::FanIn, Self::FanOut, Self::Ring, Self::Spawn];
+        basic.into_iter().chain(Program::ALL.map(Self::Savina))
+    }
+
+    /// The group.
+    pub(crate) fn group(self) -> Group {
+        match self {
+            Self::Savina(_) => Group::Savina,
+            _ => Group::Basic,
+        }
+    }
+
     /// The name, as in `--only` and in the JSON.
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -42,10 +82,11 @@ impl Workload {
             Self::FanOut => "fan-out",
             Self::Ring => "ring",
             Self::Spawn => "spawn",
+            Self::Savina(program) => program.name(),
         }
     }
 
-    /// How many asks, messages, hops or actors one repetition takes.
+    /// How many asks, messages, hops or actors one repetition takes; of a program, its variable size.
     pub(crate) fn count(self, scale: Scale) -> usize {
         match (self, scale) {
             (Self::Ask, Scale::Full) => 200_000,
@@ -57,6 +98,7 @@ impl Workload {
             (Self::Spawn, Scale::Full) => 1_000_000,
             // Not a twentieth: below this the allocator's own pages blur the bytes per actor.
             (Self::Spawn, Scale::Quick) => 100_000,
+            (Self::Savina(program), scale) => program.size(scale),
         }
     }
 }
@@ -122,7 +164,7 @@ pub(crate) struct Job {
     pub(crate) workload: Workload,
     /// The runtime.
     pub(crate) runtime: Runtime,
-    /// Asks, messages, hops or actors.
+    /// Asks, messages, hops or actors; of a program, its variable size.
     pub(crate) count: usize,
 }
 
@@ -156,11 +198,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_what_the_command_line_takes() {
-        for workload in Workload::value_variants() {
-            let value = workload.to_possible_value().expect("no variant is skipped");
-            assert_eq!(value.get_name(), workload.name());
-        }
+    fn a_name_means_one_workload_or_group() {
+        let mut names: Vec<_> = Workload::all().map(Workload::name).collect();
+        names.extend(Group::ALL.map(Group::name));
+        let count = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!((names.len(), count), (20, 20));
+    }
+
+    #[test]
+    fn runtimes_are_what_the_command_line_takes() {
         for runtime in Runtime::value_variants() {
             let value = runtime.to_possible_value().expect("no variant is skipped");
             assert_eq!(value.get_name(), runtime.flag());
