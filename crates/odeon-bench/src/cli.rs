@@ -115,8 +115,11 @@ fn local(args: &LocalArgs) -> Result<(), BenchError> {
         look_for_directory(path)?;
     }
     let machine = Machine::read();
-    let figures = session::measure(&plan(args))?;
-    print(&report::table::render(&figures, &machine))?;
+    let plan = plan(args);
+    let skipped = skipped(&plan);
+    eprint!("{skipped}");
+    let figures = session::measure(&plan)?;
+    print(&format!("{skipped}{}", report::table::render(&figures, &machine)))?;
     if let Some(path) = &args.json {
         write(path, &report::json::render(&figures).map_err(BenchError::Json)?)?;
     }
@@ -143,12 +146,12 @@ fn spawn_child(args: &SpawnChildArgs) -> Result<(), BenchError> {
 fn plan(args: &LocalArgs) -> Plan {
     let named =
         |one: &Workload| args.only.iter().any(|name| name == one.name() || name == one.group().name());
+    let asked_for = |row: &&Row| args.peers.is_empty() || args.peers.iter().any(|name| name == row.name);
+    let (peers, skipped) = REGISTRY.iter().filter(asked_for).partition(|row| row.missing().is_none());
     Plan {
         workloads: Workload::all().filter(|one| args.only.is_empty() || named(one)).collect(),
-        peers: REGISTRY
-            .iter()
-            .filter(|row| args.peers.is_empty() || args.peers.iter().any(|name| name == row.name))
-            .collect(),
+        peers,
+        skipped,
         runtimes: match args.runtime {
             RuntimeChoice::OneThread => vec![Runtime::OneThread],
             RuntimeChoice::TwoWorkers => vec![Runtime::TwoWorkers],
@@ -157,6 +160,12 @@ fn plan(args: &LocalArgs) -> Plan {
         repetitions: usize::from(args.reps),
         scale: if args.quick { Scale::Quick } else { Scale::Full },
     }
+}
+
+/// A line for every peer that is left out, so that nobody takes it for forgotten.
+fn skipped(plan: &Plan) -> String {
+    let line = |row: &&Row| format!("{}: skipped: {}\n", row.name, row.missing().unwrap_or_default());
+    plan.skipped.iter().map(line).collect()
 }
 
 fn workload_names() -> PossibleValuesParser {
@@ -229,7 +238,7 @@ mod tests {
     fn nothing_said_means_everything() {
         let plan = plan(&parse("odeon-bench local").expect("it is complete"));
         assert_eq!(plan.workloads.len(), 6 + 12);
-        assert_eq!(plan.peers.len(), REGISTRY.len());
+        assert_eq!(plan.peers.len() + plan.skipped.len(), REGISTRY.len());
         assert_eq!(plan.runtimes, [Runtime::OneThread, Runtime::TwoWorkers]);
         assert_eq!((plan.repetitions, plan.scale), (5, Scale::Full));
     }
@@ -262,7 +271,7 @@ mod tests {
     #[test]
     fn an_unknown_peer_is_refused_with_the_list_and_a_suggestion() {
         let text = refusal("odeon-bench local --peers ractr");
-        assert!(text.contains("odeon, ractor, kameo, actix, coerce, tokio-mpsc, kanal"), "{text}");
+        assert!(text.contains("odeon, ractor, kameo, actix, coerce, erlang, tokio-mpsc, kanal"), "{text}");
         assert!(text.contains("similar value exists: 'ractor'"), "{text}");
     }
 

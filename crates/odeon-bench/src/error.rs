@@ -45,13 +45,16 @@ pub(crate) enum JobError {
     /// The operating system did not say how much memory is resident.
     #[error("cannot read VmRSS from /proc/self/status (Linux only)")]
     Memory(#[source] io::Error),
-    /// The process that measures spawning did not start.
-    #[error("cannot start the measuring process again")]
+    /// A directory for the code of a peer in another language could not be made or used.
+    #[error("cannot use a temporary directory")]
+    Directory(#[source] io::Error),
+    /// The process that measures did not start.
+    #[error("cannot start the measuring process")]
     ChildStart(#[source] io::Error),
-    /// The process that measures spawning failed; it has said why on stderr.
+    /// The process that measures failed; it has said why on stderr.
     #[error("the measuring process ended with {0}")]
     ChildEnd(std::process::ExitStatus),
-    /// The process that measures spawning printed something else than a sample.
+    /// The process that measures printed something else than a sample.
     #[error("the measuring process printed no sample")]
     ChildOutput(#[source] serde_json::Error),
 }

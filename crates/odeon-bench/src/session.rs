@@ -23,6 +23,8 @@ pub(crate) const CHILD_COMMAND: &str = "spawn-child";
 pub(crate) struct Plan {
     pub(crate) workloads: Vec<Workload>,
     pub(crate) peers: Vec<&'static Row>,
+    /// Peers that were asked for and cannot be measured on this machine.
+    pub(crate) skipped: Vec<&'static Row>,
     pub(crate) runtimes: Vec<Runtime>,
     pub(crate) repetitions: usize,
     pub(crate) scale: Scale,

@@ -5,6 +5,7 @@
 
 pub(crate) mod actix;
 mod coerce;
+mod erlang;
 pub(crate) mod kameo;
 pub(crate) mod kanal;
 pub(crate) mod odeon;
@@ -19,13 +20,14 @@ use crate::{
     workload::{Job, Note, Runtime, Sample, Workload},
 };
 
-/// Every peer, in the order of the table: Odeon, the other actor libraries, then the raw limits.
+/// Every peer, in the order of the table: Odeon, the other actor libraries, Erlang, then the raw limits.
 pub(crate) const REGISTRY: &[Row] = &[
     Row::with_programs::<odeon::Odeon>(),
     Row::with_programs::<ractor::Ractor>(),
     Row::with_programs::<kameo::Kameo>(),
     Row::with_programs::<actix::Actix>(),
     Row::of::<coerce::Coerce>(),
+    erlang::ROW,
     Row::with_programs::<tokio_mpsc::TokioMpsc>(),
     Row::with_programs::<kanal::Kanal>(),
 ];
@@ -113,11 +115,19 @@ pub(crate) struct Row {
     mailbox: Mailbox,
     basic: fn(Job) -> Result<Sample, JobError>,
     programs: Option<fn(Job) -> Result<Sample, JobError>>,
+    missing: fn() -> Option<&'static str>,
 }
 
 impl Row {
     const fn of<P: Peer>() -> Self {
-        Self { name: P::NAME, kind: P::KIND, mailbox: P::MAILBOX, basic: drive::run::<P>, programs: None }
+        Self {
+            name: P::NAME,
+            kind: P::KIND,
+            mailbox: P::MAILBOX,
+            basic: drive::run::<P>,
+            programs: None,
+            missing: || None,
+        }
     }
 
     /// A peer on which the Savina programs run too.
@@ -140,7 +150,12 @@ impl Row {
         }
     }
 
-    /// Takes one repetition in this process.
+    /// What this machine lacks to measure the peer, and how to get it.
+    pub(crate) fn missing(&self) -> Option<&'static str> {
+        (self.missing)()
+    }
+
+    /// Takes one repetition, in this process unless the peer has one of its own.
     pub(crate) fn run(&self, job: Job) -> Result<Sample, JobError> {
         match (job.workload, self.programs) {
             (Workload::Savina(_), Some(run)) => run(job),
