@@ -11,6 +11,8 @@
 -define(RING_MEMBERS, 1000).
 -define(FAN_IN_PRODUCERS, 8).
 -define(FAN_OUT_SUBSCRIBERS, 10000).
+%% As in savina/verdict.rs: a program that has lost a message would be waited for for ever.
+-define(PATIENCE_MS, 300000).
 
 main([Workload, Digits]) ->
     Count = list_to_integer(Digits),
@@ -75,7 +77,11 @@ measure(spawn, Count) ->
 measure(Program, Size) ->
     Start = now_ns(),
     {Verdict, Counted} = program(Program, Size),
-    receive {verdict, Got} -> expect(Verdict, Got) end,
+    receive
+        {verdict, Got} -> expect(Verdict, Got)
+    after ?PATIENCE_MS ->
+        exit(no_verdict)
+    end,
     {now_ns() - Start, Counted, [], null}.
 
 %% The durations of so many batches; `Step` gets the running number.
@@ -450,15 +456,17 @@ order(Accounts, Random0, Left) ->
     element(From + 1, Accounts) ! {transfer, Amount, element(From + 1 + Above + 1, Accounts)},
     order(Accounts, Random3, Left - 1).
 
-%% What comes while the other account has not confirmed stays in the mailbox: Erlang's own way to keep it.
+%% What comes while the other account has not confirmed stays in the mailbox: Erlang's own way to keep it. With a
+%% fresh reference to wait for, the receive need not look through what was there before.
 account(Balance, Teller) ->
     receive
         {transfer, Amount, To} ->
-            To ! {deposit, Amount, self()},
-            receive deposited -> Teller ! transferred end,
+            Ref = make_ref(),
+            To ! {deposit, Amount, self(), Ref},
+            receive Ref -> Teller ! transferred end,
             account(Balance - Amount, Teller);
-        {deposit, Amount, From} ->
-            From ! deposited,
+        {deposit, Amount, From, Ref} ->
+            From ! Ref,
             account(Balance + Amount, Teller);
         audit ->
             Teller ! {balance, Balance}
