@@ -16,7 +16,7 @@ use crate::{
     peers::{self, REGISTRY, Row},
     report,
     session::{self, Plan},
-    workload::{Job, Runtime, Scale, Workload},
+    workload::{Group, Job, Runtime, Scale, Workload},
 };
 
 /// Repetitions of a run. More than this is a day of work and no better median.
@@ -35,7 +35,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Actors inside one process: ask, tell, fan-in, ring, spawn
+    /// Actors inside one process: one figure for each thing they do, and the Savina programs
     Local(LocalArgs),
     /// Take one spawn measurement in this process
     #[command(name = session::CHILD_COMMAND, hide = true)]
@@ -44,9 +44,9 @@ enum Command {
 
 #[derive(Debug, Args)]
 struct LocalArgs {
-    /// Workloads to run, separated by commas
-    #[arg(long, value_name = "WORKLOADS", value_delimiter = ',')]
-    only: Vec<Workload>,
+    /// Workloads or groups of them to run, separated by commas
+    #[arg(long, value_name = "WORKLOADS", value_delimiter = ',', value_parser = workload_names())]
+    only: Vec<String>,
     /// Peers to compare, separated by commas
     #[arg(long, value_name = "PEERS", value_delimiter = ',', value_parser = peer_names())]
     peers: Vec<String>,
@@ -115,8 +115,11 @@ fn local(args: &LocalArgs) -> Result<(), BenchError> {
         look_for_directory(path)?;
     }
     let machine = Machine::read();
-    let figures = session::measure(&plan(args))?;
-    print(&report::table::render(&figures, &machine))?;
+    let plan = plan(args);
+    let skipped = skipped(&plan);
+    eprint!("{skipped}");
+    let figures = session::measure(&plan)?;
+    print(&format!("{skipped}{}", report::table::render(&figures, &machine)))?;
     if let Some(path) = &args.json {
         write(path, &report::json::render(&figures).map_err(BenchError::Json)?)?;
     }
@@ -141,13 +144,14 @@ fn spawn_child(args: &SpawnChildArgs) -> Result<(), BenchError> {
 }
 
 fn plan(args: &LocalArgs) -> Plan {
-    let workloads = Workload::value_variants().iter().copied();
+    let named =
+        |one: &Workload| args.only.iter().any(|name| name == one.name() || name == one.group().name());
+    let asked_for = |row: &&Row| args.peers.is_empty() || args.peers.iter().any(|name| name == row.name);
+    let (peers, skipped) = REGISTRY.iter().filter(asked_for).partition(|row| row.missing().is_none());
     Plan {
-        workloads: workloads.filter(|one| args.only.is_empty() || args.only.contains(one)).collect(),
-        peers: REGISTRY
-            .iter()
-            .filter(|row| args.peers.is_empty() || args.peers.iter().any(|name| name == row.name))
-            .collect(),
+        workloads: Workload::all().filter(|one| args.only.is_empty() || named(one)).collect(),
+        peers,
+        skipped,
         runtimes: match args.runtime {
             RuntimeChoice::OneThread => vec![Runtime::OneThread],
             RuntimeChoice::TwoWorkers => vec![Runtime::TwoWorkers],
@@ -156,6 +160,17 @@ fn plan(args: &LocalArgs) -> Plan {
         repetitions: usize::from(args.reps),
         scale: if args.quick { Scale::Quick } else { Scale::Full },
     }
+}
+
+/// A line for every peer that is left out, so that nobody takes it for forgotten.
+fn skipped(plan: &Plan) -> String {
+    let line = |row: &&Row| format!("{}: skipped: {}\n", row.name, row.missing().unwrap_or_default());
+    plan.skipped.iter().map(line).collect()
+}
+
+fn workload_names() -> PossibleValuesParser {
+    let groups = Group::ALL.into_iter().map(Group::name);
+    PossibleValuesParser::new(groups.chain(Workload::all().map(Workload::name)))
 }
 
 fn peer_names() -> PossibleValuesParser {
@@ -199,6 +214,7 @@ mod tests {
     use clap::CommandFactory;
 
     use super::*;
+    use crate::savina::Program;
 
     fn parse(arguments: &str) -> Result<LocalArgs, clap::Error> {
         match Cli::try_parse_from(arguments.split_whitespace())?.command {
@@ -221,8 +237,8 @@ mod tests {
     #[test]
     fn nothing_said_means_everything() {
         let plan = plan(&parse("odeon-bench local").expect("it is complete"));
-        assert_eq!(plan.workloads.len(), 5);
-        assert_eq!(plan.peers.len(), REGISTRY.len());
+        assert_eq!(plan.workloads.len(), 6 + 12);
+        assert_eq!(plan.peers.len() + plan.skipped.len(), REGISTRY.len());
         assert_eq!(plan.runtimes, [Runtime::OneThread, Runtime::TwoWorkers]);
         assert_eq!((plan.repetitions, plan.scale), (5, Scale::Full));
     }
@@ -238,16 +254,24 @@ mod tests {
     }
 
     #[test]
+    fn a_group_means_its_workloads() {
+        let line = "odeon-bench local --only skynet,basic";
+        let plan = plan(&parse(line).expect("all names exist"));
+        assert_eq!(plan.workloads.len(), 7);
+        assert_eq!(plan.workloads.last(), Some(&Workload::Savina(Program::Skynet)));
+    }
+
+    #[test]
     fn an_unknown_workload_is_refused_with_the_list_and_a_suggestion() {
         let text = refusal("odeon-bench local --only ask,fanin");
-        assert!(text.contains("ask, tell, fan-in, ring, spawn"), "{text}");
+        assert!(text.contains("basic, savina, ask, tell, fan-in, fan-out, ring, spawn, ping-pong"), "{text}");
         assert!(text.contains("similar value exists: 'fan-in'"), "{text}");
     }
 
     #[test]
     fn an_unknown_peer_is_refused_with_the_list_and_a_suggestion() {
         let text = refusal("odeon-bench local --peers ractr");
-        assert!(text.contains("odeon, ractor, kameo, actix, coerce, tokio-mpsc, kanal"), "{text}");
+        assert!(text.contains("odeon, ractor, kameo, actix, coerce, erlang, tokio-mpsc, kanal"), "{text}");
         assert!(text.contains("similar value exists: 'ractor'"), "{text}");
     }
 

@@ -24,6 +24,18 @@ pub(crate) enum JobError {
         /// What came back.
         got: u64,
     },
+    /// The workload is not one that the peer does.
+    #[error("the peer does not do {workload}")]
+    Unfit {
+        /// The workload's name.
+        workload: &'static str,
+    },
+    /// A program waits for a message that does not come.
+    #[error("no verdict within {seconds} s: a message was lost")]
+    Endless {
+        /// How long the driver waited.
+        seconds: u64,
+    },
     /// A producer's task ended without a result.
     #[error("a producer's task panicked")]
     Producer(#[source] tokio::task::JoinError),
@@ -33,13 +45,16 @@ pub(crate) enum JobError {
     /// The operating system did not say how much memory is resident.
     #[error("cannot read VmRSS from /proc/self/status (Linux only)")]
     Memory(#[source] io::Error),
-    /// The process that measures spawning did not start.
-    #[error("cannot start the measuring process again")]
+    /// A directory for the code of a peer in another language could not be made or used.
+    #[error("cannot use a temporary directory")]
+    Directory(#[source] io::Error),
+    /// The process that measures did not start.
+    #[error("cannot start the measuring process")]
     ChildStart(#[source] io::Error),
-    /// The process that measures spawning failed; it has said why on stderr.
+    /// The process that measures failed; it has said why on stderr.
     #[error("the measuring process ended with {0}")]
     ChildEnd(std::process::ExitStatus),
-    /// The process that measures spawning printed something else than a sample.
+    /// The process that measures printed something else than a sample.
     #[error("the measuring process printed no sample")]
     ChildOutput(#[source] serde_json::Error),
 }

@@ -4,6 +4,7 @@ use serde::{Serialize, Serializer};
 
 use crate::{
     peers::{Kind, Row},
+    savina::Program,
     workload::{Job, Runtime, Sample, Workload},
 };
 
@@ -13,20 +14,24 @@ pub(crate) enum Measure {
     Ask,
     Tell,
     FanIn,
+    FanOut,
     Ring,
     Spawn,
     SpawnMemory,
+    Savina(Program),
 }
 
 impl Measure {
     /// The measures of a workload.
-    pub(crate) fn of(workload: Workload) -> &'static [Self] {
+    pub(crate) fn of(workload: Workload) -> Vec<Self> {
         match workload {
-            Workload::Ask => &[Self::Ask],
-            Workload::Tell => &[Self::Tell],
-            Workload::FanIn => &[Self::FanIn],
-            Workload::Ring => &[Self::Ring],
-            Workload::Spawn => &[Self::Spawn, Self::SpawnMemory],
+            Workload::Ask => vec![Self::Ask],
+            Workload::Tell => vec![Self::Tell],
+            Workload::FanIn => vec![Self::FanIn],
+            Workload::FanOut => vec![Self::FanOut],
+            Workload::Ring => vec![Self::Ring],
+            Workload::Spawn => vec![Self::Spawn, Self::SpawnMemory],
+            Workload::Savina(program) => vec![Self::Savina(program)],
         }
     }
 
@@ -36,17 +41,19 @@ impl Measure {
             Self::Ask => "ask",
             Self::Tell => "tell",
             Self::FanIn => "fan-in",
+            Self::FanOut => "fan-out",
             Self::Ring => "ring",
             Self::Spawn => "spawn",
             Self::SpawnMemory => "spawn-memory",
+            Self::Savina(program) => program.name(),
         }
     }
 
     /// What is counted, for people.
     pub(crate) fn unit(self) -> Unit {
         match self {
-            Self::Ask | Self::Ring => Unit::Nanoseconds,
-            Self::Tell | Self::FanIn => Unit::MessagesPerSecond,
+            Self::Ask | Self::Ring | Self::Savina(_) => Unit::Nanoseconds,
+            Self::Tell | Self::FanIn | Self::FanOut => Unit::MessagesPerSecond,
             Self::Spawn => Unit::ActorsPerSecond,
             Self::SpawnMemory => Unit::Bytes,
         }
@@ -55,8 +62,8 @@ impl Measure {
     /// The value of one repetition; `None` if the sample was not taken for this measure.
     fn value(self, sample: &Sample) -> Option<f64> {
         match self {
-            Self::Ask | Self::Ring => Some(sample.each_ns()),
-            Self::Tell | Self::FanIn | Self::Spawn => Some(sample.per_second()),
+            Self::Ask | Self::Ring | Self::Savina(_) => Some(sample.each_ns()),
+            Self::Tell | Self::FanIn | Self::FanOut | Self::Spawn => Some(sample.per_second()),
             Self::SpawnMemory => sample.resident_bytes.map(|bytes| bytes as f64 / sample.count as f64),
         }
     }
@@ -155,7 +162,7 @@ pub(crate) fn figures(row: &Row, job: Job, samples: &[Sample]) -> Vec<Figure> {
             p99: at(0.99),
         })
     };
-    Measure::of(job.workload).iter().filter_map(|&measure| figure(measure)).collect()
+    Measure::of(job.workload).into_iter().filter_map(figure).collect()
 }
 
 /// How many times worse than the best of its column and runtime each figure is; the best is 1.

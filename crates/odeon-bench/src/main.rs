@@ -15,7 +15,9 @@ mod host;
 mod machine;
 mod peers;
 mod report;
+mod savina;
 mod session;
+mod stages;
 mod workload;
 
 use std::process::ExitCode;

@@ -23,6 +23,8 @@ pub(crate) const CHILD_COMMAND: &str = "spawn-child";
 pub(crate) struct Plan {
     pub(crate) workloads: Vec<Workload>,
     pub(crate) peers: Vec<&'static Row>,
+    /// Peers that were asked for and cannot be measured on this machine.
+    pub(crate) skipped: Vec<&'static Row>,
     pub(crate) runtimes: Vec<Runtime>,
     pub(crate) repetitions: usize,
     pub(crate) scale: Scale,
@@ -44,8 +46,8 @@ pub(crate) fn measure(plan: &Plan) -> Result<Vec<Figure>, BenchError> {
 }
 
 fn compare(plan: &Plan, job: Job) -> Result<Vec<Figure>, BenchError> {
-    let peers = plan.peers.len();
-    let mut samples: Vec<Vec<Sample>> = vec![Vec::with_capacity(plan.repetitions); peers];
+    let rows: Vec<&'static Row> = plan.peers.iter().copied().filter(|row| row.does(job.workload)).collect();
+    let mut samples: Vec<Vec<Sample>> = vec![Vec::with_capacity(plan.repetitions); rows.len()];
     for repetition in 0..plan.repetitions {
         eprint!(
             "{} on {}, repetition {}/{}:",
@@ -54,10 +56,10 @@ fn compare(plan: &Plan, job: Job) -> Result<Vec<Figure>, BenchError> {
             repetition + 1,
             plan.repetitions
         );
-        for turn in 0..peers {
+        for turn in 0..rows.len() {
             // Nobody always runs first, or always after the same neighbour's cache.
-            let index = (turn + repetition) % peers;
-            let row = plan.peers[index];
+            let index = (turn + repetition) % rows.len();
+            let row = rows[index];
             eprint!(" {}", row.name);
             let sample = repeat(row, job).map_err(|source| BenchError::Job {
                 workload: job.workload.name(),
@@ -70,8 +72,7 @@ fn compare(plan: &Plan, job: Job) -> Result<Vec<Figure>, BenchError> {
         }
         eprintln!();
     }
-    let rows = plan.peers.iter().zip(&samples);
-    Ok(rows.flat_map(|(row, samples)| figure::figures(row, job, samples)).collect())
+    Ok(rows.iter().zip(&samples).flat_map(|(row, samples)| figure::figures(row, job, samples)).collect())
 }
 
 fn repeat(row: &Row, job: Job) -> Result<Sample, JobError> {

@@ -3,17 +3,22 @@
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
+use crate::savina::Program;
+
 /// Messages a bounded mailbox holds, for every peer that has bounded mailboxes.
 pub(crate) const MAILBOX_MAX: usize = 1_024;
 
 /// Members of the ring.
 pub(crate) const RING_MEMBERS: usize = 1_000;
 
+/// Subscribers of the fan-out.
+pub(crate) const FAN_OUT_SUBSCRIBERS: usize = 10_000;
+
 /// Producers of the fan-in.
 pub(crate) const FAN_IN_PRODUCERS: usize = 8;
 
 /// One question put to every peer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Workload {
     /// One caller asks one actor.
     Ask,
@@ -21,36 +26,79 @@ pub(crate) enum Workload {
     Tell,
     /// Eight producers send 16-byte messages to one actor.
     FanIn,
+    /// One producer sends to 10,000 actors in turn, and waits for all of them before the next round.
+    FanOut,
     /// A token goes round 1,000 actors.
     Ring,
     /// Actors are spawned, answer one message each, and idle.
     Spawn,
+    /// One of the Savina programs.
+    Savina(Program),
+}
+
+/// A set of workloads that share a table, and a name in `--only`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Group {
+    /// One figure for each thing an actor library does.
+    Basic,
+    /// The Savina programs.
+    Savina,
+}
+
+impl Group {
+    /// Both.
+    pub(crate) const ALL: [Self; 2] = [Self::Basic, Self::Savina];
+
+    /// The name, as in `--only`.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Basic => "basic",
+            Self::Savina => "savina",
+        }
+    }
 }
 
 impl Workload {
+    /// All of them, in the order of the tables.
+    pub(crate) fn all() -> impl Iterator<Item = Self> {
+        let basic = [Self::Ask, Self::Tell, Self::FanIn, Self::FanOut, Self::Ring, Self::Spawn];
+        basic.into_iter().chain(Program::ALL.map(Self::Savina))
+    }
+
+    /// The group.
+    pub(crate) fn group(self) -> Group {
+        match self {
+            Self::Savina(_) => Group::Savina,
+            _ => Group::Basic,
+        }
+    }
+
     /// The name, as in `--only` and in the JSON.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Ask => "ask",
             Self::Tell => "tell",
             Self::FanIn => "fan-in",
+            Self::FanOut => "fan-out",
             Self::Ring => "ring",
             Self::Spawn => "spawn",
+            Self::Savina(program) => program.name(),
         }
     }
 
-    /// How many asks, messages, hops or actors one repetition takes.
+    /// How many asks, messages, hops or actors one repetition takes; of a program, its variable size.
     pub(crate) fn count(self, scale: Scale) -> usize {
         match (self, scale) {
             (Self::Ask, Scale::Full) => 200_000,
             (Self::Ask, Scale::Quick) => 10_000,
             (Self::Tell | Self::FanIn, Scale::Full) => 5_000_000,
             (Self::Tell | Self::FanIn, Scale::Quick) => 250_000,
-            (Self::Ring, Scale::Full) => 2_000_000,
-            (Self::Ring, Scale::Quick) => 100_000,
+            (Self::FanOut | Self::Ring, Scale::Full) => 2_000_000,
+            (Self::FanOut | Self::Ring, Scale::Quick) => 100_000,
             (Self::Spawn, Scale::Full) => 1_000_000,
             // Not a twentieth: below this the allocator's own pages blur the bytes per actor.
             (Self::Spawn, Scale::Quick) => 100_000,
+            (Self::Savina(program), scale) => program.size(scale),
         }
     }
 }
@@ -116,7 +164,7 @@ pub(crate) struct Job {
     pub(crate) workload: Workload,
     /// The runtime.
     pub(crate) runtime: Runtime,
-    /// Asks, messages, hops or actors.
+    /// Asks, messages, hops or actors; of a program, its variable size.
     pub(crate) count: usize,
 }
 
@@ -150,11 +198,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_what_the_command_line_takes() {
-        for workload in Workload::value_variants() {
-            let value = workload.to_possible_value().expect("no variant is skipped");
-            assert_eq!(value.get_name(), workload.name());
-        }
+    fn a_name_means_one_workload_or_group() {
+        let mut names: Vec<_> = Workload::all().map(Workload::name).collect();
+        names.extend(Group::ALL.map(Group::name));
+        let count = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!((names.len(), count), (20, 20));
+    }
+
+    #[test]
+    fn runtimes_are_what_the_command_line_takes() {
         for runtime in Runtime::value_variants() {
             let value = runtime.to_possible_value().expect("no variant is skipped");
             assert_eq!(value.get_name(), runtime.flag());
@@ -169,16 +223,17 @@ mod tests {
 
     #[test]
     fn quick_is_a_twentieth_but_for_spawn() {
-        for workload in [Workload::Ask, Workload::Tell, Workload::FanIn, Workload::Ring] {
+        for workload in [Workload::Ask, Workload::Tell, Workload::FanIn, Workload::FanOut, Workload::Ring] {
             assert_eq!(workload.count(Scale::Full), 20 * workload.count(Scale::Quick));
         }
         assert_eq!(Workload::Spawn.count(Scale::Quick), 100_000);
     }
 
     #[test]
-    fn fan_in_and_ring_divide_evenly() {
+    fn fan_in_fan_out_and_ring_divide_evenly() {
         for scale in [Scale::Full, Scale::Quick] {
             assert_eq!(Workload::FanIn.count(scale) % FAN_IN_PRODUCERS, 0);
+            assert_eq!(Workload::FanOut.count(scale) % FAN_OUT_SUBSCRIBERS, 0);
             assert_eq!(Workload::Ring.count(scale) % RING_MEMBERS, 0);
         }
     }

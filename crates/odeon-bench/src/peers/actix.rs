@@ -3,7 +3,7 @@
 //!
 //! With two workers the caller is on the system thread; counters go to the arbiter and the system in turn, the
 //! first to the arbiter, so that `ask`, `tell` and `fan-in` cross threads as an actix user's would; half of the
-//! ring is on each. Asks go through the bounded mailbox; the only tell that does not drop a message when the
+//! ring, and of the subscribers of a fan-out, is on each. Asks go through the bounded mailbox; the only tell that does not drop a message when the
 //! mailbox is full is `do_send`, which ignores the bound, so the peer counts as unbounded.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -55,6 +55,12 @@ impl Actix {
         }
     }
 
+    /// Starts an actor on the two threads in turn, on the second one first.
+    pub(crate) fn place_in_turn<A: Actor<Context = Context<A>> + Send>(&self, actor: A) -> Addr<A> {
+        let turn = self.placed.fetch_add(1, Ordering::Relaxed);
+        Self::place(&self.choose(turn.is_multiple_of(2)), actor)
+    }
+
     fn choose(&self, second: bool) -> Place<'_> {
         match &self.arbiter {
             Some(arbiter) if second => Place::Arbiter(arbiter),
@@ -97,8 +103,7 @@ impl Peer for Actix {
     }
 
     async fn counter(&self) -> Result<Self::Counter, Gone> {
-        let turn = self.placed.fetch_add(1, Ordering::Relaxed);
-        Ok(Self::place(&self.choose(turn.is_multiple_of(2)), Counter(0)))
+        Ok(self.place_in_turn(Counter(0)))
     }
 
     async fn ask(counter: &Self::Counter, value: u64) -> Result<u64, Gone> {

@@ -1,32 +1,35 @@
 //! The peers, and what a peer has to be able to do.
 //!
 //! A new peer is one file that implements [`Peer`], one `mod` line and one row of [`REGISTRY`]. The loops are in
-//! `drive.rs`, the same for all.
+//! `drive.rs`, the same for all. What the Savina programs need besides is in `stages/`.
 
-mod actix;
+pub(crate) mod actix;
 mod coerce;
-mod kameo;
-mod kanal;
-mod odeon;
-mod ractor;
-mod tokio_mpsc;
+mod erlang;
+pub(crate) mod kameo;
+pub(crate) mod kanal;
+pub(crate) mod odeon;
+pub(crate) mod ractor;
+pub(crate) mod tokio_mpsc;
 
 use crate::{
     drive::{self, Done},
     error::{Gone, JobError},
-    host,
-    workload::{Job, Note, Runtime, Sample},
+    host, savina,
+    stages::Stage,
+    workload::{Job, Note, Runtime, Sample, Workload},
 };
 
-/// Every peer, in the order of the table: Odeon, the other actor libraries, then the raw limits.
+/// Every peer, in the order of the table: Odeon, the other actor libraries, Erlang, then the raw limits.
 pub(crate) const REGISTRY: &[Row] = &[
-    Row::of::<odeon::Odeon>(),
-    Row::of::<ractor::Ractor>(),
-    Row::of::<kameo::Kameo>(),
-    Row::of::<actix::Actix>(),
+    Row::with_programs::<odeon::Odeon>(),
+    Row::with_programs::<ractor::Ractor>(),
+    Row::with_programs::<kameo::Kameo>(),
+    Row::with_programs::<actix::Actix>(),
     Row::of::<coerce::Coerce>(),
-    Row::of::<tokio_mpsc::TokioMpsc>(),
-    Row::of::<kanal::Kanal>(),
+    erlang::ROW,
+    Row::with_programs::<tokio_mpsc::TokioMpsc>(),
+    Row::with_programs::<kanal::Kanal>(),
 ];
 
 /// What sort of thing is measured.
@@ -110,12 +113,33 @@ pub(crate) struct Row {
     /// What sort of thing it is.
     pub(crate) kind: Kind,
     mailbox: Mailbox,
-    run: fn(Job) -> Result<Sample, JobError>,
+    basic: fn(Job) -> Result<Sample, JobError>,
+    programs: Option<fn(Job) -> Result<Sample, JobError>>,
+    missing: fn() -> Option<&'static str>,
 }
 
 impl Row {
     const fn of<P: Peer>() -> Self {
-        Self { name: P::NAME, kind: P::KIND, mailbox: P::MAILBOX, run: drive::run::<P> }
+        Self {
+            name: P::NAME,
+            kind: P::KIND,
+            mailbox: P::MAILBOX,
+            basic: drive::run::<P>,
+            programs: None,
+            missing: || None,
+        }
+    }
+
+    /// A peer on which the Savina programs run too.
+    const fn with_programs<S: Stage>() -> Self {
+        let mut row = Self::of::<S>();
+        row.programs = Some(savina::run::<S>);
+        row
+    }
+
+    /// Whether the peer can be measured by this workload.
+    pub(crate) fn does(&self, workload: Workload) -> bool {
+        !matches!(workload, Workload::Savina(_)) || self.programs.is_some()
     }
 
     /// The name shown to people: it says when nothing holds a sender back.
@@ -126,9 +150,17 @@ impl Row {
         }
     }
 
-    /// Takes one repetition in this process.
+    /// What this machine lacks to measure the peer, and how to get it.
+    pub(crate) fn missing(&self) -> Option<&'static str> {
+        (self.missing)()
+    }
+
+    /// Takes one repetition, in this process unless the peer has one of its own.
     pub(crate) fn run(&self, job: Job) -> Result<Sample, JobError> {
-        (self.run)(job)
+        match (job.workload, self.programs) {
+            (Workload::Savina(_), Some(run)) => run(job),
+            _ => (self.basic)(job),
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// The system the actors live in.
-pub(crate) struct Odeon(System);
+pub(crate) struct Odeon(pub(crate) System);
 
 /// The counter and its sum.
 pub(crate) struct Counter(u64);

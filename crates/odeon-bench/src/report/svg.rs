@@ -167,15 +167,18 @@ fn legend(figures: &[Figure]) -> String {
     out
 }
 
-fn title(measure: Measure) -> &'static str {
-    match measure {
+fn title(measure: Measure) -> String {
+    let text = match measure {
         Measure::Ask => "Ask and answer",
         Measure::Tell => "Tell, 1 producer to 1 actor",
         Measure::FanIn => "Tell, 8 producers to 1 actor",
+        Measure::FanOut => "Publish, 1 producer to 10,000 actors",
         Measure::Ring => "One hop in a ring of 1,000",
         Measure::Spawn => "Spawn and first answer",
         Measure::SpawnMemory => "Memory of an idle actor",
-    }
+        Measure::Savina(program) => return format!("{}, one {}", program.name(), program.counted()),
+    };
+    text.to_owned()
 }
 
 fn class(kind: Kind) -> &'static str {

@@ -1,4 +1,5 @@
-//! The table on the terminal: one per runtime, peers down, measures across, each figure with its ratio to the best.
+//! The tables on the terminal: for each runtime one with peers down and measures across, each figure with its ratio
+//! to the best, and one of the Savina programs.
 
 use comfy_table::{Cell, CellAlignment, LineStyle, Table, TableStyle};
 
@@ -6,8 +7,13 @@ use crate::{
     drive::BATCH,
     figure::{self, Figure, Measure, Unit},
     machine::Machine,
+    report::programs,
     workload::Runtime,
 };
+
+/// The width that the tables promise to fit.
+#[cfg(test)]
+pub(crate) const COLUMNS_MAX: usize = 112;
 
 /// A rule above, below and under the header; the rows are few enough to do without.
 const RULES: TableStyle = TableStyle::new().top_border(RULE).header_separator(RULE).bottom_border(RULE);
@@ -20,24 +26,37 @@ pub(crate) fn render(figures: &[Figure], machine: &Machine) -> String {
     runtimes.dedup();
     let mut text = String::new();
     for runtime in runtimes {
-        text.push_str(runtime.label());
-        text.push('\n');
-        for line in one_runtime(figures, runtime).lines() {
-            text.push_str(line.trim_end());
-            text.push('\n');
+        if let Some(table) = one_runtime(figures, runtime) {
+            push(&mut text, runtime.label(), &table);
         }
-        text.push('\n');
+        if let Some(table) = programs::one_runtime(figures, runtime) {
+            push(&mut text, &format!("{}: {}", runtime.label(), programs::TITLE), &table);
+        }
     }
-    text.push_str(&format!(
-        "Median of the repetitions; × is how many times worse than the best of the column.\n\
-         p99 is over batches of {BATCH}; where there is none, only the end of the run is acknowledged.\n\
-         {machine}"
-    ));
+    text.push_str("Median of the repetitions; × is how many times worse than the best");
+    text.push_str(" of the column, or of the row of a program.\n");
+    if figures.iter().any(|one| one.p99.is_some()) {
+        let note = "where there is none, only the end of the run is acknowledged";
+        text.push_str(&format!("p99 is over batches of {BATCH}; {note}.\n"));
+    }
+    text.push_str(&machine.to_string());
     text
 }
 
-fn one_runtime(figures: &[Figure], runtime: Runtime) -> Table {
-    let here: Vec<&Figure> = figures.iter().filter(|one| one.runtime == runtime).collect();
+fn push(text: &mut String, title: &str, table: &Table) {
+    text.push_str(title);
+    text.push('\n');
+    for line in table.lines() {
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text.push('\n');
+}
+
+/// The table of everything but the programs; `None` if nothing of it was measured.
+fn one_runtime(figures: &[Figure], runtime: Runtime) -> Option<Table> {
+    let basic = |one: &&Figure| one.runtime == runtime && !matches!(one.measure, Measure::Savina(_));
+    let here: Vec<&Figure> = figures.iter().filter(basic).collect();
     let mut measures: Vec<Measure> = here.iter().map(|one| one.measure).collect();
     measures.sort_unstable();
     measures.dedup();
@@ -48,8 +67,10 @@ fn one_runtime(figures: &[Figure], runtime: Runtime) -> Table {
         }
     }
 
-    let mut table = Table::new();
-    table.load_style(RULES);
+    if here.is_empty() {
+        return None;
+    }
+    let mut table = ruled();
     table.set_header(measures.iter().fold(vec![Cell::new("")], |mut cells, &measure| {
         cells.extend(headers(measure));
         cells
@@ -62,10 +83,22 @@ fn one_runtime(figures: &[Figure], runtime: Runtime) -> Table {
         }
         table.add_row(cells);
     }
+    close_up(&mut table);
+    Some(table)
+}
+
+/// An empty table with the rules of the house.
+pub(crate) fn ruled() -> Table {
+    let mut table = Table::new();
+    table.load_style(RULES);
+    table
+}
+
+/// Takes out the space left of the columns.
+pub(crate) fn close_up(table: &mut Table) {
     for column in table.column_iter_mut() {
         column.set_padding((0, 1));
     }
-    table
 }
 
 /// Only an ask's tail is worth a column of its own; the JSON has the others.
@@ -105,7 +138,8 @@ fn values(measure: Measure, figure: Option<&Figure>, all: &[Figure]) -> Vec<Cell
     cells
 }
 
-fn times(ratio: f64) -> String {
+/// A ratio as people read it.
+pub(crate) fn times(ratio: f64) -> String {
     if ratio < 9.95 { format!("{ratio:.1}×") } else { format!("{ratio:.0}×") }
 }
 
@@ -113,9 +147,6 @@ fn times(ratio: f64) -> String {
 mod tests {
     use super::*;
     use crate::figure::tests::figure;
-
-    /// The width the tables promise to fit.
-    const COLUMNS: usize = 100;
 
     #[test]
     fn the_best_is_one_and_the_rest_are_multiples() {
@@ -144,11 +175,12 @@ mod tests {
     }
 
     #[test]
-    fn the_widest_table_fits_a_hundred_columns() {
+    fn the_widest_table_fits() {
         let all: Vec<Figure> = [
             (Measure::Ask, 29_999.0),
             (Measure::Tell, 19.99e6),
             (Measure::FanIn, 19.99e6),
+            (Measure::FanOut, 19.99e6),
             (Measure::Ring, 29_999.0),
             (Measure::Spawn, 1_999e3),
             (Measure::SpawnMemory, 29_999.0),
@@ -160,9 +192,9 @@ mod tests {
             one
         })
         .collect();
-        let text = one_runtime(&all, Runtime::OneThread).to_string();
+        let text = one_runtime(&all, Runtime::OneThread).expect("all was measured").to_string();
         for line in text.lines() {
-            assert!(line.trim_end().chars().count() <= COLUMNS, "{line}");
+            assert!(line.trim_end().chars().count() <= COLUMNS_MAX, "{line}");
         }
     }
 
