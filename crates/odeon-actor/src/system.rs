@@ -293,6 +293,13 @@ impl System {
         }
     }
 
+    /// Ends the system: its tasks end, actors that are left or come later end as killed, and asks to them fail at
+    /// once. Without it a system ends with its runtime, or when nobody holds it any longer.
+    pub fn close(&self) {
+        self.0.timers.close();
+        self.0.end_without_runners();
+    }
+
     pub(crate) fn run_queue(&self) -> &RunQueue {
         &self.0.queue
     }
@@ -341,7 +348,7 @@ impl Shared {
         self.actors.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The runners are gone, as with a runtime that shuts down: every actor ends here, as killed.
+    /// The runners are gone, as with a runtime that shuts down, or are to go: every actor ends here, as killed.
     fn end_without_runners(&self) {
         let actors: Vec<_> = self.actors().by_number.iter().cloned().collect();
         actors.iter().for_each(|actor| actor.kill());

@@ -34,6 +34,7 @@ struct State {
     /// Until when the task sleeps; `None` before it has been started.
     sleeps_until: Option<Instant>,
     task: Option<Waker>,
+    is_closed: bool,
 }
 
 /// Names an entry.
@@ -74,6 +75,18 @@ impl Timers {
     pub(crate) fn forget(&self, key: Key) -> bool {
         let forgotten = self.lock().due.remove(&key);
         forgotten.is_some()
+    }
+
+    /// Ends the task. Nothing is due any longer.
+    pub(crate) fn close(&self) {
+        let mut state = self.lock();
+        state.is_closed = true;
+        let (task, due) = (state.task.take(), std::mem::take(&mut state.due));
+        drop(state);
+        drop(due);
+        if let Some(task) = task {
+            task.wake();
+        }
     }
 
     fn insert(self: &Arc<Self>, at: Instant, due: Due, tasks: &dyn Spawn) -> Key {
@@ -184,7 +197,7 @@ impl Sleep {
 async fn keep_time(timers: Weak<Timers>) {
     let mut sleep = Sleep(None);
     poll_fn(|task| {
-        let Some(timers) = timers.upgrade() else {
+        let Some(timers) = timers.upgrade().filter(|timers| !timers.lock().is_closed) else {
             return Poll::Ready(());
         };
         timers.poll(&mut sleep, task);

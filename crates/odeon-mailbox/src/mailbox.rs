@@ -53,7 +53,7 @@ const SHUT: u8 = 4;
 
 /// Items an actor has to have handled before its idle mailbox keeps any memory for the next ones: of many actors
 /// that are asked once or twice, none keeps a queue.
-const USED_MIN: u32 = 16;
+const USED_MIN: u8 = 16;
 
 /// The lanes to one consumer. Made for sharing: every method takes `&self`.
 pub struct Mailbox<T, C> {
@@ -69,9 +69,9 @@ pub struct Mailbox<T, C> {
 pub struct Batch<T> {
     items: VecDeque<T>,
     /// Control items received since the last turn of the data lane.
-    burst: usize,
+    burst: u16,
     /// Data items handed out so far, up to [`USED_MIN`].
-    used: u32,
+    used: u8,
     /// What was handed out last came straight from the mailbox, and there was nothing else in it that nobody will be
     /// notified of.
     is_all: bool,
@@ -459,7 +459,7 @@ impl<T, C> Mailbox<T, C> {
 
     fn next_control_locked(&self, batch: &mut Batch<T>, lanes: &mut Lanes<T, C>) -> Option<Received<T, C>> {
         // The end of the data lane is its last turn, so a storm of control cannot put it off either.
-        let is_data_due = batch.burst >= CONTROL_BURST_MAX
+        let is_data_due = usize::from(batch.burst) >= CONTROL_BURST_MAX
             && (lanes.intake != Intake::Open || !batch.items.is_empty() || !lanes.data.is_empty());
         if is_data_due {
             return None;

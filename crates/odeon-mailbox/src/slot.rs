@@ -7,7 +7,7 @@
 //! # Invariants
 //!
 //! - While a [`Slot`] exists its memory holds a live, pinned future: it is not moved until it is dropped.
-//! - `poll` and `discard` are those of the future's type, because only [`Slot::new`] sets them.
+//! - The `kind` is that of the future's type, because only [`Slot::new`] sets them.
 
 #![expect(unsafe_code, reason = "a future of a forgotten type in reused memory")]
 
@@ -27,9 +27,14 @@ const SPARE_BYTES_MAX: usize = 16 * 1024;
 /// The alignment of spare memory. A future that needs more has memory of its own.
 const SPARE_ALIGN: usize = 16;
 
+/// Spare memory so many times larger than wanted stays spare: a future that waits keeps what it was made in.
+const SPARE_EXCESS_MAX: usize = 4;
+
+/// Its layout in half the space: every cell has one.
 struct Memory {
     at: NonNull<u8>,
-    layout: Layout,
+    size: u32,
+    align: u32,
 }
 
 // SAFETY: plain memory, owned by whoever owns the `Memory`.
@@ -40,19 +45,28 @@ impl Memory {
         // SAFETY: the layout's size is not zero, see `Memory::fitting`.
         let at = unsafe { alloc(layout) };
         match NonNull::new(at) {
-            Some(at) => Self { at, layout },
+            Some(at) => {
+                let half = |size| u32::try_from(size).expect("a future has less than 4 GiB");
+                Self { at, size: half(layout.size()), align: half(layout.align()) }
+            }
             None => handle_alloc_error(layout),
         }
     }
 
+    fn layout(&self) -> Layout {
+        Layout::from_size_align(self.size as usize, self.align as usize).expect("it was valid when allocated")
+    }
+
     /// The spare memory if the future fits, else new memory.
     fn fitting(wanted: Layout, spare: &mut Spare) -> Self {
-        if let Some(memory) = spare.0.take_if(|memory| {
-            memory.layout.size() >= wanted.size() && memory.layout.align() >= wanted.align()
-        }) {
+        let size = wanted.size().max(SPARE_BYTES_MIN);
+        let fits = |memory: &mut Self| {
+            let has = memory.layout();
+            has.size() >= size && has.align() >= wanted.align() && has.size() / SPARE_EXCESS_MAX <= size
+        };
+        if let Some(memory) = spare.0.take_if(fits) {
             return memory;
         }
-        let size = wanted.size().max(SPARE_BYTES_MIN);
         let align = wanted.align().max(SPARE_ALIGN);
         Self::new(Layout::from_size_align(size, align).expect("a future's own layout, rounded up, is valid"))
     }
@@ -61,7 +75,7 @@ impl Memory {
 impl Drop for Memory {
     fn drop(&mut self) {
         // SAFETY: allocated by `new` with this layout, and freed once.
-        unsafe { dealloc(self.at.as_ptr(), self.layout) }
+        unsafe { dealloc(self.at.as_ptr(), self.layout()) }
     }
 }
 
@@ -77,7 +91,8 @@ impl Spare {
     }
 
     fn keep(&mut self, memory: Memory) {
-        if memory.layout.size() <= SPARE_BYTES_MAX && memory.layout.align() == SPARE_ALIGN {
+        let layout = memory.layout();
+        if layout.size() <= SPARE_BYTES_MAX && layout.align() == SPARE_ALIGN {
             self.0 = Some(memory);
         }
     }
@@ -85,13 +100,18 @@ impl Spare {
 
 impl fmt::Debug for Spare {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Spare").field(&self.0.as_ref().map(|memory| memory.layout.size())).finish()
+        f.debug_tuple("Spare").field(&self.0.as_ref().map(|memory| memory.size)).finish()
     }
 }
 
 /// A pinned future whose type, and whose borrows, are forgotten.
 pub(crate) struct Slot {
     memory: Option<Memory>,
+    kind: &'static Kind,
+}
+
+/// What is known of a future's type.
+struct Kind {
     poll: unsafe fn(NonNull<u8>, &mut Context<'_>) -> Poll<()>,
     discard: unsafe fn(NonNull<u8>),
 }
@@ -109,13 +129,13 @@ impl Slot {
         let memory = Memory::fitting(Layout::new::<F>(), spare);
         // SAFETY: the memory is free, and large and aligned enough for an `F`.
         unsafe { memory.at.cast::<F>().write(future) };
-        Self { memory: Some(memory), poll: poll::<F>, discard: discard::<F> }
+        Self { memory: Some(memory), kind: const { &Kind { poll: poll::<F>, discard: discard::<F> } } }
     }
 
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let memory = self.memory.as_ref().expect("a slot has its memory until it is finished");
         // SAFETY: the memory holds the future of the type that `poll` is for, pinned since it was written.
-        unsafe { (self.poll)(memory.at, cx) }
+        unsafe { (self.kind.poll)(memory.at, cx) }
     }
 
     /// Drops the future; its memory becomes the spare.
@@ -129,7 +149,7 @@ impl Slot {
         // Out of the slot first: should the future's drop panic, it is not dropped again.
         let memory = self.memory.take()?;
         // SAFETY: the memory holds a live future of the type that `discard` is for.
-        unsafe { (self.discard)(memory.at) };
+        unsafe { (self.kind.discard)(memory.at) };
         Some(memory)
     }
 }

@@ -231,6 +231,7 @@ impl Server {
         }
         let mut links = self.0.links.subscribe();
         self.within_links_grace(links.wait_for(|links| *links == 0)).await;
+        self.system().close();
     }
 
     async fn within_links_grace<T>(&self, ended: impl Future<Output = T>) {

@@ -34,8 +34,18 @@ fn spawn<B: Behaviour<Odeon>>(system: &System, behaviour: B) -> Handle<Player<B>
 impl<B: Behaviour<Odeon>> Actor for Player<B> {
     type Message = B::Message;
 
-    async fn handle(&mut self, message: B::Message, cx: &mut Cx<Self>) {
+    const HAS_START: bool = false;
+
+    fn waits(_: &B::Message) -> bool {
+        false
+    }
+
+    fn handle_now(&mut self, message: B::Message, cx: &mut Cx<Self>) {
         self.0.receive(message, cx);
+    }
+
+    async fn handle(&mut self, message: B::Message, cx: &mut Cx<Self>) {
+        self.handle_now(message, cx);
     }
 }
 
