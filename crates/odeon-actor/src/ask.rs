@@ -20,6 +20,7 @@ use crate::handle::{Handle, Target};
 use crate::inline;
 use crate::local::Local;
 use crate::reply::Reply;
+use crate::supervise::{Fall, no_answer};
 use crate::tell::Entering;
 use crate::timers::{Key, until};
 
@@ -38,8 +39,8 @@ pub struct Ask<'a, A: Actor, Q: Request<A>> {
 
 enum State<'a, A: Actor, Q: Request<A>> {
     New(Q, Option<Deadline>),
-    Entering(Entering<'a, A>, ReplyFuture<Q::Reply, ()>),
-    Waiting(&'a Arc<Local<A>>, ReplyFuture<Q::Reply, ()>),
+    Entering(Entering<'a, A>, ReplyFuture<Q::Reply, Arc<Fall>>),
+    Waiting(&'a Arc<Local<A>>, ReplyFuture<Q::Reply, Arc<Fall>>),
     Remote(BoxFuture<'a, Result<Q::Reply, AskError>>),
     Done,
 }
@@ -110,10 +111,7 @@ impl<'a, A: Actor, Q: Request<A>> Ask<'a, A, Q> {
                 },
                 State::Waiting(local, mut reply) => match Pin::new(&mut reply).poll(cx) {
                     Poll::Ready(Ok(answer)) => return Poll::Ready(Ok(answer)),
-                    Poll::Ready(Err(_)) => {
-                        let error = local.life.reason().map_or(AskError::NoReply, AskError::Dead);
-                        return Poll::Ready(Err(error));
-                    }
+                    Poll::Ready(Err(lost)) => return Poll::Ready(Err(no_answer(&local.life, &lost))),
                     Poll::Pending => {
                         self.state = State::Waiting(local, reply);
                         return Poll::Pending;

@@ -34,6 +34,8 @@ pub struct Cx<A: Actor> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Phase {
     New,
+    /// As `New`, for an actor that is kept by a supervisor.
+    Kept,
     Running,
     Stopping,
 }
@@ -51,6 +53,11 @@ impl<A: Actor> Cx<A> {
         }
     }
 
+    /// Of one more incarnation, which goes on with what is left of the batch.
+    pub(crate) fn kept(local: Arc<Local<A>>, batch: Batch<Envelope<A::Message>>) -> Self {
+        Self { phase: Phase::Kept, batch, ..Self::new(local) }
+    }
+
     /// The message in hand is done with.
     pub(crate) fn settle(&mut self) {
         self.meta = Meta::none();
@@ -65,7 +72,7 @@ impl<A: Actor> Cx<A> {
         self.batch
     }
 
-    fn local(&self) -> &Arc<Local<A>> {
+    pub(crate) fn local(&self) -> &Arc<Local<A>> {
         let Target::Here(local) = &self.me.0 else {
             unreachable!("a running actor is local to its system");
         };

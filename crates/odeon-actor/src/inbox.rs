@@ -118,6 +118,8 @@ pub trait Inbox: fmt::Debug + Send + Sync + 'static {
     fn monitor(&self, notify: Box<dyn FnOnce(Down) + Send>) -> Result<MonitorId, TooManyMonitors>;
     /// Forgets a monitor.
     fn demonitor(&self, monitor: MonitorId);
+    /// Whether a supervisor keeps it: to end, start and restart it is up to that one.
+    fn is_supervised(&self) -> bool;
     /// Why it ended, if it has.
     fn exit_reason(&self) -> Option<ExitReason>;
 }
@@ -213,8 +215,12 @@ impl<A: Actor> Inbox for Local<A> {
         self.life.demonitor(monitor);
     }
 
+    fn is_supervised(&self) -> bool {
+        self.life.keeper().is_some()
+    }
+
     fn exit_reason(&self) -> Option<ExitReason> {
-        self.life.reason()
+        self.life.exit_reason()
     }
 }
 

@@ -18,6 +18,7 @@ use crate::error::AskError;
 use crate::local::{Contents, Local};
 use crate::panic::caught;
 use crate::run::{PACE_SAMPLE, end};
+use crate::supervise::falling;
 
 /// Answers here and now, or gives the request back.
 pub(crate) fn ask<A: Actor, Q: Request<A>>(
@@ -62,7 +63,7 @@ pub(crate) fn ask<A: Actor, Q: Request<A>>(
         Err(caught) => {
             let (panic, fallen) = *caught;
             let reason = local.life.begin_end(ExitReason::Panicked(panic));
-            drop(fallen);
+            falling(&local.life, || drop(fallen));
             end(local, &mut entered);
             leave(local, entered);
             Ok(Err(AskError::Dead(reason)))

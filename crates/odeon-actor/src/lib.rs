@@ -53,6 +53,7 @@ mod reply;
 mod run;
 mod runtime;
 mod sender;
+mod supervise;
 mod system;
 mod table;
 mod tell;
@@ -73,6 +74,10 @@ pub use life::{Down, MonitorId, TooManyMonitors};
 pub use reply::Reply;
 pub use runtime::{TokioClock, TokioSpawn};
 pub use sender::{Peer, Sender};
+pub use supervise::{
+    AddChildError, ChildError, ChildSpec, StartChildError, SupervisedChild, Supervision, Supervisor,
+    SupervisorCalls,
+};
 pub use system::{DeadLetter, KILL_PATIENCE, RegisteredActor, SpawnOptions, System};
 pub use tell::Tell;
 

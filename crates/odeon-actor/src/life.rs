@@ -3,7 +3,11 @@
 //! One block per actor, shared by its handles; it outlives the actor. The exit reason is set once, before
 //! anything of the actor is dropped, so that whoever sees a reply port fall can ask for the reason. An actor that
 //! ends lets go of the monitors it holds on others, so that short lives do not fill the list of a long one.
+//!
+//! An actor that a supervisor keeps may have several incarnations in one life: what ends is then the incarnation, whose
+//! reason is the *fall*, until the next begins. The end of the life comes once, as for all others.
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -64,7 +68,9 @@ pub(crate) struct Life {
     /// Names the actor's Rust type, for people.
     name_of_kind: fn() -> &'static str,
     killed: AtomicBool,
-    is_stop_asked: AtomicBool,
+    is_stop_wanted: AtomicBool,
+    /// The control lane holds one stop at most.
+    is_stop_queued: AtomicBool,
     /// Whether the handler that waits takes messages itself.
     takes_messages: AtomicBool,
     pings: AtomicU32,
@@ -125,6 +131,12 @@ impl Watching {
         Some(Self { watcher: Arc::clone(watcher), number })
     }
 
+    /// Takes the notice: whether the watcher still wants it. It may have begun again since, having let go of it.
+    pub(crate) fn take(self) -> bool {
+        let undo = self.watcher.with(|state| state.watches.held.remove(&self.number));
+        undo.is_some()
+    }
+
     /// Its number among those of its watcher.
     pub(crate) const fn number(&self) -> u64 {
         self.number
@@ -139,10 +151,17 @@ impl Drop for Watching {
     }
 }
 
+/// Who starts an actor again in place: the typed part of its supervisor.
+pub(crate) type Keeper = Arc<dyn Any + Send + Sync>;
+
 #[derive(Default)]
 struct State {
     /// Set when the end begins.
     reason: Option<ExitReason>,
+    /// Why the incarnation of a kept actor ended or is ending; `None` once the next may begin.
+    fall: Option<ExitReason>,
+    /// Until the end begins.
+    keeper: Option<Keeper>,
     /// The end is complete: monitors have been told.
     over: bool,
     monitors: BTreeMap<MonitorId, Notify>,
@@ -155,7 +174,8 @@ impl Life {
             number,
             name_of_kind: std::any::type_name::<A>,
             killed: AtomicBool::new(false),
-            is_stop_asked: AtomicBool::new(false),
+            is_stop_wanted: AtomicBool::new(false),
+            is_stop_queued: AtomicBool::new(false),
             takes_messages: AtomicBool::new(false),
             nonce: AtomicU64::new(0),
             pings: AtomicU32::new(0),
@@ -177,12 +197,55 @@ impl Life {
         f(self.lock().get_or_insert_default())
     }
 
-    /// Why the actor ended or is ending; `None` while it lives.
+    /// Why the actor, or the incarnation of a kept one, ended or is ending; `None` while it lives.
     pub(crate) fn reason(&self) -> Option<ExitReason> {
+        let state = self.lock();
+        let state = state.as_ref()?;
+        state.reason.as_ref().or(state.fall.as_ref()).cloned()
+    }
+
+    /// Why the actor ended or is ending, for good.
+    pub(crate) fn exit_reason(&self) -> Option<ExitReason> {
         self.lock().as_ref()?.reason.clone()
     }
 
-    /// Whether the actor ended or is ending.
+    /// Why the incarnation of a kept actor ended or is ending.
+    pub(crate) fn fall(&self) -> Option<ExitReason> {
+        self.lock().as_ref()?.fall.clone()
+    }
+
+    /// Has a supervisor keep the actor.
+    pub(crate) fn keep_by(&self, keeper: Keeper) {
+        self.with(|state| state.keeper = Some(keeper));
+    }
+
+    /// Who keeps the actor, if it is kept.
+    pub(crate) fn keeper(&self) -> Option<Keeper> {
+        self.lock().as_ref()?.keeper.clone()
+    }
+
+    /// A kept actor may begin again: what was asked of the incarnation before is not asked of the next.
+    pub(crate) fn renew(&self) {
+        self.killed.store(false, Ordering::Release);
+        self.is_stop_wanted.store(false, Ordering::Release);
+    }
+
+    /// The incarnation that ended is over: the next begins.
+    pub(crate) fn rise(&self) {
+        self.with(|state| state.fall = None);
+    }
+
+    /// The end of a kept actor begins, for the reason of its last fall if there was one; nobody keeps it any longer.
+    pub(crate) fn finish(&self, otherwise: ExitReason) -> ExitReason {
+        let (reason, keeper) = self.with(|state| {
+            let reason = state.fall.take().unwrap_or(otherwise);
+            (state.reason.get_or_insert(reason).clone(), state.keeper.take())
+        });
+        drop(keeper);
+        reason
+    }
+
+    /// Whether the actor ended or is ending, for good.
     pub(crate) fn is_ending(&self) -> bool {
         self.lock().as_ref().is_some_and(|state| state.reason.is_some())
     }
@@ -228,31 +291,51 @@ impl Life {
         Down { monitor, server: None, actor: ActorId::Number(self.number), reason }
     }
 
-    /// The end begins. The first reason stays.
+    /// The end begins: that of the incarnation, if the actor is kept. The first reason stays.
     pub(crate) fn begin_end(&self, reason: ExitReason) -> ExitReason {
-        self.with(|state| state.reason.get_or_insert(reason).clone())
+        self.with(|state| {
+            let slot = if state.keeper.is_some() { &mut state.fall } else { &mut state.reason };
+            slot.get_or_insert(reason).clone()
+        })
+    }
+
+    /// Lets go of the monitors held on others.
+    pub(crate) fn let_go(&self) {
+        let held = self.with(|state| std::mem::take(&mut state.watches.held));
+        for undo in held.into_values().flatten() {
+            contained("the letting go of a monitor", undo);
+        }
     }
 
     /// The end is complete: tells every monitor, once, and lets go of those held on others.
     pub(crate) fn complete_end(&self) {
-        let (reason, monitors, watches) = self.with(|state| {
+        let (reason, monitors) = self.with(|state| {
             state.over = true;
-            let watches = std::mem::take(&mut state.watches.held);
-            (state.reason.clone(), std::mem::take(&mut state.monitors), watches)
+            (state.reason.clone(), std::mem::take(&mut state.monitors))
         });
         for (monitor, notify) in monitors {
             let down = self.down(monitor, reason.clone());
             // Whoever panics on hearing of it does not keep the others from hearing.
             contained("a monitor", || notify(down));
         }
-        for undo in watches.into_values().flatten() {
-            contained("the letting go of a monitor", undo);
-        }
+        self.let_go();
     }
 
-    /// Whether this is the first wish that the actor stop; the control lane holds one.
+    /// The actor is to stop. Whether a stop has to be put into the control lane: none is there.
     pub(crate) fn is_first_stop(&self) -> bool {
-        !self.is_stop_asked.swap(true, Ordering::Relaxed)
+        self.is_stop_wanted.store(true, Ordering::Release);
+        !self.is_stop_queued.swap(true, Ordering::AcqRel)
+    }
+
+    /// A stop came out of the control lane. Whether it is still wanted: it may have been meant for an incarnation that
+    /// is gone.
+    pub(crate) fn take_stop(&self) -> bool {
+        self.is_stop_queued.swap(false, Ordering::AcqRel);
+        self.is_stop_wanted()
+    }
+
+    pub(crate) fn is_stop_wanted(&self) -> bool {
+        self.is_stop_wanted.load(Ordering::Acquire)
     }
 
     /// Whoever runs the actor drops it where it stands, before the next step.

@@ -3,6 +3,7 @@
 //! Handles, tables, wakers and the run queue share the block; it outlives the actor. What is in the cell belongs to
 //! whoever runs it (`run.rs`), everything else to everybody.
 
+use std::any::Any;
 use std::fmt;
 use std::sync::{Arc, Weak};
 use std::task::Wake;
@@ -41,18 +42,32 @@ pub(crate) enum Control {
     Ping(ReplyPort<(), ()>, PingRoom),
     /// Boxed: it is rare, and large.
     Down(Box<(Down, Watching)>),
+    /// Something to do with the [`Contents`] between two messages. Whoever puts it in keeps to one at a time.
+    Own(fn(&mut dyn Any)),
 }
 
 impl<A: Actor> Local<A> {
-    /// The block of a new actor, to be [launched](Self::launch) or [discarded](Self::discard).
-    pub(crate) fn new(life: Arc<Life>, capacity: usize, system: System, actor: A) -> Arc<Self> {
-        let local = Arc::new_cyclic(|me| Self {
+    fn empty(life: Arc<Life>, capacity: usize, system: System) -> Arc<Self> {
+        Arc::new_cyclic(|me| Self {
             cell: Cell::notified(),
             mailbox: Mailbox::new(capacity),
             life,
             system,
             me: Weak::clone(me),
-        });
+        })
+    }
+
+    /// The block of an actor that does not exist yet: its keeper will make it.
+    pub(crate) fn vacant(life: Arc<Life>, capacity: usize, system: System) -> Arc<Self> {
+        let local = Self::empty(life, capacity, system);
+        // Nobody knows it, so nobody can have notified it.
+        let _ = local.cell.begin().try_leave(Waiting::Messages);
+        local
+    }
+
+    /// The block of a new actor, to be [launched](Self::launch) or [discarded](Self::discard).
+    pub(crate) fn new(life: Arc<Life>, capacity: usize, system: System, actor: A) -> Arc<Self> {
+        let local = Self::empty(life, capacity, system);
         let mut entered = local.cell.begin();
         entered.put(Contents { actor, cx: Cx::new(Arc::clone(&local)) });
         entered.give_way();
@@ -91,6 +106,13 @@ impl<A: Actor> Local<A> {
         }
     }
 
+    /// As [`notify`](Self::notify), for what is not to wait until whoever runs here has come to an end.
+    pub(crate) fn notify_elsewhere(self: &Arc<Self>) {
+        if self.cell.notify() && self.system.run_queue().push_shared(Arc::clone(self) as _).is_err() {
+            self.end_without_runners();
+        }
+    }
+
     /// Puts the cell, which was found to be notified, on the run queue.
     pub(crate) fn schedule(self: &Arc<Self>) {
         if self.system.run_queue().push(Arc::clone(self) as Arc<dyn Runnable>).is_err() {
@@ -117,8 +139,10 @@ impl<A: Actor> Local<A> {
 
     pub(crate) fn stop(self: &Arc<Self>) {
         if self.life.is_first_stop() {
-            self.control(Control::Stop);
+            // Refused, it has ended.
+            let _ = self.mailbox.control(Control::Stop);
         }
+        self.notify();
     }
 
     /// Puts something into the control lane. A dead actor drops it, which tells whoever waits.

@@ -11,6 +11,7 @@ use crate::error::AskError;
 use crate::inbox::ReplySink;
 use crate::life::Life;
 use crate::panic::keep_while_unwinding;
+use crate::supervise::{Fall, Falling};
 
 /// Where the answer to one request goes. A port dropped unused tells the asker so at once.
 ///
@@ -51,7 +52,7 @@ pub struct Reply<R: Send + 'static>(Inner<R>);
 enum Inner<R> {
     /// A tell: nobody waits. Or the port is used.
     Nobody,
-    Here(ReplyPort<R, ()>),
+    Here(ReplyPort<R, Arc<Fall>>),
     /// The asker is on another server. Boxed: it is rare, and every message has the size of its largest port.
     There(Box<There<R>>),
 }
@@ -95,7 +96,7 @@ impl<R: Send + 'static> Reply<R> {
         Self(Inner::Nobody)
     }
 
-    pub(crate) const fn here(port: ReplyPort<R, ()>) -> Self {
+    pub(crate) const fn here(port: ReplyPort<R, Arc<Fall>>) -> Self {
         Self(Inner::Here(port))
     }
 
@@ -156,7 +157,7 @@ impl<R: Send + 'static> Drop for Reply<R> {
         }
         match std::mem::replace(&mut self.0, Inner::Nobody) {
             Inner::Nobody => {}
-            Inner::Here(port) => keep_while_unwinding(port),
+            Inner::Here(port) => keep_while_unwinding(Falling::new(port)),
             Inner::There(there) => keep_while_unwinding(there.out),
         }
     }

@@ -2,6 +2,7 @@
 //!
 //! The order of an end: the reason is set; the actor is dropped; the mailbox is closed; what was queued goes to
 //! dead letters; names are free again; monitors are told. Whoever waits for the notice finds all of that done.
+//! Of an actor that a supervisor keeps, the incarnation ends with the drop of the actor, and its keeper is told.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -9,7 +10,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use odeon_core::{ExitReason, Instant};
-use odeon_mailbox::{Begin, Entered, Received, Turn, Waiting};
+use odeon_mailbox::{Batch, Begin, Entered, Received, Turn, Waiting};
 use pin_project_lite::pin_project;
 
 use crate::actor::Actor;
@@ -19,6 +20,7 @@ use crate::envelope::Envelope;
 use crate::life::Down;
 use crate::local::{Contents, Control, Local};
 use crate::panic::{caught, contained};
+use crate::supervise::{Kept, Revived, falling, revive};
 use crate::system::DeadLetter;
 
 /// Of so many messages handled by code that does not wait, one is timed.
@@ -43,7 +45,7 @@ pub(crate) fn run<A: Actor>(local: &Arc<Local<A>>, turn: &mut Turn) {
             Err(caught) => {
                 let (panic, fallen) = *caught;
                 local.life.begin_end(ExitReason::Panicked(panic));
-                drop(fallen);
+                falling(&local.life, || drop(fallen));
                 Outcome::Over
             }
         };
@@ -61,9 +63,11 @@ pub(crate) fn run<A: Actor>(local: &Arc<Local<A>>, turn: &mut Turn) {
             }
             Outcome::Over => {
                 end(local, &mut entered);
-                // Whoever notifies from now on finds nothing in the cell.
-                let _ = entered.try_leave(Waiting::Messages);
-                return;
+                // Whoever notifies from now on finds nothing in the cell, unless a supervisor starts it again.
+                match entered.try_leave(Waiting::Messages) {
+                    Ok(()) => return,
+                    Err(notified) => entered = notified,
+                }
             }
         }
     }
@@ -92,7 +96,11 @@ fn steps<A: Actor>(
             }
         }
         let Some(contents) = entered.contents() else {
-            return Outcome::Idle(Waiting::Messages);
+            match revive(local, entered) {
+                Revived::No => return Outcome::Idle(Waiting::Messages),
+                Revived::Failed => return Outcome::Over,
+                Revived::Yes => continue,
+            }
         };
         let cx = &mut contents.cx;
         match cx.phase {
@@ -102,6 +110,11 @@ fn steps<A: Actor>(
                     entered.start(Starting, &mut turn.spare);
                     continue;
                 }
+            }
+            Phase::Kept => {
+                cx.phase = Phase::Running;
+                entered.start(StartingKept, &mut turn.spare);
+                continue;
             }
             Phase::Running if cx.ending.is_some() => {
                 let reason = cx.ending.take().map_or(ExitReason::Normal, |reason| *reason);
@@ -143,11 +156,17 @@ fn steps<A: Actor>(
             }
             Some(Received::Control(Control::Down(notice))) => {
                 let (down, watching) = *notice;
-                drop(watching);
-                cx.settle();
-                entered.start(Hearing(down), &mut turn.spare);
+                if watching.take() {
+                    cx.settle();
+                    entered.start(Hearing(down), &mut turn.spare);
+                }
             }
-            Some(Received::Control(Control::Stop)) => cx.end(ExitReason::Stopped),
+            Some(Received::Control(Control::Stop)) => {
+                if local.life.take_stop() {
+                    cx.end(ExitReason::Stopped);
+                }
+            }
+            Some(Received::Control(Control::Own(act))) => act(contents),
             Some(Received::Drained) => cx.end(ExitReason::Drained),
             None => return Outcome::Idle(Waiting::Messages),
         }
@@ -181,15 +200,24 @@ impl Now {
     }
 }
 
-/// The end of an actor whose exit reason is set.
-pub(crate) fn end<A: Actor>(local: &Local<A>, entered: &mut Entered<'_, Contents<A>>) {
+/// The end of an actor, or of the incarnation of a kept one, whose exit reason is set.
+pub(crate) fn end<A: Actor>(local: &Arc<Local<A>>, entered: &mut Entered<'_, Contents<A>>) {
     let reason = local.life.begin_end(ExitReason::Killed);
-    contained("the drop of a handler", || entered.cancel());
-    let Some(Contents { actor, cx }) = entered.take() else {
-        return;
-    };
-    contained("the drop of an actor", || drop(actor));
-    let mut batch = cx.into_batch();
+    let batch = falling(&local.life, || {
+        contained("the drop of a handler", || entered.cancel());
+        let Contents { actor, cx } = entered.take()?;
+        contained("the drop of an actor", || drop(actor));
+        Some(cx.into_batch())
+    });
+    match (Kept::of(local), batch) {
+        (Some(kept), batch) => kept.fell(local, batch, reason),
+        (None, Some(batch)) => bury(local, batch, &reason),
+        (None, None) => {}
+    }
+}
+
+/// The rest of an end, once the actor has been dropped.
+pub(crate) fn bury<A: Actor>(local: &Local<A>, mut batch: Batch<Envelope<A::Message>>, reason: &ExitReason) {
     let leftover = local.mailbox.close(&mut batch);
     for envelope in leftover.data {
         let letter = DeadLetter::new(&local.life, envelope.sender(), reason.clone());
@@ -245,6 +273,18 @@ impl<A: Actor> Begin<Contents<A>> for Starting {
     async fn begin(self, Contents { actor, cx }: &mut Contents<A>) {
         if let Err(failure) = actor.started(cx).await {
             cx.fail(failure);
+        }
+    }
+}
+
+/// Before the first message, of an actor that is kept.
+struct StartingKept;
+
+impl<A: Actor> Begin<Contents<A>> for StartingKept {
+    async fn begin(self, Contents { actor, cx }: &mut Contents<A>) {
+        match actor.started(cx).await {
+            Ok(()) => Kept::started(cx.local()),
+            Err(failure) => cx.fail(failure),
         }
     }
 }

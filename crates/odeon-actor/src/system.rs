@@ -180,22 +180,32 @@ impl System {
     /// # Errors
     /// When the name belongs to another actor; the new one is then dropped unstarted.
     pub fn spawn_with<A: Actor>(&self, options: SpawnOptions, actor: A) -> Result<Handle<A>, NameTaken> {
-        let number = self.0.next.fetch_add(1, Ordering::Relaxed);
-        let life = Arc::new(Life::new::<A>(number));
-        let local = Local::new(life, options.capacity, self.clone(), actor);
-        {
-            let mut actors = self.actors();
-            if let Some(name) = options.name
-                && let Err(taken) = actors.claim(name, &local)
-            {
-                drop(actors);
-                local.discard();
-                return Err(taken);
-            }
-            actors.by_number.insert(number, Arc::clone(&local) as Arc<dyn Inbox>);
+        let local = Local::new(self.new_life::<A>(), options.capacity, self.clone(), actor);
+        if let Err(taken) = self.enter(&local, options.name) {
+            local.discard();
+            return Err(taken);
         }
         local.launch();
         Ok(Handle::here(local))
+    }
+
+    pub(crate) fn new_life<A: Actor>(&self) -> Arc<Life> {
+        let number = self.0.next.fetch_add(1, Ordering::Relaxed);
+        Arc::new(Life::new::<A>(number))
+    }
+
+    /// Enters an actor into the tables, if its name is free.
+    pub(crate) fn enter<A: Actor>(
+        &self,
+        local: &Arc<Local<A>>,
+        name: Option<ActorName>,
+    ) -> Result<(), NameTaken> {
+        let mut actors = self.actors();
+        if let Some(name) = name {
+            actors.claim(name, local)?;
+        }
+        actors.by_number.insert(local.life.number, Arc::clone(local) as Arc<dyn Inbox>);
+        Ok(())
     }
 
     /// Gives a running actor a name; an actor may have several. Names are free again when it ends.
@@ -265,22 +275,26 @@ impl System {
 
     /// Asks every actor there is now to stop, newest first, and kills those still there after `grace`. Ready when
     /// these are gone; one that computes without ever waiting cannot be ended, and is not waited for longer than
-    /// [`KILL_PATIENCE`]. What they spawn meanwhile is not asked.
+    /// [`KILL_PATIENCE`]. What they spawn meanwhile is not asked. An actor that a supervisor keeps is left to it: it is
+    /// waited for, and ends as its supervisor does.
     ///
     /// # Cancel safety
     /// Dropped, the stops already asked for stay asked for.
     pub async fn shutdown(&self, grace: Duration) {
         let actors: Vec<_> = self.actors().by_number.iter().rev().cloned().collect();
         let ends: Vec<_> = actors.iter().map(|actor| ended(&**actor)).collect();
-        for actor in &actors {
+        let is_own: Vec<_> = actors.iter().map(|actor| !actor.is_supervised()).collect();
+        for (actor, _) in actors.iter().zip(&is_own).filter(|(_, is_own)| **is_own) {
             actor.stop();
         }
         let clock = &*self.0.clock;
         let stop_by = clock.now() + grace;
         let mut late = Vec::new();
-        for (actor, mut end) in actors.iter().zip(ends) {
+        for ((actor, is_own), mut end) in actors.iter().zip(is_own).zip(ends) {
             if until(clock, stop_by, &mut end).await.is_none() {
-                actor.kill();
+                if is_own {
+                    actor.kill();
+                }
                 late.push((actor, end));
             }
         }

@@ -121,7 +121,7 @@ pub enum Standing<T> {
     Closed(T),
 }
 
-/// What the mailbox still accepts; it only ever moves down this list.
+/// What the mailbox still accepts. It moves down this list, and up only by `open_intake`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Intake {
     /// Data and control.
@@ -313,6 +313,37 @@ impl<T, C> Mailbox<T, C> {
     /// items back; control goes on. The consumer has to be told.
     pub fn close_intake(&self) {
         wake_all(self.shut(Intake::Draining));
+    }
+
+    /// Opens the data lane again after [`close_intake`](Self::close_intake), for a consumer that takes the place of
+    /// the one that drained it; those who still wait are let in as there is room. A closed mailbox stays closed. The
+    /// consumer has to be told.
+    ///
+    /// ```
+    /// # use std::task::Waker;
+    /// # use odeon_mailbox::{Batch, Entry, Mailbox, Received, Refused, Standing};
+    /// let mailbox = Mailbox::<u8, ()>::new(1);
+    /// assert_eq!(mailbox.try_send(1), Ok(()));
+    /// let Ok(Entry::Waits(ticket)) = mailbox.enter(2, Waker::noop()) else { panic!("it is full") };
+    /// mailbox.close_intake();
+    /// let mut batch = Batch::new();
+    /// assert_eq!(mailbox.next(&mut batch), Some(Received::Data(1)));
+    /// assert_eq!(mailbox.next(&mut batch), Some(Received::Drained));
+    /// mailbox.open_intake();
+    /// assert!(matches!(mailbox.stand(ticket, Waker::noop()), Standing::Admitted), "it had not looked yet");
+    /// assert_eq!(mailbox.next(&mut batch), Some(Received::Data(2)));
+    /// mailbox.close(&mut batch);
+    /// mailbox.open_intake();
+    /// assert_eq!(mailbox.try_send_with(|| 3), Err(Refused::Closed), "closed is closed");
+    /// ```
+    pub fn open_intake(&self) {
+        let mut lanes = self.lock();
+        if lanes.intake == Intake::Draining {
+            lanes.intake = Intake::Open;
+            self.lower(SHUT);
+        }
+        drop(lanes);
+        self.admit();
     }
 
     /// Closes both lanes and returns what is queued, the rest of the consumer's batch first. Those who wait get

@@ -101,6 +101,12 @@ impl Tree {
         self.children.iter().map(|(id, child)| child.status(*id))
     }
 
+    /// One child; `None` if it is forgotten.
+    #[must_use]
+    pub fn child(&self, id: ChildId) -> Option<ChildStatus> {
+        self.children.get(&id).map(|child| child.status(id))
+    }
+
     /// Starts the children, in the order in which they were added, each when the one before has started.
     /// If one cannot be started, those that were are stopped in reverse order and the tree ends as failed.
     /// A [dynamic](Strategy::Dynamic) supervisor has started at once, and does not depend on any child.
@@ -355,7 +361,8 @@ impl Tree {
         self.children.get(&id).is_some_and(|child| matches!(child.state, ChildState::Waiting { .. }))
     }
 
-    const fn is_ending(&self) -> bool {
+    /// Whether all children are being stopped, or have been.
+    pub(crate) const fn is_ending(&self) -> bool {
         matches!(self.phase, Phase::Ending(_) | Phase::Ended)
     }
 

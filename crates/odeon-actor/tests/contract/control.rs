@@ -125,3 +125,37 @@ async fn a_hundred_thousand_stops_are_one() {
     assert_eq!(ping.result().await, Err(AskError::Dead(ExitReason::Stopped)));
     assert_eq!(log.count("finished: it stopped"), 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn control_that_came_with_a_message_does_not_hide_it() {
+    let (worker, gate) = (System::new().spawn(Worker::default()), Gate::new());
+    worker.hold(gate.clone()).tell().await.expect("taken");
+    gate.wait_entered().await;
+    let pinged = beside({
+        let worker = worker.clone();
+        async move { worker.ping().await }
+    });
+    let asked = beside({
+        let worker = worker.clone();
+        async move { worker.note(1).await }
+    });
+    settle().await;
+    gate.open();
+    assert_eq!(at_once(pinged.result()).await, Ok(()));
+    assert_eq!(at_once(asked.result()).await, Ok(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_taken_with_a_message_does_not_hide_what_came_during_it() {
+    let (worker, gate) = (System::new().spawn(Worker::default()), Gate::new());
+    worker.hold(gate.clone()).tell().await.expect("taken");
+    worker.note(1).tell().await.expect("taken");
+    gate.wait_entered().await;
+    let asked = beside({
+        let worker = worker.clone();
+        async move { worker.note(2).await }
+    });
+    settle().await;
+    gate.open();
+    assert_eq!(at_once(asked.result()).await, Ok(2));
+}

@@ -13,4 +13,6 @@ mod monitors;
 mod names;
 mod races;
 mod remote;
+mod supervision;
 mod support;
+mod trees;
