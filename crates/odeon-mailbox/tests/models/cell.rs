@@ -9,7 +9,7 @@ use loom::sync::atomic::AtomicBool;
 use loom::thread;
 use odeon_mailbox::{Batch, Begin, Cell, Entered, Mailbox, Received, Spare, Waiting};
 
-use super::check;
+use super::{check, check_bounded};
 
 /// A cell that is run by whoever has to put it on a run queue.
 struct Worker<C> {
@@ -90,7 +90,7 @@ fn seen(worker: &Worker<Contents>) -> Vec<u8> {
 
 #[test]
 fn no_notification_is_lost_and_one_at_a_time_is_in_the_cell() {
-    check(3, || {
+    check_bounded(|| {
         let worker = Worker::new(0_u8);
         let tell = |worker: Arc<Worker<u8>>| {
             move || {
@@ -118,7 +118,7 @@ fn no_notification_is_lost_and_one_at_a_time_is_in_the_cell() {
 
 #[test]
 fn what_is_told_before_a_cell_gives_way_is_known_after() {
-    check(3, || {
+    check(|| {
         let worker = Worker::new(());
         let other = thread::spawn({
             let worker = Arc::clone(&worker);
@@ -148,7 +148,7 @@ fn what_is_told_before_a_cell_gives_way_is_known_after() {
 
 #[test]
 fn no_message_is_stranded() {
-    check(3, || {
+    check(|| {
         let worker = Worker::new(Contents::default());
         let other = thread::spawn({
             let worker = Arc::clone(&worker);
@@ -162,7 +162,7 @@ fn no_message_is_stranded() {
 
 #[test]
 fn no_message_is_stranded_behind_control() {
-    check(3, || {
+    check(|| {
         let worker = Worker::new(Contents::default());
         let other = thread::spawn({
             let worker = Arc::clone(&worker);
@@ -177,7 +177,7 @@ fn no_message_is_stranded_behind_control() {
 
 #[test]
 fn a_visit_on_the_stack_strands_nothing() {
-    check(3, || {
+    check(|| {
         let worker = Worker::new(Contents::default());
         let other = thread::spawn({
             let worker = Arc::clone(&worker);
@@ -196,7 +196,7 @@ fn a_visit_on_the_stack_strands_nothing() {
 
 #[test]
 fn a_cell_may_be_left_with_a_batch_that_is_not_used_up() {
-    check(3, || {
+    check(|| {
         let worker = Worker::new(Contents::default());
         assert_eq!(worker.mailbox.try_send(1), Ok(()));
         assert_eq!(worker.mailbox.try_send(2), Ok(()));
@@ -273,7 +273,7 @@ impl Selective {
 
 #[test]
 fn a_message_put_in_while_a_busy_cell_begins_to_wait_for_it_is_taken() {
-    check(3, || {
+    check(|| {
         let worker = Arc::new(Selective {
             cell: Cell::idle(Waits { batch: Batch::new(), worker: None }),
             mailbox: Mailbox::new(4),

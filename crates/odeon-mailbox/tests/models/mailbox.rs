@@ -9,7 +9,7 @@ use odeon_mailbox::{
     Batch, Cell, ControlError, Entry, Mailbox, Received, SendError, Standing, TrySendError, Waiting,
 };
 
-use super::{block_on, check};
+use super::{block_on, check, check_bounded};
 
 /// Sends, and waits for room if need be; calls `tell` when the consumer has to be told.
 fn send(mailbox: &Mailbox<u8, u8>, item: u8, tell: impl Fn()) -> Result<(), SendError<u8>> {
@@ -38,7 +38,7 @@ fn send(mailbox: &Mailbox<u8, u8>, item: u8, tell: impl Fn()) -> Result<(), Send
 
 #[test]
 fn what_is_queued_and_taken_never_exceeds_the_capacity() {
-    check(3, || {
+    check(|| {
         let mailbox = Arc::new(Mailbox::<u8, u8>::new(2));
         assert_eq!(mailbox.try_send(0), Ok(()));
         let others = [1, 2].map(|item| {
@@ -116,7 +116,7 @@ impl Worker {
 
 #[test]
 fn who_gets_in_line_while_the_last_item_is_handed_out_is_let_in() {
-    check(3, || {
+    check_bounded(|| {
         let worker = Worker::new(1);
         let other = thread::spawn({
             let worker = Arc::clone(&worker);
@@ -132,7 +132,7 @@ fn who_gets_in_line_while_the_last_item_is_handed_out_is_let_in() {
 
 #[test]
 fn who_gets_in_line_while_a_full_mailbox_is_handed_out_is_let_in() {
-    check(3, || {
+    check(|| {
         let worker = Worker::new(2);
         assert_eq!(worker.mailbox.try_send(1), Ok(()));
         assert_eq!(worker.mailbox.try_send(2), Ok(()));
@@ -148,7 +148,7 @@ fn who_gets_in_line_while_a_full_mailbox_is_handed_out_is_let_in() {
 
 #[test]
 fn the_line_is_let_in_in_its_order_and_before_others() {
-    check(2, || {
+    check(|| {
         let mailbox = Arc::new(Mailbox::<u8, u8>::new(1));
         assert_eq!(mailbox.try_send(0), Ok(()));
         let noop = std::task::Waker::noop();
@@ -186,7 +186,7 @@ fn the_line_is_let_in_in_its_order_and_before_others() {
 
 #[test]
 fn an_item_is_let_in_or_dropped_with_its_ticket() {
-    check(3, || {
+    check(|| {
         let alive = Arc::new(());
         let mailbox = Arc::new(Mailbox::<Arc<()>, u8>::new(1));
         assert!(mailbox.try_send(Arc::clone(&alive)).is_ok());
@@ -210,7 +210,7 @@ fn an_item_is_let_in_or_dropped_with_its_ticket() {
 
 #[test]
 fn an_item_sent_while_the_mailbox_closes_is_handed_back_or_left_over() {
-    check(3, || {
+    check(|| {
         let mailbox = Arc::new(Mailbox::<u8, u8>::new(1));
         let other = thread::spawn({
             let mailbox = Arc::clone(&mailbox);
@@ -227,7 +227,7 @@ fn an_item_sent_while_the_mailbox_closes_is_handed_back_or_left_over() {
 
 #[test]
 fn a_drain_comes_after_all_that_was_sent() {
-    check(3, || {
+    check(|| {
         let mailbox = Arc::new(Mailbox::<u8, u8>::new(1));
         let other = thread::spawn({
             let mailbox = Arc::clone(&mailbox);
@@ -245,7 +245,7 @@ fn a_drain_comes_after_all_that_was_sent() {
 
 #[test]
 fn control_sent_while_the_mailbox_closes_is_handed_back_or_left_over() {
-    check(3, || {
+    check(|| {
         let mailbox = Arc::new(Mailbox::<u8, u8>::new(1));
         let other = thread::spawn({
             let mailbox = Arc::clone(&mailbox);

@@ -13,10 +13,18 @@ use std::task::{Context, Poll, Wake, Waker};
 use loom::model::Builder;
 use loom::thread::{self, Thread};
 
-/// Runs a model, with so many preemptions at most.
-fn check(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
+/// Preemptions in the models that have too many interleavings for all of them to be run.
+const PREEMPTIONS_MAX: usize = 4;
+
+/// Runs every interleaving of a model.
+fn check(model: impl Fn() + Sync + Send + 'static) {
+    Builder::new().check(model);
+}
+
+/// Runs every interleaving of a model that has [`PREEMPTIONS_MAX`] at most.
+fn check_bounded(model: impl Fn() + Sync + Send + 'static) {
     let mut builder = Builder::new();
-    builder.preemption_bound = Some(preemptions);
+    builder.preemption_bound = Some(PREEMPTIONS_MAX);
     builder.check(model);
 }
 

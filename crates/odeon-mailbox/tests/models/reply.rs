@@ -10,7 +10,7 @@ use super::{block_on, check};
 
 #[test]
 fn a_reply_arrives() {
-    check(3, || {
+    check(|| {
         let (port, future) = reply_cell::<_, ()>();
         let sender = thread::spawn(move || assert_eq!(port.send(7), Ok(())));
         assert_eq!(block_on(future), Ok(7));
@@ -21,7 +21,7 @@ fn a_reply_arrives() {
 #[test]
 fn who_waits_learns_that_there_will_be_no_reply() {
     for abandon in [false, true] {
-        check(3, move || {
+        check(move || {
             let (port, future) = reply_cell::<u8, _>();
             let sender = thread::spawn(move || if abandon { port.abandon(9) } else { drop(port) });
             let expected = if abandon { Lost::Abandoned(9) } else { Lost::Dropped };
@@ -33,7 +33,7 @@ fn who_waits_learns_that_there_will_be_no_reply() {
 
 #[test]
 fn a_reply_is_taken_or_comes_back() {
-    check(3, || {
+    check(|| {
         let value = std::sync::Arc::new(());
         let (port, mut future) = reply_cell::<_, ()>();
         let sender = thread::spawn({

@@ -6,7 +6,7 @@ use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::thread;
 use odeon_mailbox::{RunQueue, Runnable, Turn};
 
-use super::{block_on, check};
+use super::{block_on, check, check_bounded};
 
 /// An entry that counts its runs, and closes the queue after so many.
 struct Counted {
@@ -39,7 +39,7 @@ fn never_lost() -> RunQueue {
 
 #[test]
 fn what_is_pushed_while_a_runner_goes_idle_is_run() {
-    check(3, || {
+    check(|| {
         let queue = never_lost();
         let entry = Counted::new(&queue, 2);
         let runner = thread::spawn({
@@ -56,7 +56,7 @@ fn what_is_pushed_while_a_runner_goes_idle_is_run() {
 
 #[test]
 fn two_runners_run_each_push_once_and_both_end() {
-    check(2, || {
+    check_bounded(|| {
         let queue = never_lost();
         let entry = Counted::new(&queue, 2);
         let runners = [(); 2].map(|()| {
@@ -86,7 +86,7 @@ impl Runnable for Pushes {
 
 #[test]
 fn what_a_runner_pushes_is_run_by_it_or_another() {
-    check(2, || {
+    check_bounded(|| {
         let queue = never_lost();
         let entry = Counted::new(&queue, 2);
         let runners = [(); 2].map(|()| {
@@ -103,7 +103,7 @@ fn what_a_runner_pushes_is_run_by_it_or_another() {
 
 #[test]
 fn what_is_pushed_while_the_queue_closes_is_run_or_dropped() {
-    check(3, || {
+    check(|| {
         let queue = never_lost();
         let entry = Counted::new(&queue, 9);
         let runner = thread::spawn({
@@ -124,7 +124,7 @@ fn what_is_pushed_while_the_queue_closes_is_run_or_dropped() {
 
 #[test]
 fn what_is_pushed_while_the_last_runner_falls_is_there_for_the_owner() {
-    check(3, || {
+    check(|| {
         let lost = Arc::new(AtomicUsize::new(0));
         let queue = RunQueue::new({
             let lost = Arc::clone(&lost);
@@ -146,7 +146,7 @@ fn what_is_pushed_while_the_last_runner_falls_is_there_for_the_owner() {
 
 #[test]
 fn what_a_runner_was_woken_for_is_run_although_it_falls() {
-    check(2, || {
+    check(|| {
         let queue = never_lost();
         let entry = Counted::new(&queue, 1);
         let kept = thread::spawn({
