@@ -244,7 +244,8 @@ mod tests {
             type Output = ();
 
             fn poll(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<()> {
-                Poll::Ready(assert_eq!(self.0[BYTES - 1], 7))
+                assert_eq!(self.0[BYTES - 1], 7);
+                Poll::Ready(())
             }
         }
         fn kept<const BYTES: usize>() -> Option<usize> {
