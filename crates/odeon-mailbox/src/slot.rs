@@ -255,4 +255,47 @@ mod tests {
         slot.finish(&mut spare);
         assert!(spare.0.is_none(), "too aligned to keep");
     }
+
+    #[test]
+    fn memory_of_the_largest_size_is_kept_and_one_byte_more_is_not() {
+        /// Ready at once, and of exactly this size.
+        struct Sized<const BYTES: usize>([u8; BYTES]);
+        impl<const BYTES: usize> Future for Sized<BYTES> {
+            type Output = ();
+
+            fn poll(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<()> {
+                assert_eq!(self.0[BYTES - 1], 7);
+                Poll::Ready(())
+            }
+        }
+        fn kept<const BYTES: usize>() -> Option<usize> {
+            let mut spare = Spare::new();
+            let mut slot = slot!(Sized([7; BYTES]), &mut spare);
+            assert!(slot.poll(&mut Context::from_waker(Waker::noop())).is_ready());
+            slot.finish(&mut spare);
+            spare.0.map(|memory| memory.layout.size())
+        }
+        assert_eq!(kept::<1>(), Some(SPARE_BYTES_MIN));
+        assert_eq!(kept::<SPARE_BYTES_MIN>(), Some(SPARE_BYTES_MIN));
+        assert_eq!(kept::<{ SPARE_BYTES_MIN + 1 }>(), Some(SPARE_BYTES_MIN + 1));
+        assert_eq!(kept::<SPARE_BYTES_MAX>(), Some(SPARE_BYTES_MAX));
+        assert_eq!(kept::<{ SPARE_BYTES_MAX + 1 }>(), None);
+    }
+
+    #[test]
+    fn memory_too_small_for_a_future_stays_spare() {
+        let mut spare = Spare::new();
+        slot!(async {}, &mut spare).finish(&mut spare);
+        let small = spare.0.as_ref().map(|memory| memory.at);
+        let big = [7_u8; SPARE_BYTES_MIN];
+        let slot = slot!(
+            async move {
+                std::future::ready(()).await;
+                assert_eq!(big[0], 7);
+            },
+            &mut spare
+        );
+        assert_eq!(spare.0.as_ref().map(|memory| memory.at), small);
+        drop(slot);
+    }
 }

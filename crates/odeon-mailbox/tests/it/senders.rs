@@ -11,6 +11,9 @@ use odeon_mailbox::{
 
 use crate::support::{Bell, without_deadlock};
 
+/// What a test does with a mailbox to end it.
+type End = fn(&Mailbox<u8, ()>, &mut Batch<u8>);
+
 /// Gets in line.
 fn wait<T, C>(mailbox: &Mailbox<T, C>, item: T, bell: &Arc<Bell>) -> Ticket {
     match mailbox.enter(item, &bell.waker()) {
@@ -225,7 +228,7 @@ fn only_the_last_waker_of_a_waiting_sender_is_woken() {
 
 #[test]
 fn those_in_line_when_the_intake_shuts_get_their_items_back() {
-    let shut: [fn(&Mailbox<u8, ()>, &mut Batch<u8>); 2] = [
+    let shut: [End; 2] = [
         |mailbox, _| mailbox.close_intake(),
         |mailbox, batch| {
             mailbox.close(batch);
@@ -271,7 +274,7 @@ impl Wake for Broken {
 
 #[test]
 fn a_waker_that_panics_costs_nobody_else_anything() {
-    let ends: [fn(&Mailbox<u8, ()>, &mut Batch<u8>); 3] = [
+    let ends: [End; 3] = [
         |mailbox, batch| assert_eq!(mailbox.next(batch), Some(Received::Data(0))),
         |mailbox, _| mailbox.close_intake(),
         |mailbox, batch| assert_eq!(mailbox.close(batch).data, [0, 1]),

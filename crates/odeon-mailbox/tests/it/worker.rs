@@ -37,11 +37,13 @@ struct Contents {
     seen: Vec<Vec<usize>>,
     seen_control: Vec<Vec<usize>>,
     left: usize,
-    done: mpsc::Sender<(Vec<Vec<usize>>, Vec<Vec<usize>>)>,
+    done: mpsc::Sender<Numbers>,
 }
 
 /// What a worker saw of each sender: data, and control.
-pub(crate) type Seen = mpsc::Receiver<(Vec<Vec<usize>>, Vec<Vec<usize>>)>;
+type Numbers = (Vec<Vec<usize>>, Vec<Vec<usize>>);
+
+pub(crate) type Seen = mpsc::Receiver<Numbers>;
 
 impl Worker {
     /// A worker that tells what it has seen after so many items. A pair counts as one.
