@@ -273,7 +273,7 @@ mod tests {
             let mut slot = slot!(Sized([7; BYTES]), &mut spare);
             assert!(slot.poll(&mut Context::from_waker(Waker::noop())).is_ready());
             slot.finish(&mut spare);
-            spare.0.map(|memory| memory.layout.size())
+            spare.0.map(|memory| memory.layout().size())
         }
         assert_eq!(kept::<1>(), Some(SPARE_BYTES_MIN));
         assert_eq!(kept::<SPARE_BYTES_MIN>(), Some(SPARE_BYTES_MIN));
