@@ -40,6 +40,7 @@
 
 mod cell;
 mod error;
+mod lanes;
 mod mailbox;
 mod reply;
 mod run_queue;

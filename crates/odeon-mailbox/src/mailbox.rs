@@ -11,16 +11,17 @@
 //!
 //! - Each lane is FIFO. An item is received once, or handed back, or dropped with the ticket that stood for it.
 //! - Nobody overtakes those who wait for room: while they wait, the mailbox is full to everybody else.
-//! - Once the intake is shut, those who still wait are never admitted; they fetch their items back.
+//! - While the intake is shut, nobody who waits is admitted; they fetch their items back.
 //! - No waker is cloned, woken or dropped, and no item is dropped, under the lock. The one exception is
 //!   [`Mailbox::try_send_with`], whose contract says so.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::fmt;
 use std::mem;
 use std::task::Waker;
 
 use crate::error::{ControlError, Refused, SendError, TrySendError};
+use crate::lanes::{Intake, Lanes};
 use crate::sync::{AtomicU8, AtomicUsize, Mutex, MutexGuard, Ordering};
 use crate::wake::wake_all;
 
@@ -121,37 +122,6 @@ pub enum Standing<T> {
     Closed(T),
 }
 
-/// What the mailbox still accepts. It moves down this list, and up only by `open_intake`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Intake {
-    /// Data and control.
-    Open,
-    /// Control only.
-    Draining,
-    /// Nothing.
-    Closed,
-}
-
-struct Lanes<T, C> {
-    data: VecDeque<T>,
-    intake: Intake,
-    /// What most actors never need.
-    rare: Option<Box<Rare<T, C>>>,
-}
-
-struct Rare<T, C> {
-    control: VecDeque<C>,
-    /// By ticket. Tickets rise, so the order of the map is the order of arrival.
-    line: BTreeMap<u64, Waiter<T>>,
-    ticket_next: u64,
-}
-
-struct Waiter<T> {
-    item: T,
-    /// `None` once woken, so that a drain followed by a close wakes once.
-    waker: Option<Waker>,
-}
-
 impl<T> Batch<T> {
     /// Nothing taken.
     #[must_use]
@@ -186,7 +156,7 @@ impl<T, C> Mailbox<T, C> {
             capacity: capacity.max(1),
             taken: AtomicUsize::new(0),
             flags: AtomicU8::new(0),
-            lanes: Mutex::new(Lanes { data: VecDeque::new(), intake: Intake::Open, rare: None }),
+            lanes: Mutex::new(Lanes::new()),
         }
     }
 
@@ -250,7 +220,7 @@ impl<T, C> Mailbox<T, C> {
             Err(Refused::Full) if lanes.line_len() >= WAITERS_MAX => Err(SendError::Crowded(item)),
             Err(Refused::Full) => {
                 self.raise(CROWD);
-                Ok(Entry::Waits(lanes.rare().wait(item, waker)))
+                Ok(Entry::Waits(Ticket(lanes.rare().wait(item, waker))))
             }
         }
     }
@@ -610,27 +580,6 @@ impl<T, C> Mailbox<T, C> {
 
     fn lower(&self, flag: u8) {
         self.flags.fetch_and(!flag, Ordering::Release);
-    }
-}
-
-impl<T, C> Lanes<T, C> {
-    fn rare(&mut self) -> &mut Rare<T, C> {
-        self.rare.get_or_insert_with(|| {
-            Box::new(Rare { control: VecDeque::new(), line: BTreeMap::new(), ticket_next: 0 })
-        })
-    }
-
-    fn line_len(&self) -> usize {
-        self.rare.as_ref().map_or(0, |rare| rare.line.len())
-    }
-}
-
-impl<T, C> Rare<T, C> {
-    fn wait(&mut self, item: T, waker: Waker) -> Ticket {
-        let ticket = self.ticket_next;
-        self.ticket_next += 1;
-        self.line.insert(ticket, Waiter { item, waker: Some(waker) });
-        Ticket(ticket)
     }
 }
 
