@@ -298,4 +298,16 @@ mod tests {
         assert_eq!(spare.0.as_ref().map(|memory| memory.at), small);
         drop(slot);
     }
+
+    #[test]
+    fn memory_so_many_times_too_large_is_used_and_more_is_not() {
+        let used = |size| {
+            let layout = Layout::from_size_align(size, SPARE_ALIGN).expect("it is small");
+            let mut spare = Spare(Some(Memory::new(layout)));
+            drop(slot!(async {}, &mut spare));
+            spare.0.is_none()
+        };
+        assert!(used(SPARE_EXCESS_MAX * SPARE_BYTES_MIN));
+        assert!(!used(SPARE_EXCESS_MAX * (SPARE_BYTES_MIN + 1)));
+    }
 }

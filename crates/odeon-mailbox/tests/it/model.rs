@@ -34,6 +34,7 @@ enum Op {
     NextMatching(Item),
     NextControl,
     CloseIntake,
+    OpenIntake,
     Close,
 }
 
@@ -50,16 +51,9 @@ fn op() -> impl Strategy<Value = Op> {
         8 => (1..4_u32).prop_map(Op::NextMatching),
         4 => Just(Op::NextControl),
         1 => Just(Op::CloseIntake),
+        2 => Just(Op::OpenIntake),
         1 => Just(Op::Close),
     ]
-}
-
-/// What waiting should come to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fate {
-    Waits,
-    Admitted,
-    Closed,
 }
 
 /// The model. Those who wait are known by their items.
@@ -116,7 +110,8 @@ impl Model {
     }
 
     fn admit(&mut self) {
-        while self.len() < self.capacity
+        while self.data_open
+            && self.len() < self.capacity
             && let Some(item) = self.line.pop_front()
         {
             self.data.push_back(item);
@@ -154,12 +149,6 @@ impl Model {
         self.admit();
         item
     }
-
-    /// Returns the items of those who waited.
-    fn shut(&mut self) -> VecDeque<Item> {
-        self.data_open = false;
-        mem::take(&mut self.line)
-    }
 }
 
 /// Somebody in line, with what the model says of it.
@@ -167,7 +156,8 @@ struct Waiter {
     item: Item,
     ticket: Ticket,
     bell: Arc<Bell>,
-    fate: Fate,
+    /// How often the bell should have rung: once, when it was admitted or the intake was shut.
+    rings: usize,
 }
 
 struct Run {
@@ -199,11 +189,19 @@ impl Run {
         self.item_next
     }
 
-    fn decide(&mut self, items: impl IntoIterator<Item = Item>, fate: Fate) {
-        for item in items {
-            let waiter = self.waiters.iter_mut().find(|waiter| waiter.item == item);
-            waiter.expect("the model decides only about those who wait").fate = fate;
+    /// Those of them who have not been woken are woken now.
+    fn wake(&mut self, items: &[Item]) {
+        for waiter in &mut self.waiters {
+            if items.contains(&waiter.item) {
+                waiter.rings = 1;
+            }
         }
+    }
+
+    fn shut(&mut self) {
+        self.model.data_open = false;
+        let line: Vec<_> = self.model.line.iter().copied().collect();
+        self.wake(&line);
     }
 
     fn apply(&mut self, op: &Op) {
@@ -233,8 +231,9 @@ impl Run {
             Op::Leave(index) if !self.waiters.is_empty() => {
                 let left = self.waiters.swap_remove(index.index(self.waiters.len()));
                 self.mailbox.leave(left.ticket);
-                self.model.line.retain(|item| *item != left.item);
-                self.sent.retain(|item| *item != left.item || left.fate == Fate::Admitted);
+                if self.model.line.contains(&left.item) {
+                    self.forget(left.item);
+                }
                 assert_eq!(Arc::strong_count(&left.bell), 1, "its waker is let go");
             }
             Op::Stand(_) | Op::Leave(_) => {}
@@ -257,13 +256,16 @@ impl Run {
             }
             Op::CloseIntake => {
                 self.mailbox.close_intake();
-                let closed = self.model.shut();
-                self.decide(closed, Fate::Closed);
+                self.shut();
+            }
+            Op::OpenIntake => {
+                self.mailbox.open_intake();
+                self.model.data_open |= self.model.control_open;
+                self.model.admit();
             }
             Op::Close => {
                 let left = self.mailbox.close(&mut self.batch);
-                let closed = self.model.shut();
-                self.decide(closed, Fate::Closed);
+                self.shut();
                 self.model.control_open = false;
                 let mut data = mem::take(&mut self.model.batch);
                 data.append(&mut self.model.data);
@@ -283,7 +285,7 @@ impl Run {
             (Err(Refused::Closed), Err(SendError::Closed(back))) => assert_eq!(back, item),
             (Err(Refused::Full), Ok(Entry::Waits(ticket))) => {
                 self.model.line.push_back(item);
-                self.waiters.push(Waiter { item, ticket, bell, fate: Fate::Waits });
+                self.waiters.push(Waiter { item, ticket, bell, rings: 0 });
                 // Nobody overtakes the line, so this is its place.
                 self.sent.push(item);
             }
@@ -295,20 +297,28 @@ impl Run {
         // A new bell: from now on the old one must stay silent, and the next wake must ring this one.
         let bell = Bell::new();
         let waiter = &mut self.waiters[index];
-        match (waiter.fate, self.mailbox.stand(waiter.ticket, &bell.waker())) {
-            (Fate::Waits, Standing::Waiting) => {
+        let item = waiter.item;
+        let is_in_line = self.model.line.contains(&item);
+        match self.mailbox.stand(waiter.ticket, &bell.waker()) {
+            Standing::Waiting if is_in_line && self.model.data_open => {
                 assert_eq!(Arc::strong_count(&waiter.bell), 1, "the old waker is let go");
-                waiter.bell = bell;
+                (waiter.bell, waiter.rings) = (bell, 0);
                 return;
             }
-            (Fate::Admitted, Standing::Admitted) => {}
-            (Fate::Closed, Standing::Closed(item)) => {
-                assert_eq!(item, waiter.item);
-                self.sent.retain(|sent| *sent != item);
+            Standing::Admitted if !is_in_line => {}
+            Standing::Closed(back) if is_in_line && !self.model.data_open => {
+                assert_eq!(back, item);
+                self.forget(item);
             }
-            (fate, standing) => panic!("{fate:?} was expected, and {standing:?} came"),
+            standing => panic!("{standing:?} came, in line: {is_in_line}"),
         }
         self.waiters.swap_remove(index);
+    }
+
+    /// An item left the line without having been queued.
+    fn forget(&mut self, item: Item) {
+        self.model.line.retain(|waits| *waits != item);
+        self.sent.retain(|sent| *sent != item);
     }
 
     /// Takes what is next; whether something came.
@@ -316,7 +326,7 @@ impl Run {
         let expected = self.model.next();
         assert_eq!(self.mailbox.next(&mut self.batch), expected);
         let admitted = mem::take(&mut self.model.admitted);
-        self.decide(admitted, Fate::Admitted);
+        self.wake(&admitted);
         if let Some(Received::Data(item)) = expected {
             self.seen.push(item);
         }
@@ -330,20 +340,21 @@ impl Run {
 
     fn check(&mut self) {
         let admitted = mem::take(&mut self.model.admitted);
-        self.decide(admitted, Fate::Admitted);
+        self.wake(&admitted);
         assert_eq!(self.mailbox.len(), self.model.len());
         assert!(self.model.len() <= self.model.capacity);
         assert!(self.batch.iter().eq(&self.model.batch));
         assert_eq!(self.mailbox.is_closed(), !self.model.data_open);
         assert_eq!(self.mailbox.has_control(), !self.model.control.is_empty());
         for waiter in &self.waiters {
-            assert_eq!(waiter.bell.rings(), usize::from(waiter.fate != Fate::Waits), "item {}", waiter.item);
+            assert_eq!(waiter.bell.rings(), waiter.rings, "item {}", waiter.item);
         }
     }
 
     /// Lets everybody finish, so that nothing can stay hidden inside.
     fn finish(mut self) {
-        while self.next() && self.model.len() + self.model.control.len() + self.model.line.len() > 0 {
+        while self.model.len() + self.model.control.len() > 0 {
+            assert!(self.next());
             self.check();
         }
         self.apply(&Op::Close);
