@@ -18,6 +18,10 @@ use crate::tell::Tell;
 use crate::via::{TryRefused, Via};
 
 /// Something actor `A` answers. `#[actor]` writes one per method.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no request of the actor `{A}`",
+    label = "the actor has no handler for this request"
+)]
 pub trait Request<A: Actor>: Send + Sized + 'static {
     /// The answer.
     type Reply: Send + 'static;

@@ -50,7 +50,7 @@ impl Spoken {
             let Some((span, ty)) = ty else {
                 return value;
             };
-            quote_spanned!(span=> ::odeon::private::Argument::<#ty>::argument(#value))
+            quote_spanned!(span=> { let __sent = #value; ::odeon::private::Argument::<#ty>::argument(__sent) })
         });
         asserted.collect()
     }
@@ -58,9 +58,10 @@ impl Spoken {
     /// The answer, asserted to be the protocol's.
     pub(crate) fn answer(&self, call: &TokenStream) -> TokenStream {
         let Self { protocol, method, reply, .. } = self;
-        quote_spanned! {reply.span()=>
-            ::odeon::private::Answer::<<#protocol as ::odeon::private::ProtocolMethod<#method>>::Reply>::answer(#call)
-        }
+        quote_spanned! {reply.span()=> {
+            let __own = #call;
+            ::odeon::private::Answer::<<#protocol as ::odeon::private::ProtocolMethod<#method>>::Reply>::answer(__own)
+        }}
     }
 }
 
