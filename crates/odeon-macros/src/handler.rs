@@ -1,6 +1,6 @@
 //! One `#[handle]` method, as the macro sees it.
 
-use proc_macro2::{Group, TokenStream, TokenTree};
+use proc_macro2::{Group, Span, TokenStream, TokenTree};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::spanned::Spanned as _;
 use syn::{
@@ -293,7 +293,8 @@ impl Handler {
 
     /// The type of the request within the message.
     pub(crate) fn stored_type(&self) -> TokenStream {
-        let request = &self.request;
+        // Where the attribute stands: that the message is more public than a protocol's request is the macro's doing.
+        let request = format_ident!("{}", self.request, span = Span::call_site());
         if self.access.is_boxed { quote!(::odeon::private::Box<#request>) } else { quote!(#request) }
     }
 

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, format_ident, quote};
 use syn::parse::{Parse, ParseStream, Parser};
 use syn::{
@@ -169,8 +169,9 @@ impl Protocol<'_> {
         format_ident!("{}Handle", self.name())
     }
 
+    /// Named where the attribute stands, as all that may stay unused: the lints then leave it alone.
     fn mock_name(&self) -> Ident {
-        format_ident!("{}Mock", self.name())
+        format_ident!("{}Mock", self.name(), span = Span::call_site())
     }
 
     fn full_mark(&self, method: &Handler) -> Option<String> {
@@ -288,7 +289,6 @@ impl Protocol<'_> {
             #[derive(Clone, Debug)]
             #vis struct #handle(::odeon::Handle<#name>);
 
-            #[allow(dead_code, reason = "not every program uses every method")]
             impl #handle {
                 #(#methods)*
 
@@ -350,7 +350,7 @@ impl Protocol<'_> {
     fn mock(&self) -> TokenStream {
         let (name, vis, handle) = (self.name(), &self.item.vis, self.handle_name());
         let (mock, message) = (self.mock_name(), self.message_name());
-        let answers = format_ident!("__{}Answers", name);
+        let answers = format_ident!("__{}Answers", name, span = Span::call_site());
         let doc = format!(
             "Stands in for an actor that speaks [`{name}`]: it answers at once, as it is told, and writes down its calls. Clones are one mock."
         );
@@ -359,7 +359,8 @@ impl Protocol<'_> {
             quote!(#method: ::odeon::private::Option<::odeon::private::Arc<#closure>>,)
         });
         let setters = self.methods.iter().map(|method| {
-            let (name, on) = (&method.method, format_ident!("on_{}", method.method));
+            let (name, on) =
+                (&method.method, format_ident!("on_{}", method.method, span = Span::call_site()));
             let (types, reply) = (method.fields.iter().map(|(_, ty)| ty), &method.reply);
             let doc = format!("Has `{name}` answered so, on the caller's stack.");
             quote! {
@@ -381,10 +382,8 @@ impl Protocol<'_> {
 
             #[doc(hidden)]
             #[derive(Default)]
-            #[allow(missing_debug_implementations, reason = "closures cannot be shown")]
             pub struct #answers { #(#fields)* }
 
-            #[allow(dead_code, reason = "not every program tests with it")]
             impl #mock {
                 /// A mock without answers: an ask for what it has none for is refused.
                 #[must_use]
@@ -437,7 +436,9 @@ impl Protocol<'_> {
         // Two protocols of one name may be exported by one crate.
         let mut hasher = DefaultHasher::new();
         self.item.to_token_stream().to_string().hash(&mut hasher);
-        let hidden = format_ident!("__odeon_protocol_{}_{:x}", name, hasher.finish());
+        let hidden =
+            format_ident!("__odeon_protocol_{}_{:x}", name, hasher.finish(), span = Span::call_site());
+        let exported = format_ident!("{}", name, span = Span::call_site());
         let export = matches!(vis, Visibility::Public(_)).then(|| quote!(#[macro_export]));
         quote! {
             #[doc(hidden)]
@@ -448,8 +449,7 @@ impl Protocol<'_> {
                 };
             }
             #[doc(hidden)]
-            #[allow(unused_imports, reason = "an actor that speaks the protocol may be elsewhere")]
-            #vis use #hidden as #name;
+            #vis use #hidden as #exported;
         }
     }
 }
