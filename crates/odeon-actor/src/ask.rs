@@ -103,7 +103,7 @@ impl<'a, A: Actor, Q: Request<A>> Ask<'a, A, Q> {
                 let (port, reply) = reply_cell();
                 let message = request.into_message(Reply::here(port));
                 let envelope = Envelope { message, meta: Meta::sent_here(Some(self.at), true) };
-                State::Via(Place::take(&**via, envelope, cx).map_err(|error| Err(error.into()))?, reply)
+                State::Via(Place::take(&***via, envelope, cx).map_err(|error| Err(error.into()))?, reply)
             }
         })
     }

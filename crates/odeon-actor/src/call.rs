@@ -142,7 +142,7 @@ impl<'a, A: Actor, Q: Request<A>> Call<'a, A, Q> {
         let local = match &handle.0 {
             Target::Here(local) => local,
             Target::There(_) => return Err(TryTellError::Remote(request)),
-            Target::Via(via) => return try_via(&**via, request, deadline),
+            Target::Via(via) => return try_via(&***via, request, deadline),
         };
         let expires_at = deadline.map(|deadline| deadline.at(local.system.clock().now()));
         let mut request = Some(request);

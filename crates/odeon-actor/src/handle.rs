@@ -21,8 +21,8 @@ pub struct Handle<A: Actor>(pub(crate) Target<A>);
 pub(crate) enum Target<A: Actor> {
     Here(Arc<Local<A>>),
     There(Arc<There>),
-    /// Another way than a mailbox of its own.
-    Via(Arc<dyn Via<A::Message>>),
+    /// Another way than a mailbox of its own. One word, as the others: every actor's block holds a handle.
+    Via(Arc<Box<dyn Via<A::Message>>>),
 }
 
 pub(crate) struct There {

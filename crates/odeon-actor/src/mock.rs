@@ -56,11 +56,11 @@ impl<S: Send + 'static> Mock<S> {
 
     /// A handle whose messages `answer` gets, on the sender's stack.
     pub fn handle<P: Actor>(&self, answer: fn(&Self, P::Message) -> Result<(), NoAnswer>) -> Handle<P> {
-        Handle(Target::Via(Arc::new(Mocked {
+        Handle(Target::Via(Arc::new(Box::new(Mocked {
             mock: self.clone(),
             answer,
             clock: Arc::new(TokioClock::new()),
-        })))
+        }))))
     }
 
     /// The answer for the method `name`, which `find` finds.

@@ -144,7 +144,7 @@ impl<A: Actor> Handle<A> {
             // There the marks are the protocol's own.
             Target::There(there) => Target::There(Arc::clone(there)),
             Target::Here(_) | Target::Via(_) => {
-                Target::Via(Arc::new(Narrowed { handle: self, protocol: PhantomData }))
+                Target::Via(Arc::new(Box::new(Narrowed { handle: self, protocol: PhantomData })))
             }
         })
     }

@@ -111,7 +111,7 @@ impl<A: Actor> Handle<A> {
         }
         let wrap = move |proxied| wrap(proxied).into_message(Reply::nobody());
         let through = Through { proxy: proxy.clone(), reference, wrap: Box::new(wrap) };
-        Ok(Self(Target::Via(Arc::new(through))))
+        Ok(Self(Target::Via(Arc::new(Box::new(through)))))
     }
 
     /// What the handle stands for, server included: known of a proxy's handle, and of one to another server.

@@ -95,7 +95,7 @@ impl<'a, A: Actor, Q: Request<A>> Tell<'a, A, Q> {
             Target::Via(via) => {
                 let message = request.into_message(Reply::nobody());
                 let envelope = Envelope { message, meta: Meta::sent_here(expires_at, false) };
-                Slow::Via(Passing::new(&**via, envelope))
+                Slow::Via(Passing::new(&***via, envelope))
             }
             Target::There(there) => {
                 let call = remote_call(&request, there.reference.clone(), expires_at);
@@ -125,7 +125,7 @@ impl<A: Actor, Q: Request<A>> Future for Tell<'_, A, Q> {
         if this.request.is_some() {
             let is_sent = match &this.handle.0 {
                 Target::Here(local) => this.try_send(local),
-                Target::Via(via) => this.try_via(&**via),
+                Target::Via(via) => this.try_via(&***via),
                 Target::There(_) => false,
             };
             if is_sent {

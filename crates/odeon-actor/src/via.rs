@@ -197,7 +197,7 @@ impl<A: Actor> Handle<A> {
         match &self.0 {
             Target::Here(local) => Entering::new(local, envelope).await,
             Target::There(_) => Err(stays_here()),
-            Target::Via(via) => Passing::new(&**via, envelope).await,
+            Target::Via(via) => Passing::new(&***via, envelope).await,
         }
     }
 }
