@@ -217,7 +217,7 @@ fn check_access(handler: &Handler, mark: Option<&LitStr>) -> Result<()> {
         );
         return Err(Error::new_spanned(needs, what));
     }
-    let has_mark = handler.spoken.as_ref().map_or(mark.is_some(), |spoken| spoken.mark.is_some());
+    let has_mark = handler.spoken.as_ref().map_or_else(|| mark.is_some(), |spoken| spoken.mark.is_some());
     if !has_mark {
         let what = "without a mark the actor is out of reach of other servers: say #[actor(mark = \"name/1\")], or leave `needs` out";
         return Err(Error::new_spanned(needs, what));

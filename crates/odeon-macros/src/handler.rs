@@ -13,7 +13,7 @@ use crate::names::{is_kebab, kebab, pascal};
 use crate::spoken::Spoken;
 
 /// What `Handle` calls its own methods, and what the prelude's traits give it.
-const HANDLE_METHODS: [&str; 20] = [
+const HANDLE_METHODS: [&str; 21] = [
     "as_protocol",
     "call",
     "clone",
@@ -23,6 +23,7 @@ const HANDLE_METHODS: [&str; 20] = [
     "ended",
     "forward",
     "id",
+    "incarnation",
     "into",
     "is_dead",
     "kill",

@@ -58,10 +58,12 @@ impl Spoken {
     /// The answer, asserted to be the protocol's.
     pub(crate) fn answer(&self, call: &TokenStream) -> TokenStream {
         let Self { protocol, method, reply, .. } = self;
-        quote_spanned! {reply.span()=> {
-            let __own = #call;
-            ::odeon::private::Answer::<<#protocol as ::odeon::private::ProtocolMethod<#method>>::Reply>::answer(__own)
-        }}
+        // Only what may be refused stands at the type's place: lints look at the rest.
+        let own = Ident::new("__own", reply.span());
+        let asserted = quote_spanned! {reply.span()=>
+            ::odeon::private::Answer::<<#protocol as ::odeon::private::ProtocolMethod<#method>>::Reply>::answer(#own)
+        };
+        quote!({ let #own = #call; #asserted })
     }
 }
 

@@ -23,9 +23,9 @@ pub(crate) struct Gatekeeper {
 #[actor]
 impl Gatekeeper {
     /// Answers odd notes itself, drops the thirteenth, and passes on the others.
-    #[handle]
-    async fn take(&mut self, item: Box<Proxied<Worker>>, cx: &mut Cx<Self>) {
-        let Proxied { reference, envelope } = *item;
+    #[handle(boxed)]
+    async fn take(&mut self, item: Proxied<Worker>, cx: &mut Cx<Self>) {
+        let Proxied { reference, envelope } = item;
         self.log.push(format!("{reference} wants a reply: {}", envelope.wants_reply()));
         assert_eq!(envelope.expires_at(), cx.expires_at(), "one deadline, inside and outside");
         if let WorkerMessage::Note(WorkerNote { n: 13 }, _) = envelope.message() {
@@ -52,7 +52,7 @@ impl Gatekeeper {
 }
 
 fn proxied(proxy: &Handle<Gatekeeper>) -> Handle<Worker> {
-    let wrap = |item| GatekeeperTake { item: Box::new(item) };
+    let wrap = |item| GatekeeperTake { item };
     Handle::via(proxy, reference(), wrap).expect("the proxy is here")
 }
 
@@ -128,8 +128,8 @@ struct Listener {
 
 #[actor]
 impl Listener {
-    #[handle]
-    fn hear(&mut self, item: Box<Proxied<Worker>>, cx: &mut Cx<Self>) {
+    #[handle(boxed)]
+    fn hear(&mut self, item: Proxied<Worker>, cx: &mut Cx<Self>) {
         let (inside, outside) = (item.envelope.sender(), cx.sender());
         let number = |sender| match sender {
             Sender::Actor(number) => number,
@@ -158,7 +158,7 @@ impl Speaker {
 async fn a_proxy_sees_the_sender_and_its_numbers() {
     let (system, log) = (System::new(), Log::default());
     let listener = system.spawn(Listener { log: log.clone() });
-    let handle = Handle::via(&listener, reference(), |item| ListenerHear { item: Box::new(item) });
+    let handle = Handle::via(&listener, reference(), |item| ListenerHear { item });
     let speaker = system.spawn(Speaker);
     speaker.speak(handle.expect("the proxy is here")).await.expect("it lives");
     let odeon_core::ActorId::Number(number) = speaker.id() else {
