@@ -20,9 +20,11 @@ use crate::handle::{Handle, Target};
 use crate::inline;
 use crate::local::Local;
 use crate::reply::Reply;
+use crate::shortcut::Asked;
 use crate::supervise::{Fall, no_answer};
 use crate::tell::Entering;
 use crate::timers::{Key, until};
+use crate::via::Place;
 
 /// An ask under way. Sent at the first poll.
 ///
@@ -41,6 +43,7 @@ enum State<'a, A: Actor, Q: Request<A>> {
     New(Q, Option<Deadline>),
     Entering(Entering<'a, A>, ReplyFuture<Q::Reply, Arc<Fall>>),
     Waiting(&'a Arc<Local<A>>, ReplyFuture<Q::Reply, Arc<Fall>>),
+    Via(Place<'a, A::Message>, ReplyFuture<Q::Reply, Arc<Fall>>),
     Remote(BoxFuture<'a, Result<Q::Reply, AskError>>),
     Done,
 }
@@ -59,6 +62,7 @@ impl<'a, A: Actor, Q: Request<A>> Ask<'a, A, Q> {
         &mut self,
         request: Q,
         deadline: Option<Deadline>,
+        cx: &Context<'_>,
     ) -> Result<State<'a, A, Q>, Result<Q::Reply, AskError>> {
         let request = match &self.handle.0 {
             Target::Here(local) => match inline::ask(local, request, deadline) {
@@ -66,6 +70,10 @@ impl<'a, A: Actor, Q: Request<A>> Ask<'a, A, Q> {
                 Err(request) => request,
             },
             Target::There(_) => request,
+            Target::Via(via) => match Asked::offer(request, deadline, |asked| via.answer_now(asked)) {
+                Ok(answer) => return Err(answer),
+                Err(request) => request,
+            },
         };
         self.asked_at = self.handle.clock().now();
         self.at = deadline.unwrap_or(Deadline::Within(REPLY_TIMEOUT_DEFAULT)).at(self.asked_at);
@@ -91,13 +99,19 @@ impl<'a, A: Actor, Q: Request<A>> Ask<'a, A, Q> {
                     Ok(Q::decode_reply(encoding, &bytes)?)
                 }))
             }
+            Target::Via(via) => {
+                let (port, reply) = reply_cell();
+                let message = request.into_message(Reply::here(port));
+                let envelope = Envelope { message, meta: Meta::sent_here(Some(self.at), true) };
+                State::Via(Place::take(&***via, envelope, cx).map_err(|error| Err(error.into()))?, reply)
+            }
         })
     }
 
     fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Result<Q::Reply, AskError>> {
         loop {
             match std::mem::replace(&mut self.state, State::Done) {
-                State::New(request, deadline) => match self.begin(request, deadline) {
+                State::New(request, deadline) => match self.begin(request, deadline, cx) {
                     Ok(state) => self.state = state,
                     Err(answer) => return Poll::Ready(answer),
                 },
@@ -117,6 +131,21 @@ impl<'a, A: Actor, Q: Request<A>> Ask<'a, A, Q> {
                         return Poll::Pending;
                     }
                 },
+                State::Via(mut place, mut reply) => match place.poll(cx) {
+                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
+                    Poll::Ready(Ok(())) => match Pin::new(&mut reply).poll(cx) {
+                        Poll::Ready(Ok(answer)) => return Poll::Ready(Ok(answer)),
+                        Poll::Ready(Err(lost)) => return Poll::Ready(Err(place.no_answer(&lost))),
+                        Poll::Pending => {
+                            self.state = State::Via(place, reply);
+                            return Poll::Pending;
+                        }
+                    },
+                    Poll::Pending => {
+                        self.state = State::Via(place, reply);
+                        return Poll::Pending;
+                    }
+                },
                 State::Remote(mut future) => match future.as_mut().poll(cx) {
                     Poll::Pending => {
                         self.state = State::Remote(future);
@@ -132,15 +161,15 @@ impl<'a, A: Actor, Q: Request<A>> Ask<'a, A, Q> {
     /// Whether the time is over. The timer is made only when it is first asked for: an answer that is there at once
     /// costs none.
     fn is_over(&mut self, cx: &Context<'_>) -> bool {
-        let Target::Here(local) = &self.handle.0 else {
-            // What waits for another server has a timer of its own.
+        let Some(system) = self.handle.0.system() else {
+            // What waits for another server has a timer of its own, and a mock answers at once.
             return false;
         };
-        let timers = local.system.timers();
+        let timers = system.timers();
         match self.timer {
             Some(key) => !timers.rewake(key, cx.waker()),
             None => {
-                self.timer = Some(timers.wake_at(self.at, cx.waker(), &**local.system.tasks()));
+                self.timer = Some(timers.wake_at(self.at, cx.waker(), &**system.tasks()));
                 false
             }
         }
@@ -148,10 +177,10 @@ impl<'a, A: Actor, Q: Request<A>> Ask<'a, A, Q> {
 
     /// Forgets the timer, if there is one; `false` when it has been due.
     fn disarm(&mut self) -> bool {
-        match (self.timer.take(), &self.handle.0) {
-            (Some(key), Target::Here(local)) => local.system.timers().forget(key),
-            (_, _) => true,
-        }
+        let Some(key) = self.timer.take() else {
+            return true;
+        };
+        self.handle.0.system().is_none_or(|system| system.timers().forget(key))
     }
 
     fn timeout(&self) -> AskError {

@@ -15,8 +15,13 @@ use crate::error::{AskError, TryTellError};
 use crate::handle::{Handle, RemoteCall, Target};
 use crate::reply::Reply;
 use crate::tell::Tell;
+use crate::via::{TryRefused, Via};
 
 /// Something actor `A` answers. `#[actor]` writes one per method.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no request of the actor `{A}`",
+    label = "the actor has no handler for this request"
+)]
 pub trait Request<A: Actor>: Send + Sized + 'static {
     /// The answer.
     type Reply: Send + 'static;
@@ -134,8 +139,10 @@ impl<'a, A: Actor, Q: Request<A>> Call<'a, A, Q> {
     /// The request comes back when the mailbox is full, the actor is dead, or the actor is on another server.
     pub fn try_tell(self) -> Result<(), TryTellError<Q>> {
         let Self { handle, request, deadline } = self;
-        let Target::Here(local) = &handle.0 else {
-            return Err(TryTellError::Remote(request));
+        let local = match &handle.0 {
+            Target::Here(local) => local,
+            Target::There(_) => return Err(TryTellError::Remote(request)),
+            Target::Via(via) => return try_via(&***via, request, deadline),
         };
         let expires_at = deadline.map(|deadline| deadline.at(local.system.clock().now()));
         let mut request = Some(request);
@@ -154,6 +161,26 @@ impl<'a, A: Actor, Q: Request<A>> Call<'a, A, Q> {
             (Err(_), Some(request)) => Err(TryTellError::Dead(request, local.death())),
             (_, _) => Ok(()),
         }
+    }
+}
+
+/// Sends by another way than a mailbox of the handle's own.
+fn try_via<A: Actor, Q: Request<A>>(
+    via: &dyn Via<A::Message>,
+    request: Q,
+    deadline: Option<Deadline>,
+) -> Result<(), TryTellError<Q>> {
+    let expires_at = deadline.map(|deadline| deadline.at(via.clock().now()));
+    let mut request = Some(request);
+    let sent = via.try_enter(&mut || {
+        let request = request.take().expect("a way makes the message once");
+        Envelope { message: request.into_message(Reply::nobody()), meta: Meta::sent_here(expires_at, false) }
+    });
+    match (sent, request) {
+        (Err(TryRefused::Full), Some(request)) => Err(TryTellError::Full(request)),
+        (Err(TryRefused::Dead(reason)), Some(request)) => Err(TryTellError::Dead(request, reason)),
+        (Err(TryRefused::Remote), Some(request)) => Err(TryTellError::Remote(request)),
+        (_, _) => Ok(()),
     }
 }
 

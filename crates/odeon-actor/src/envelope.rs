@@ -15,6 +15,7 @@ pub struct Envelope<M> {
 }
 
 /// What is known of a message besides itself: 32 bytes, most of them zero for a local tell.
+#[derive(Clone)]
 pub(crate) struct Meta {
     /// The sending actor; 0 for code that is none.
     from: u64,
@@ -33,6 +34,18 @@ struct Far {
 }
 
 impl<M> Envelope<M> {
+    /// A message sent now by the code that runs, with no deadline and no wish for an answer.
+    #[must_use]
+    pub fn new(message: M) -> Self {
+        Self { message, meta: Meta::sent_here(None, false) }
+    }
+
+    /// The same envelope around what `change` makes of the message.
+    #[must_use]
+    pub fn map<N>(self, change: impl FnOnce(M) -> N) -> Envelope<N> {
+        Envelope { message: change(self.message), meta: self.meta }
+    }
+
     /// The message.
     pub const fn message(&self) -> &M {
         &self.message
@@ -110,6 +123,12 @@ impl Meta {
             let far = self.far.get_or_insert_with(|| Box::new(Far { peer: None, in_reply_to: None }));
             far.in_reply_to = nonce;
         }
+        self
+    }
+
+    /// The same, of a message that wants no answer.
+    pub(crate) const fn without_reply(mut self) -> Self {
+        self.nonce &= !1;
         self
     }
 

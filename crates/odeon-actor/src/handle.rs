@@ -13,6 +13,7 @@ use crate::error::{AskError, TellError};
 use crate::inbox::Inbox;
 use crate::life::{Down, MonitorId, TooManyMonitors};
 use crate::local::Local;
+use crate::via::Via;
 
 /// A live way to send to one actor. Cheap to clone; it neither keeps the actor alive nor travels between servers.
 pub struct Handle<A: Actor>(pub(crate) Target<A>);
@@ -20,6 +21,8 @@ pub struct Handle<A: Actor>(pub(crate) Target<A>);
 pub(crate) enum Target<A: Actor> {
     Here(Arc<Local<A>>),
     There(Arc<There>),
+    /// Another way than a mailbox of its own. One word, as the others: every actor's block holds a handle.
+    Via(Arc<Box<dyn Via<A::Message>>>),
 }
 
 pub(crate) struct There {
@@ -90,6 +93,7 @@ impl<A: Actor> Handle<A> {
         match &self.0 {
             Target::Here(local) => ActorId::Number(local.life.number),
             Target::There(there) => there.reference.actor.clone(),
+            Target::Via(via) => via.id(),
         }
     }
 
@@ -99,6 +103,7 @@ impl<A: Actor> Handle<A> {
         match &self.0 {
             Target::Here(local) => local.life.is_ending(),
             Target::There(_) => false,
+            Target::Via(via) => via.life().is_some_and(|life| life.exit_reason().is_some()),
         }
     }
 
@@ -108,14 +113,17 @@ impl<A: Actor> Handle<A> {
         match &self.0 {
             Target::Here(local) => local.mailbox.len(),
             Target::There(_) => 0,
+            Target::Via(via) => via.life().map_or(0, Inbox::depth),
         }
     }
 
-    /// Asks the actor to stop after the message it is handling. What is queued goes to dead letters.
+    /// Asks the actor to stop after the message it is handling. What is queued goes to dead letters. Behind a proxy
+    /// or a mock nothing happens, here as in [`drain`](Self::drain) and [`kill`](Self::kill): such a handle only sends.
     pub fn stop(&self) {
         match &self.0 {
             Target::Here(local) => local.stop(),
             Target::There(there) => there.route.stop(&there.reference),
+            Target::Via(_) => {}
         }
     }
 
@@ -125,6 +133,7 @@ impl<A: Actor> Handle<A> {
         match &self.0 {
             Target::Here(local) => local.drain(),
             Target::There(there) => there.route.stop(&there.reference),
+            Target::Via(_) => {}
         }
     }
 
@@ -134,6 +143,7 @@ impl<A: Actor> Handle<A> {
         match &self.0 {
             Target::Here(local) => local.kill(),
             Target::There(there) => there.route.stop(&there.reference),
+            Target::Via(_) => {}
         }
     }
 
@@ -150,6 +160,10 @@ impl<A: Actor> Handle<A> {
         match &self.0 {
             Target::Here(local) => Inbox::ping(&**local).await,
             Target::There(there) => Arc::clone(&there.route).ping(there.reference.clone()).await,
+            Target::Via(via) => match via.life() {
+                Some(life) => life.ping().await,
+                None => Ok(()),
+            },
         }
     }
 
@@ -159,6 +173,12 @@ impl<A: Actor> Handle<A> {
     /// # Cancel safety
     /// Dropping the future stops the waiting, nothing else.
     pub async fn ended(&self) -> ExitReason {
+        if let Target::Via(via) = &self.0
+            && via.life().is_none()
+        {
+            // A mock never ends.
+            return std::future::pending().await;
+        }
         let (port, future) = reply_cell::<Down, ()>();
         let watched = self.monitor(Box::new(move |down| {
             // Whoever waited may have given up.
@@ -188,6 +208,10 @@ impl<A: Actor> Handle<A> {
                 there.route.monitor(&there.reference, monitor, notify);
                 Ok(monitor)
             }
+            Target::Via(via) => match via.life() {
+                Some(life) => life.monitor(notify),
+                None => Ok(MonitorId::fresh()),
+            },
         }
     }
 
@@ -196,6 +220,7 @@ impl<A: Actor> Handle<A> {
         match &self.0 {
             Target::Here(local) => local.life.demonitor(monitor),
             Target::There(there) => there.route.demonitor(monitor),
+            Target::Via(via) => via.life().iter().for_each(|life| life.demonitor(monitor)),
         }
     }
 
@@ -203,6 +228,7 @@ impl<A: Actor> Handle<A> {
         match &self.0 {
             Target::Here(local) => Arc::clone(local.system.clock()),
             Target::There(there) => there.route.clock(),
+            Target::Via(via) => via.clock(),
         }
     }
 }
@@ -212,6 +238,7 @@ impl<A: Actor> Clone for Handle<A> {
         Self(match &self.0 {
             Target::Here(local) => Target::Here(Arc::clone(local)),
             Target::There(there) => Target::There(Arc::clone(there)),
+            Target::Via(via) => Target::Via(Arc::clone(via)),
         })
     }
 }
@@ -221,6 +248,7 @@ impl<A: Actor> fmt::Debug for Handle<A> {
         match &self.0 {
             Target::Here(local) => write!(f, "Handle({} {})", local.life.kind(), local.life.number),
             Target::There(there) => write!(f, "Handle({})", there.reference),
+            Target::Via(via) => write!(f, "Handle({via:?})"),
         }
     }
 }

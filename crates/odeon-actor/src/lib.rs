@@ -47,12 +47,17 @@ mod inbox;
 mod inline;
 mod life;
 mod local;
+mod mock;
 mod pace;
 mod panic;
+mod protocol;
+mod proxy;
+mod recipient;
 mod reply;
 mod run;
 mod runtime;
 mod sender;
+mod shortcut;
 mod supervise;
 mod system;
 mod table;
@@ -61,6 +66,7 @@ mod tell;
 mod tests;
 mod timers;
 pub mod tree;
+mod via;
 
 pub use actor::{Actor, Failure};
 pub use ask::Ask;
@@ -71,6 +77,9 @@ pub use error::{AskError, NameTaken, TellError, TryTellError};
 pub use handle::{Handle, RemoteCall, Route};
 pub use inbox::{Delivery, Inbox, Payload, RemoteReply, ReplySink};
 pub use life::{Down, MonitorId, TooManyMonitors};
+pub use protocol::Speaks;
+pub use proxy::{NotHere, Proxied};
+pub use recipient::{Recipient, RecipientAsk, RecipientCall};
 pub use reply::Reply;
 pub use runtime::{TokioClock, TokioSpawn};
 pub use sender::{Peer, Sender};
@@ -142,15 +151,62 @@ pub use odeon_macros::actor;
 /// assert_eq!((known.mark, known.doc), ("chat-update/2", "A line of a chat."));
 /// ```
 pub use odeon_macros::message;
+/// What an actor may be asked for, whatever else it does:
+///
+/// ```
+/// # extern crate odeon_actor as odeon;
+/// use odeon::{System, actor, protocol};
+///
+/// /// Counts.
+/// #[protocol(mark = "counting/1")] // without a mark it is for this process alone
+/// pub trait Counting {
+///     /// Adds, and returns the sum.
+///     async fn add(&self, by: i64) -> i64;
+/// }
+///
+/// #[derive(Default)]
+/// struct Counter(i64);
+///
+/// #[actor(protocol = Counting)] // or `protocols(Counting, Resetting)`
+/// impl Counter {
+///     #[handle]
+///     fn add(&mut self, by: i64) -> i64 {
+///         self.0 += by;
+///         self.0
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let counting: CountingHandle = System::new().spawn(Counter::default()).into();
+/// assert_eq!(counting.add(2).await?, 2);
+///
+/// let mock = CountingMock::new().on_add(|by| by + 40); // for tests: no actor, no system
+/// assert_eq!(mock.handle().add(2).await?, 42);
+/// assert_eq!(mock.calls(), ["add(2)"]);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// A handler that is missing or differs from the protocol is refused where the actor is written.
+pub use odeon_macros::protocol;
 
 /// What the macros' output names; not for use by hand, and without any promise of stability.
 #[doc(hidden)]
 pub mod private {
+    pub use crate::mock::{Mock, NoAnswer, ShowDebug, ShowNothing, Shown};
+    pub use crate::protocol::{Answer, Argument, ProtocolArgument, ProtocolMethod};
+    pub use crate::shortcut::Shortcut;
     pub use odeon_core::private::*;
     pub use odeon_core::{
-        CodecError, Encoding, Message, MessageType, Method, Protocol, Refusal, RefusalCode, decode, encode,
+        ActorId, CodecError, Encoding, Message, MessageType, Method, Protocol, Reference, Refusal,
+        RefusalCode, decode, encode,
     };
+    pub use odeon_macros::actor_with_protocols;
+    pub use std::boxed::Box;
     pub use std::option::Option;
     pub use std::result::Result;
+    pub use std::string::String;
+    pub use std::sync::Arc;
     pub use std::vec::Vec;
 }

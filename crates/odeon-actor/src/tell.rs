@@ -17,6 +17,7 @@ use crate::error::TellError;
 use crate::handle::{Handle, Target};
 use crate::local::Local;
 use crate::reply::Reply;
+use crate::via::{Passing, Via};
 
 /// A tell under way. Sent at the first poll, unless there is no room: then it waits.
 ///
@@ -36,6 +37,7 @@ pub struct Tell<'a, A: Actor, Q: Request<A>> {
 /// What takes longer.
 enum Slow<'a, A: Actor> {
     Entering(Entering<'a, A>),
+    Via(Passing<'a, A::Message>),
     Remote(BoxFuture<'a, Result<(), TellError>>),
 }
 
@@ -66,6 +68,20 @@ impl<'a, A: Actor, Q: Request<A>> Tell<'a, A, Q> {
         sent.is_ok()
     }
 
+    /// The same by another way than a mailbox of the handle's own.
+    fn try_via(&mut self, via: &dyn Via<A::Message>) -> bool {
+        let expires_at = self.deadline.map(|deadline| deadline.at(via.clock().now()));
+        let request = &mut self.request;
+        let sent = via.try_enter(&mut || {
+            let request = request.take().expect("a way makes the message once");
+            Envelope {
+                message: request.into_message(Reply::nobody()),
+                meta: Meta::sent_here(expires_at, false),
+            }
+        });
+        sent.is_ok()
+    }
+
     /// Begins what takes longer: to wait for room, or to reach another server.
     #[cold]
     fn begin(&mut self, request: Q) {
@@ -75,6 +91,11 @@ impl<'a, A: Actor, Q: Request<A>> Tell<'a, A, Q> {
                 let message = request.into_message(Reply::nobody());
                 let envelope = Envelope { message, meta: Meta::sent_here(expires_at, false) };
                 Slow::Entering(Entering::new(local, envelope))
+            }
+            Target::Via(via) => {
+                let message = request.into_message(Reply::nobody());
+                let envelope = Envelope { message, meta: Meta::sent_here(expires_at, false) };
+                Slow::Via(Passing::new(&***via, envelope))
             }
             Target::There(there) => {
                 let call = remote_call(&request, there.reference.clone(), expires_at);
@@ -88,6 +109,7 @@ impl<'a, A: Actor, Q: Request<A>> Tell<'a, A, Q> {
     fn poll_slow(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TellError>> {
         match self.slow.as_deref_mut() {
             Some(Slow::Entering(entering)) => Pin::new(entering).poll(cx),
+            Some(Slow::Via(passing)) => Pin::new(passing).poll(cx),
             Some(Slow::Remote(future)) => future.as_mut().poll(cx),
             None => Poll::Pending,
         }
@@ -101,9 +123,12 @@ impl<A: Actor, Q: Request<A>> Future for Tell<'_, A, Q> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
         if this.request.is_some() {
-            if let Target::Here(local) = &this.handle.0
-                && this.try_send(local)
-            {
+            let is_sent = match &this.handle.0 {
+                Target::Here(local) => this.try_send(local),
+                Target::Via(via) => this.try_via(&***via),
+                Target::There(_) => false,
+            };
+            if is_sent {
                 return Poll::Ready(Ok(()));
             }
             if let Some(request) = this.request.take() {
@@ -140,14 +165,15 @@ impl<'a, A: Actor> Entering<'a, A> {
     pub(crate) const fn new(local: &'a Arc<Local<A>>, envelope: Envelope<A::Message>) -> Self {
         Self { local, progress: Progress::New(envelope) }
     }
+}
 
-    fn refused<T>(&self, error: &SendError<T>) -> TellError {
-        match error {
-            SendError::Closed(_) => TellError::Dead(self.local.death()),
-            SendError::Crowded(_) => {
-                let detail = format!("{WAITERS_MAX} senders wait for room in the actor's mailbox already");
-                TellError::Refused(Refusal::new(RefusalCode::Full, detail))
-            }
+/// Why a mailbox took nothing.
+pub(crate) fn refused<A: Actor, T>(local: &Local<A>, error: &SendError<T>) -> TellError {
+    match error {
+        SendError::Closed(_) => TellError::Dead(local.death()),
+        SendError::Crowded(_) => {
+            let detail = format!("{WAITERS_MAX} senders wait for room in the actor's mailbox already");
+            TellError::Refused(Refusal::new(RefusalCode::Full, detail))
         }
     }
 }
@@ -167,7 +193,7 @@ impl<A: Actor> Future for Entering<'_, A> {
                     this.progress = Progress::Waits(ticket);
                     Poll::Pending
                 }
-                Err(error) => Poll::Ready(Err(this.refused(&error))),
+                Err(error) => Poll::Ready(Err(refused(this.local, &error))),
             },
             Progress::Waits(ticket) => match this.local.mailbox.stand(ticket, cx.waker()) {
                 Standing::Waiting => {
@@ -175,7 +201,9 @@ impl<A: Actor> Future for Entering<'_, A> {
                     Poll::Pending
                 }
                 Standing::Admitted => Poll::Ready(Ok(())),
-                Standing::Closed(envelope) => Poll::Ready(Err(this.refused(&SendError::Closed(envelope)))),
+                Standing::Closed(envelope) => {
+                    Poll::Ready(Err(refused(this.local, &SendError::Closed(envelope))))
+                }
             },
             Progress::Done => Poll::Pending,
         }

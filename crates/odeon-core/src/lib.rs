@@ -39,11 +39,17 @@ pub use time::{Deadline, Instant};
 pub mod private {
     pub use {inventory, schemars, serde};
 
-    /// Asked of every type that travels, so that one that lacks it is named where it was written: put
-    /// `#[message]` on it, or `#[handle(local)]` on the method.
-    pub const fn must_be_a_message<T>()
-    where
-        T: serde::Serialize + serde::de::DeserializeOwned + schemars::JsonSchema,
-    {
-    }
+    /// What travels between servers; asked of every type that does, so that one that lacks something is named where
+    /// it was written.
+    #[diagnostic::on_unimplemented(
+        message = "`{Self}` cannot travel between servers",
+        label = "put #[message] on the type, or #[handle(local)] on the handler"
+    )]
+    pub trait Travels {}
+
+    #[diagnostic::do_not_recommend]
+    impl<T: serde::Serialize + serde::de::DeserializeOwned + schemars::JsonSchema> Travels for T {}
+
+    /// Refuses what does not travel.
+    pub const fn must_be_a_message<T: Travels>() {}
 }

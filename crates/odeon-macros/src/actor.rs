@@ -6,18 +6,35 @@ use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
 use syn::parse::Parser;
 use syn::{
-    Attribute, Error, Ident, ImplItem, ImplItemFn, Item, ItemImpl, LitStr, Meta, PathArguments, Result, Type,
+    Attribute, Error, Ident, ImplItem, ImplItemFn, Item, ItemImpl, LitStr, Meta, Path, PathArguments, Result,
+    Type,
 };
 
 use crate::docs::first_paragraph;
 use crate::handler::{Access, Handler};
 use crate::message::{check_length, check_mark};
+use crate::protocol::{self, Described};
+use crate::spoken;
 
 /// Longest capability, in bytes; `odeon_core::limits::CAPABILITY_BYTES_MAX` is the same at run time.
 const CAPABILITY_BYTES_MAX: usize = 127;
 
 pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> Result<TokenStream> {
-    let mark = parse_mark(arguments)?;
+    let protocols = parse_arguments(arguments.clone())?.protocols;
+    if protocols.is_empty() {
+        return expand_with(arguments, item, Vec::new());
+    }
+    // First the protocols say what they consist of.
+    protocol::gather(&protocols, &[], &arguments, &item)
+}
+
+/// Expands the attribute, what its protocols ask for being known.
+pub(crate) fn expand_with(
+    arguments: TokenStream,
+    item: TokenStream,
+    mut protocols: Vec<Described>,
+) -> Result<TokenStream> {
+    let Arguments { mark, .. } = parse_arguments(arguments)?;
     let mut item = match syn::parse2(item)? {
         Item::Impl(item) => item,
         other => {
@@ -34,9 +51,10 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> Result<TokenS
         if let ImplItem::Fn(function) = inner {
             match take_role(function)? {
                 Some(Role::Handle(access)) => {
-                    check_access(&access, mark.as_ref())?;
                     let is_inline = access.is_inline;
-                    let handler = Handler::parse(&actor, function, access)?;
+                    let mut handler = Handler::parse(&actor, function, access)?;
+                    spoken::adopt(&mut protocols, &mut handler)?;
+                    check_access(&handler, mark.as_ref())?;
                     if is_inline && !handler.returns() {
                         let what = "an inline handler answers on the asker's stack: it is not `async` and returns its answer";
                         return Err(Error::new_spanned(&function.sig.ident, what));
@@ -55,9 +73,11 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> Result<TokenS
     if handlers.is_empty() {
         return Err(Error::new_spanned(&item.self_ty, "an actor needs at least one method marked #[handle]"));
     }
+    spoken::check_complete(&protocols, &actor, &item)?;
     let has_start = hooks.contains_key(&Hook::Started);
     let hooks = hooks.into_values().collect();
-    let expansion = Expansion { actor, mark, doc: first_paragraph(&item.attrs), handlers, has_start, hooks };
+    let doc = first_paragraph(&item.attrs);
+    let expansion = Expansion { actor, mark, doc, handlers, has_start, hooks, protocols };
     for handler in &expansion.handlers {
         if let Some(mark) = expansion.full_mark(handler) {
             check_length(&mark, &handler.method)?;
@@ -65,22 +85,39 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> Result<TokenS
     }
     let (requests, message) = (expansion.requests(), expansion.message());
     let (implementation, calls) = (expansion.implementation(), expansion.calls());
-    Ok(quote! { #item #requests #message #implementation #calls })
+    let spoken = expansion.spoken();
+    Ok(quote! { #item #requests #message #implementation #calls #spoken })
 }
 
-fn parse_mark(arguments: TokenStream) -> Result<Option<LitStr>> {
-    let mut mark = None;
+/// What stands in the attribute.
+#[derive(Default)]
+struct Arguments {
+    mark: Option<LitStr>,
+    protocols: Vec<Path>,
+}
+
+fn parse_arguments(arguments: TokenStream) -> Result<Arguments> {
+    let mut parsed = Arguments::default();
     let parser = syn::meta::parser(|meta| {
-        if !meta.path.is_ident("mark") {
-            return Err(meta.error("expected `mark = \"name/1\"`"));
+        if meta.path.is_ident("mark") {
+            let text: LitStr = meta.value()?.parse()?;
+            check_mark(&text)?;
+            parsed.mark = Some(text);
+        } else if meta.path.is_ident("protocol") {
+            parsed.protocols.push(meta.value()?.parse()?);
+        } else if meta.path.is_ident("protocols") {
+            meta.parse_nested_meta(|inner| {
+                parsed.protocols.push(inner.path);
+                Ok(())
+            })?;
+        } else {
+            let what = "expected `mark = \"name/1\"`, `protocol = Name` or `protocols(One, Two)`";
+            return Err(meta.error(what));
         }
-        let text: LitStr = meta.value()?.parse()?;
-        check_mark(&text)?;
-        mark = Some(text);
         Ok(())
     });
     parser.parse2(arguments)?;
-    Ok(mark)
+    Ok(parsed)
 }
 
 fn actor_name(item: &ItemImpl) -> Result<Ident> {
@@ -141,7 +178,7 @@ fn take_role(function: &mut ImplItemFn) -> Result<Option<Role>> {
     Ok(hooks.into_iter().find(|hook| attribute.path().is_ident(hook.name())).map(Role::Hook))
 }
 
-fn parse_access(attribute: &Attribute) -> Result<Access> {
+pub(crate) fn parse_access(attribute: &Attribute) -> Result<Access> {
     let mut access = Access::default();
     if matches!(attribute.meta, Meta::Path(_)) {
         return Ok(access);
@@ -151,10 +188,12 @@ fn parse_access(attribute: &Attribute) -> Result<Access> {
             access.is_local = true;
         } else if meta.path.is_ident("inline") {
             access.is_inline = true;
+        } else if meta.path.is_ident("boxed") {
+            access.is_boxed = true;
         } else if meta.path.is_ident("needs") {
             access.needs = Some(meta.value()?.parse()?);
         } else {
-            return Err(meta.error("expected `local`, `inline` or `needs = \"capability\"`"));
+            return Err(meta.error("expected `local`, `inline`, `boxed` or `needs = \"capability\"`"));
         }
         Ok(())
     })?;
@@ -166,8 +205,8 @@ fn parse_access(attribute: &Attribute) -> Result<Access> {
 }
 
 /// Refuses a capability that nobody could hold, or that nobody would be asked for.
-fn check_access(access: &Access, mark: Option<&LitStr>) -> Result<()> {
-    let Some(needs) = &access.needs else {
+fn check_access(handler: &Handler, mark: Option<&LitStr>) -> Result<()> {
+    let Some(needs) = &handler.access.needs else {
         return Ok(());
     };
     let value = needs.value();
@@ -178,7 +217,8 @@ fn check_access(access: &Access, mark: Option<&LitStr>) -> Result<()> {
         );
         return Err(Error::new_spanned(needs, what));
     }
-    if mark.is_none() {
+    let has_mark = handler.spoken.as_ref().map_or_else(|| mark.is_some(), |spoken| spoken.mark.is_some());
+    if !has_mark {
         let what = "without a mark the actor is out of reach of other servers: say #[actor(mark = \"name/1\")], or leave `needs` out";
         return Err(Error::new_spanned(needs, what));
     }
@@ -242,6 +282,7 @@ struct Expansion {
     handlers: Vec<Handler>,
     has_start: bool,
     hooks: Vec<TokenStream>,
+    protocols: Vec<Described>,
 }
 
 impl Expansion {
@@ -249,9 +290,26 @@ impl Expansion {
         format_ident!("{}Message", self.actor)
     }
 
+    /// The mark of a handler that other servers can reach: the protocol's, if it is a protocol's.
     fn full_mark(&self, handler: &Handler) -> Option<String> {
-        let mark = self.mark.as_ref().filter(|_| !handler.access.is_local)?;
-        Some(format!("{}#{}", mark.value(), handler.name))
+        let mark = match &handler.spoken {
+            Some(spoken) => spoken.mark.clone()?,
+            None => self.mark.as_ref().filter(|_| !handler.access.is_local)?.value(),
+        };
+        Some(format!("{mark}#{}", handler.name))
+    }
+
+    /// The mark of what the actor understands as a whole.
+    fn whole_mark(&self) -> Option<String> {
+        let of_protocols = || self.protocols.iter().find_map(|protocol| protocol.mark.clone());
+        self.mark.as_ref().map(LitStr::value).or_else(of_protocols)
+    }
+
+    /// What makes messages of the protocols the actor's own.
+    fn spoken(&self) -> TokenStream {
+        let (actor, message) = (&self.actor, self.message_name());
+        let protocols = self.protocols.iter();
+        protocols.map(|protocol| spoken::speaks(protocol, actor, &message, &self.handlers)).collect()
     }
 
     fn requests(&self) -> TokenStream {
@@ -266,9 +324,10 @@ impl Expansion {
         let message = self.message_name();
         let doc = format!("What [`{}`] understands: one variant per handler.", self.actor);
         let variants = self.handlers.iter().map(|handler| {
-            let Handler { variant, request, reply, .. } = handler;
+            let Handler { variant, reply, .. } = handler;
+            let stored = handler.stored_type();
             let doc = format!("[`{}::{}`], and where its answer goes.", self.actor, handler.method);
-            quote!(#[doc = #doc] #variant(#request, ::odeon::Reply<#reply>))
+            quote!(#[doc = #doc] #variant(#stored, ::odeon::Reply<#reply>))
         });
         quote! {
             #[doc = #doc]
@@ -284,7 +343,7 @@ impl Expansion {
         let all = self.handlers.iter().map(|handler| handler.dispatch(&message));
         let has_start = self.has_start;
         let hooks = &self.hooks;
-        let travel = self.mark.as_ref().map(|mark| self.travel(mark));
+        let travel = self.whole_mark().map(|mark| self.travel(&mark));
         quote! {
             #[automatically_derived]
             impl ::odeon::Actor for #actor {
@@ -313,9 +372,9 @@ impl Expansion {
     }
 
     /// What other servers need: the table of methods, and the way from bytes to messages.
-    fn travel(&self, mark: &LitStr) -> TokenStream {
+    fn travel(&self, mark: &str) -> TokenStream {
         let (doc, message) = (&self.doc, self.message_name());
-        let open = || self.handlers.iter().filter(|handler| !handler.access.is_local);
+        let open = || self.handlers.iter().filter(|handler| self.full_mark(handler).is_some());
         let methods = open().map(|handler| {
             let Handler { name, doc, request, reply, .. } = handler;
             let mark = self.full_mark(handler);

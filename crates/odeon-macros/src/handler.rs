@@ -1,6 +1,6 @@
 //! One `#[handle]` method, as the macro sees it.
 
-use proc_macro2::{Group, TokenStream, TokenTree};
+use proc_macro2::{Group, Span, TokenStream, TokenTree};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::spanned::Spanned as _;
 use syn::{
@@ -10,25 +10,35 @@ use syn::{
 
 use crate::docs::first_paragraph;
 use crate::names::{is_kebab, kebab, pascal};
+use crate::spoken::Spoken;
 
 /// What `Handle` calls its own methods, and what the prelude's traits give it.
-const HANDLE_METHODS: [&str; 15] = [
+const HANDLE_METHODS: [&str; 21] = [
+    "as_protocol",
     "call",
     "clone",
     "demonitor",
     "depth",
     "drain",
     "ended",
+    "forward",
     "id",
+    "incarnation",
     "into",
     "is_dead",
     "kill",
     "monitor",
     "ping",
+    "proxy",
+    "recipient",
+    "reference",
     "stop",
     "to_owned",
     "try_into",
 ];
+
+/// Most bytes of a request that is stored within the message; larger ones are boxed.
+const UNBOXED_BYTES_MAX: usize = 128;
 
 /// Who may send to a handler.
 #[derive(Default)]
@@ -39,6 +49,8 @@ pub(crate) struct Access {
     pub(crate) needs: Option<LitStr>,
     /// An ask to an idle actor may always run on the asker's stack.
     pub(crate) is_inline: bool,
+    /// The arguments are stored in a box: they are large.
+    pub(crate) is_boxed: bool,
 }
 
 /// A method marked `#[handle]`.
@@ -52,14 +64,16 @@ pub(crate) struct Handler {
     pub(crate) name: String,
     pub(crate) doc: String,
     pub(crate) access: Access,
-    fields: Vec<(Ident, Type)>,
+    pub(crate) fields: Vec<(Ident, Type)>,
     /// The arguments of the method, in order.
-    places: Vec<Place>,
+    pub(crate) places: Vec<Place>,
     pub(crate) reply: Type,
-    answers_itself: bool,
+    pub(crate) answers_itself: bool,
+    /// The protocol's method that this one handles.
+    pub(crate) spoken: Option<Spoken>,
 }
 
-enum Place {
+pub(crate) enum Place {
     Field(Ident),
     Context,
     Reply,
@@ -113,6 +127,7 @@ impl Handler {
                 ReturnType::Type(_, ty) => (**ty).clone(),
             },
             answers_itself: false,
+            spoken: None,
         };
         if let ReturnType::Type(_, ty) = &signature.output
             && let Type::Reference(_) = &**ty
@@ -178,26 +193,10 @@ impl Handler {
     /// The struct that carries the arguments, and what makes it a request.
     pub(crate) fn request_items(&self, actor: &Ident, message: &Ident, mark: Option<&str>) -> TokenStream {
         let Self { request, variant, reply, .. } = self;
-        let names = self.fields.iter().map(|(name, _)| name);
-        let types = self.fields.iter().map(|(_, ty)| ty);
-        let doc = format!("The arguments of [`{actor}::{}`].", self.method);
-        let shown = format!("{request}(..)");
-        let derives = mark.map(|_| {
-            quote! {
-                #[derive(
-                    ::odeon::private::serde::Serialize,
-                    ::odeon::private::serde::Deserialize,
-                    ::odeon::private::schemars::JsonSchema,
-                )]
-                #[serde(crate = "::odeon::private::serde")]
-                #[schemars(crate = "::odeon::private::schemars")]
-            }
-        });
-        // First of all, and where the user wrote the type: what the derives say comes with their own places.
-        let travellers = mark.iter().flat_map(|_| self.fields.iter().map(|(_, ty)| ty).chain([reply]));
-        let asserted =
-            travellers.map(|ty| quote_spanned!(ty.span()=> ::odeon::private::must_be_a_message::<#ty>();));
-        let assertions = mark.map(|_| quote!(const _: fn() = || { #(#asserted)* };));
+        let declared = match &self.spoken {
+            Some(spoken) => spoken.request_alias(request),
+            None => self.request_struct(&format!("[`{actor}::{}`]", self.method), mark.is_some()),
+        };
         let travel = mark.map(|mark| {
             quote! {
                 const MARK: ::odeon::private::Option<&'static str> = ::odeon::private::Option::Some(#mark);
@@ -218,8 +217,51 @@ impl Handler {
             }
         });
         let at_once = self.answer_now(actor);
+        let stored = self.stored();
+        quote! {
+            #declared
+
+            #[automatically_derived]
+            impl ::odeon::Request<#actor> for #request {
+                type Reply = #reply;
+
+                fn into_message(self, reply: ::odeon::Reply<Self::Reply>) -> #message {
+                    #message::#variant(#stored, reply)
+                }
+
+                #at_once
+                #travel
+            }
+        }
+    }
+
+    /// The struct alone; `of` is the method, for its documentation.
+    pub(crate) fn request_struct(&self, of: &str, travels: bool) -> TokenStream {
+        let Self { request, reply, .. } = self;
+        let names = self.fields.iter().map(|(name, _)| name);
+        let types = self.fields.iter().map(|(_, ty)| ty);
+        let doc = format!("The arguments of {of}.");
+        let shown = format!("{request}(..)");
+        let derives = travels.then(|| {
+            quote! {
+                #[derive(
+                    ::odeon::private::serde::Serialize,
+                    ::odeon::private::serde::Deserialize,
+                    ::odeon::private::schemars::JsonSchema,
+                )]
+                #[serde(crate = "::odeon::private::serde")]
+                #[schemars(crate = "::odeon::private::schemars")]
+            }
+        });
+        // First of all, and where the user wrote the type: what the derives say comes with their own places.
+        let travellers = self.fields.iter().map(|(_, ty)| ty).chain([reply]);
+        let asserted =
+            travellers.map(|ty| quote_spanned!(ty.span()=> ::odeon::private::must_be_a_message::<#ty>();));
+        let assertions = travels.then(|| quote!(const _: fn() = || { #(#asserted)* };));
+        let size = self.size_assertion();
         quote! {
             #assertions
+            #size
 
             #[doc = #doc]
             #derives
@@ -234,19 +276,32 @@ impl Handler {
                     f.write_str(#shown)
                 }
             }
-
-            #[automatically_derived]
-            impl ::odeon::Request<#actor> for #request {
-                type Reply = #reply;
-
-                fn into_message(self, reply: ::odeon::Reply<Self::Reply>) -> #message {
-                    #message::#variant(self, reply)
-                }
-
-                #at_once
-                #travel
-            }
         }
+    }
+
+    /// Keeps the messages of a mailbox small: each takes the room of the largest.
+    fn size_assertion(&self) -> Option<TokenStream> {
+        let (request, method) = (&self.request, &self.method);
+        let what = format!(
+            "the arguments of `{method}` take more than {UNBOXED_BYTES_MAX} bytes, which every message in the mailbox would take: write #[handle(boxed)]"
+        );
+        (!self.access.is_boxed).then(|| {
+            quote_spanned! {method.span()=>
+                const _: () = ::core::assert!(::core::mem::size_of::<#request>() <= #UNBOXED_BYTES_MAX, #what);
+            }
+        })
+    }
+
+    /// The type of the request within the message.
+    pub(crate) fn stored_type(&self) -> TokenStream {
+        // Where the attribute stands: that the message is more public than a protocol's request is the macro's doing.
+        let request = format_ident!("{}", self.request, span = Span::call_site());
+        if self.access.is_boxed { quote!(::odeon::private::Box<#request>) } else { quote!(#request) }
+    }
+
+    /// `self`, a request, as it is stored in the message.
+    fn stored(&self) -> TokenStream {
+        if self.access.is_boxed { quote!(::odeon::private::Box::new(self)) } else { quote!(self) }
     }
 
     /// Whether an ask can be answered by a plain call: the answer is what the method returns.
@@ -259,10 +314,8 @@ impl Handler {
         let Self { request, method, .. } = self;
         let inline = if self.access.is_inline { quote!(Always) } else { quote!(Measured) };
         let names = self.fields.iter().map(|(name, _)| name);
-        let arguments = self.places.iter().map(|place| match place {
-            Place::Field(name) => quote!(#name),
-            Place::Context | Place::Reply => quote!(__cx),
-        });
+        let arguments = self.arguments();
+        let answer = self.answer(quote!(__actor.#method(#(#arguments),*)));
         self.returns().then(|| {
             quote! {
                 const INLINE: ::odeon::Inline = ::odeon::Inline::#inline;
@@ -273,7 +326,7 @@ impl Handler {
                     __cx: &mut ::odeon::Cx<#actor>,
                 ) -> ::odeon::private::Result<Self::Reply, Self> {
                     let #request { #(#names),* } = self;
-                    ::odeon::private::Result::Ok(__actor.#method(#(#arguments),*))
+                    ::odeon::private::Result::Ok(#answer)
                 }
             }
         })
@@ -299,20 +352,47 @@ impl Handler {
     pub(crate) fn dispatch(&self, message: &Ident) -> TokenStream {
         let Self { variant, request, method, .. } = self;
         let names = self.fields.iter().map(|(name, _)| name);
-        let arguments = self.places.iter().map(|place| match place {
-            Place::Field(name) => quote!(#name),
-            Place::Context => quote!(__cx),
-            Place::Reply => quote!(__reply),
-        });
+        let arguments = self.arguments();
         let wait = self.is_async.then(|| quote!(.await));
         let call = quote!(self.#method(#(#arguments),*) #wait);
         let body = if self.answers_itself {
             quote!(#call)
         } else {
-            quote!(let __answer = #call; __reply.send(__answer))
+            let answer = self.answer(call);
+            quote!(let __answer = #answer; __reply.send(__answer))
         };
+        if self.access.is_boxed {
+            return quote! {
+                #message::#variant(__request, __reply) => {
+                    let #request { #(#names),* } = *__request;
+                    #body;
+                }
+            };
+        }
         quote! {
             #message::#variant(#request { #(#names),* }, __reply) => { #body; }
+        }
+    }
+
+    /// What the method is called with, in order.
+    fn arguments(&self) -> Vec<TokenStream> {
+        let places = self.places.iter();
+        let written = places.map(|place| match place {
+            Place::Field(name) => quote!(#name),
+            Place::Context => quote!(__cx),
+            Place::Reply => quote!(__reply),
+        });
+        match &self.spoken {
+            Some(spoken) => spoken.arguments(&self.places, written),
+            None => written.collect(),
+        }
+    }
+
+    /// The answer that the call gives.
+    fn answer(&self, call: TokenStream) -> TokenStream {
+        match &self.spoken {
+            Some(spoken) => spoken.answer(&call),
+            None => call,
         }
     }
 
@@ -363,7 +443,7 @@ fn owned(ty: &Type) -> &'static str {
     }
 }
 
-fn is_called(ty: &Type, name: &str) -> bool {
+pub(crate) fn is_called(ty: &Type, name: &str) -> bool {
     last_segment(ty).is_some_and(|segment| segment.ident == name)
 }
 

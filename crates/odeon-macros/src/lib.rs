@@ -1,4 +1,4 @@
-//! The macros of Odeon: `#[message]` and `#[actor]`.
+//! The macros of Odeon: `#[message]`, `#[actor]` and `#[protocol]`.
 //!
 //! They own no state and decide nothing at run time: what they write can be written by hand, and errors point
 //! at the user's line. Their output names `::odeon`, which is the facade for programs; a crate below the facade
@@ -9,6 +9,8 @@ mod docs;
 mod handler;
 mod message;
 mod names;
+mod protocol;
+mod spoken;
 #[cfg(test)]
 mod tests;
 
@@ -38,4 +40,28 @@ pub fn message(arguments: TokenStream, item: TokenStream) -> TokenStream {
 #[proc_macro_attribute]
 pub fn actor(arguments: TokenStream, item: TokenStream) -> TokenStream {
     actor::expand(arguments.into(), item.into()).unwrap_or_else(|e| e.to_compile_error()).into()
+}
+
+/// Makes a trait a protocol: what an actor may be asked for, whatever else it does.
+///
+/// The trait becomes a type without values of the same name, which stands for whoever speaks the protocol. For a
+/// protocol `Counting` with a method `add` the macro also writes the request `CountingAdd`, the enum
+/// `CountingMessage`, the handle `CountingHandle` with the method `add`, and `CountingMock` with `on_add`.
+///
+/// An actor speaks it by `#[actor(protocol = Counting)]`, or `protocols(Counting, Resetting)` for several: each method
+/// of the protocol is a handler of the actor, of the same name, arguments and answer. Its handle is made by `into()` or
+/// `as_protocol()`; `CountingHandle::remote` reaches one on another server.
+///
+/// `#[protocol(mark = "counting/1")]` lets the protocol travel: an actor that speaks it answers to `counting/1#add` from
+/// other servers, beside the marks of its own. `#[handle(boxed)]` on a method boxes its arguments.
+#[proc_macro_attribute]
+pub fn protocol(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    protocol::expand(arguments.into(), item.into()).unwrap_or_else(|e| e.to_compile_error()).into()
+}
+
+/// What `#[actor(protocol = Name)]` writes: the protocol's own macro has added what the protocol consists of.
+#[doc(hidden)]
+#[proc_macro]
+pub fn actor_with_protocols(state: TokenStream) -> TokenStream {
+    protocol::resume(state.into()).unwrap_or_else(|e| e.to_compile_error()).into()
 }

@@ -147,7 +147,7 @@ fn attributes_say_one_thing_that_is_known() {
         ("#[handle] #[down] fn add(&self) {}", "a method has one of #[handle]"),
         (
             "#[handle(wants = \"x\")] fn add(&self) {}",
-            "expected `local`, `inline` or `needs = \"capability\"`",
+            "expected `local`, `inline`, `boxed` or `needs = \"capability\"`",
         ),
         ("#[handle = \"add\"] fn add(&self) {}", "expected parentheses"),
         ("#[handle(local, needs = \"x\")] fn add(&self) {}", "a local handler is out of reach"),

@@ -255,14 +255,14 @@ pub(crate) fn revive<A: Actor>(local: &Arc<Local<A>>, entered: &mut Entered<'_, 
 
 impl<A: Actor> Handle<A> {
     /// How often the actor has begun: 1, unless a supervisor has restarted it or has not started it yet. Of an actor
-    /// on another server nothing is known: 1.
+    /// on another server, or behind a proxy, nothing is known: 1.
     #[must_use]
     pub fn incarnation(&self) -> u64 {
         match &self.0 {
             Target::Here(local) => {
                 Kept::of(local).map_or(1, |kept| kept.incarnations.load(Ordering::Relaxed))
             }
-            Target::There(_) => 1,
+            Target::There(_) | Target::Via(_) => 1,
         }
     }
 }

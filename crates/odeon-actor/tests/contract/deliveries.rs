@@ -3,7 +3,8 @@
 use std::sync::{Arc, Mutex};
 
 use odeon::{
-    AskError, Delivery, ExitReason, Handle, Inbox, Payload, Peer, Reply, ReplySink, Sender, System, actor,
+    Actor, AskError, Delivery, ExitReason, Handle, Inbox, Payload, Peer, Reply, ReplySink, Sender, System,
+    actor,
 };
 use odeon_core::{Capabilities, Encoding, Epoch, Refusal, RefusalCode, decode, encode};
 use serde::Serialize;
@@ -83,7 +84,7 @@ impl Serialize for Unspeakable {
 }
 
 /// What came for the ask of this number.
-type Answer<T> = (u64, Result<T, AskError>);
+pub(crate) type Answer<T> = (u64, Result<T, AskError>);
 
 /// The far side of the asks.
 #[derive(Default)]
@@ -102,9 +103,9 @@ impl ReplySink for Sink {
     }
 }
 
-struct World {
+pub(crate) struct World<A: Actor = Greeter> {
     system: System,
-    greeter: Handle<Greeter>,
+    greeter: Handle<A>,
     inbox: Arc<dyn Inbox>,
     sink: Arc<Sink>,
     peer: Arc<Peer>,
@@ -118,6 +119,17 @@ impl World {
     fn with(options: odeon::SpawnOptions, greeter: Greeter, capabilities: Capabilities) -> Self {
         let system = System::new();
         let greeter = system.spawn_with(options, greeter).expect("no name is taken");
+        Self::around(system, greeter, capabilities)
+    }
+}
+
+impl<A: Actor> World<A> {
+    pub(crate) fn of(system: System, actor: A) -> Self {
+        let actor = system.spawn(actor);
+        Self::around(system, actor, Capabilities::none())
+    }
+
+    fn around(system: System, greeter: Handle<A>, capabilities: Capabilities) -> Self {
         let odeon_core::ActorId::Number(number) = greeter.id() else {
             panic!("a local actor has a number");
         };
@@ -128,7 +140,7 @@ impl World {
     }
 
     /// Delivers an ask in JSON under this number.
-    fn ask(&self, ask: u64, mark: &str, json: &str) -> Result<(), Refusal> {
+    pub(crate) fn ask(&self, ask: u64, mark: &str, json: &str) -> Result<(), Refusal> {
         let payload = Payload { encoding: Encoding::Json, bytes: json.as_bytes() };
         self.inbox.deliver(self.delivery(mark, payload, Some(ask)))
     }
@@ -145,7 +157,7 @@ impl World {
     }
 
     /// All answers so far; the answered ones as text.
-    async fn answers(&self) -> Vec<Answer<String>> {
+    pub(crate) async fn answers(&self) -> Vec<Answer<String>> {
         settle().await;
         let answers = std::mem::take(&mut *self.sink.answers.lock().expect("nothing panics under it"));
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("JSON");

@@ -13,7 +13,7 @@ use crate::support::{Log, SECOND, Worker, WorkerCalls, at_once, ended, name};
 
 /// A route that writes down what it is given.
 #[derive(Debug)]
-struct FakeRoute {
+pub(crate) struct FakeRoute {
     clock: Arc<dyn Clock>,
     log: Log,
     calls: Mutex<Vec<RemoteCall>>,
@@ -22,21 +22,21 @@ struct FakeRoute {
 }
 
 impl FakeRoute {
-    fn new(answer: Option<Result<&'static str, AskError>>) -> Arc<Self> {
+    pub(crate) fn new(answer: Option<Result<&'static str, AskError>>) -> Arc<Self> {
         let clock = Arc::clone(System::new().clock());
         Arc::new(Self { clock, log: Log::default(), calls: Mutex::default(), answer })
     }
 
-    fn handle(self: &Arc<Self>) -> Handle<Greeter> {
+    pub(crate) fn handle(self: &Arc<Self>) -> Handle<Greeter> {
         Handle::remote(reference(), Arc::clone(self) as Arc<dyn Route>)
     }
 
-    fn call(&self) -> RemoteCall {
+    pub(crate) fn call(&self) -> RemoteCall {
         self.calls.lock().expect("nothing panics under it").pop().expect("there was a call")
     }
 }
 
-fn reference() -> Reference {
+pub(crate) fn reference() -> Reference {
     Reference::new("web-0@/shop".parse().expect("a server id"), ActorId::Name(name("greeter")))
 }
 

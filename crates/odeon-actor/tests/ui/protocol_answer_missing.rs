@@ -1,0 +1,28 @@
+//! A handler answers what the protocol promises.
+
+extern crate odeon_actor as odeon;
+
+use odeon::{actor, protocol};
+
+#[protocol]
+pub trait Counting {
+    async fn add(&self, by: i64) -> i64;
+    fn reset(&self);
+}
+
+struct Counter(i64);
+
+#[actor(protocol = Counting)]
+impl Counter {
+    #[handle]
+    fn add(&mut self, by: i64) {
+        self.0 += by;
+    }
+
+    #[handle]
+    fn reset(&mut self) {
+        self.0 = 0;
+    }
+}
+
+fn main() {}

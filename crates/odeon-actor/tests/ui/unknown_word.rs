@@ -1,0 +1,17 @@
+//! An attribute says what is known.
+
+extern crate odeon_actor as odeon;
+
+use odeon::actor;
+
+struct Counter(i64);
+
+#[actor]
+impl Counter {
+    #[handle(remote)]
+    fn add(&mut self, by: i64) {
+        self.0 += by;
+    }
+}
+
+fn main() {}
