@@ -1,0 +1,9 @@
+//! The kit for tests, `odeon_actor::testing`: worlds, exploring, probes and helpers.
+
+extern crate odeon_actor as odeon;
+
+mod explore;
+mod helpers;
+mod probes;
+mod support;
+mod worlds;
