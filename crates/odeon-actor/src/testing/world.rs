@@ -19,8 +19,8 @@ use super::trace::Trace;
 use crate::system::System;
 
 /// Steps (turns, asks on a stack, polls of tasks) that one call runs before it says that the test goes round in
-/// circles: ten seconds without optimisation, and more than a test needs as a rule.
-pub const STEPS_MAX_DEFAULT: u64 = 500_000;
+/// circles: some seconds, and more than a test needs as a rule.
+pub const STEPS_MAX_DEFAULT: u64 = 1_000_000;
 
 /// Steps that a panic of the world shows, the last ones.
 const STEPS_SHOWN: usize = 12;

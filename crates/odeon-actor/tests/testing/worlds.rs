@@ -187,7 +187,7 @@ fn block_on_does_not_nest() {
 #[derive(Debug)]
 struct Counted {
     _alive: Arc<()>,
-    other: Option<Handle<Counted>>,
+    other: Option<Handle<Self>>,
 }
 
 #[actor]
