@@ -3,6 +3,7 @@
 extern crate odeon_actor as odeon;
 
 mod explore;
+mod guide;
 mod helpers;
 mod probes;
 mod support;
