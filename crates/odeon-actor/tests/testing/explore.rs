@@ -46,13 +46,7 @@ fn tellers_are_explored() {
 fn run(seed: Option<&str>) -> Output {
     let this = std::env::current_exe().expect("this program is a file");
     let mut command = Command::new(this);
-    command.args([
-        "--ignored",
-        "--exact",
-        "explore::tellers_are_explored",
-        "--nocapture",
-        "--test-threads=2",
-    ]);
+    command.args(["--exact", "explore::tellers_are_explored", "--nocapture", "--test-threads=2"]);
     command.env(PLANTED, "1").env_remove(SEED_VARIABLE);
     command.envs(seed.map(|seed| (SEED_VARIABLE, seed)));
     command.output().expect("it runs")
