@@ -41,6 +41,8 @@ impl<'l> Running<'l> {
     /// The actor of this life runs from here on.
     #[inline]
     pub(crate) fn begin(life: &'l Life) -> Self {
+        #[cfg(feature = "testing")]
+        crate::testing::note(life);
         CURRENT.with(|current| {
             current.nested.set(current.nested.get() + 1);
             let before = (

@@ -122,6 +122,11 @@ pub trait Inbox: fmt::Debug + Send + Sync + 'static {
     fn is_supervised(&self) -> bool;
     /// Why it ended, if it has.
     fn exit_reason(&self) -> Option<ExitReason>;
+    /// Whether a handler waits for something, as far as that can be seen; not while the actor runs.
+    #[cfg(feature = "testing")]
+    fn is_handling(&self) -> bool {
+        false
+    }
 }
 
 impl<A: Actor> Inbox for Local<A> {
@@ -221,6 +226,11 @@ impl<A: Actor> Inbox for Local<A> {
 
     fn exit_reason(&self) -> Option<ExitReason> {
         self.life.exit_reason()
+    }
+
+    #[cfg(feature = "testing")]
+    fn is_handling(&self) -> bool {
+        self.cell.is_busy()
     }
 }
 

@@ -62,6 +62,8 @@ mod supervise;
 mod system;
 mod table;
 mod tell;
+#[cfg(feature = "testing")]
+pub mod testing;
 #[cfg(test)]
 mod tests;
 mod timers;

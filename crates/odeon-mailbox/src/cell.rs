@@ -127,6 +127,12 @@ impl<C> Cell<C> {
         Some(Entered { cell: self, is_left: false })
     }
 
+    /// Whether a future waits in the cell for something that is no message. For people: it may be over at once.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        self.word.load(Ordering::Relaxed) & BUSY != 0
+    }
+
     /// Where the contents are.
     fn place(&self) -> usize {
         self.contents.with_mut(|at| at.addr())

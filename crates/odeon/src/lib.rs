@@ -35,8 +35,8 @@
 //! ```
 //!
 //! Features: `cli` (default) brings `App` and the `odeon` binary; `ensemble` brings registry, supervisor and
-//! configuration; `server` brings actors that reach each other between processes. Without default features the
-//! crate is local actors alone.
+//! configuration; `server` brings actors that reach each other between processes; `testing` brings
+//! a kit for tests, `odeon::testing`. Without default features the crate is local actors alone.
 
 // The macros' output says `::odeon`, in this crate's own tests too.
 extern crate self as odeon;
