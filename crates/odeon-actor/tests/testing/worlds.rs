@@ -239,6 +239,8 @@ fn names_monitors_and_shutdown_work_in_a_world() {
     let stuck = system.spawn(Stuck);
     system.register("stuck".parse().expect("a name"), &stuck).expect("it is free");
     stuck.hang().try_tell().expect("there is room");
+    // Else the stop might overtake it.
+    world.run_until_idle();
     world.block_on(async {
         let begun = world.now();
         system.shutdown(SECOND).await;
