@@ -45,7 +45,7 @@ use crate::handle::{Handle, Target};
 /// # Ok(())
 /// # }
 /// ```
-pub struct Recipient<Q, R = ()>(Arc<dyn Take<Q, R>>);
+pub struct Recipient<Q, R = ()>(pub(crate) Arc<dyn Take<Q, R>>);
 
 /// One request to one recipient, not yet sent: await it to ask, or [`tell`](Self::tell) it.
 #[must_use = "nothing is sent until the call is awaited or told"]
@@ -72,7 +72,7 @@ enum State<'a, Q, R> {
 impl<Q, R> Unpin for RecipientAsk<'_, Q, R> {}
 
 /// A handle, the actor's type left out.
-trait Take<Q, R>: fmt::Debug + Send + Sync {
+pub(crate) trait Take<Q, R>: fmt::Debug + Send + Sync {
     fn id(&self) -> ActorId;
     fn is_dead(&self) -> bool;
     /// Asks, and polls once: what is not answered then goes on in a box.
@@ -87,7 +87,7 @@ trait Take<Q, R>: fmt::Debug + Send + Sync {
     fn try_tell(&self, request: Q, deadline: Option<Deadline>) -> Result<(), TryTellError<Q>>;
 }
 
-enum Told<'a> {
+pub(crate) enum Told<'a> {
     AtOnce(Result<(), TellError>),
     Waits(BoxFuture<'a, Result<(), TellError>>),
 }

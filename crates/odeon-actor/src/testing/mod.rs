@@ -18,6 +18,7 @@ mod core;
 mod explore;
 mod letters;
 mod probe;
+mod said;
 mod seed;
 mod trace;
 mod wait;

@@ -9,9 +9,10 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use crate::actor::Actor;
-use crate::call::Request;
 use crate::cx::Cx;
 use crate::handle::Handle;
+use crate::protocol::Speaks;
+use crate::recipient::Recipient;
 use crate::reply::Reply;
 use crate::sender::Sender;
 use crate::system::System;
@@ -25,7 +26,7 @@ const REQUESTS_SHOWN: usize = 8;
 
 /// Shows what is sent to an actor that stands for another: one that takes requests `Q` and answers `R`.
 ///
-/// A request is any type; for a handler of an `#[actor]`, it is the struct that the attribute writes.
+/// It stands for a [`Recipient`] of any request, also one of a handler that `#[actor]` or `#[protocol]` wrote:
 ///
 /// ```
 /// # extern crate odeon_actor as odeon;
@@ -41,14 +42,45 @@ const REQUESTS_SHOWN: usize = 8;
 ///
 /// let world = TestWorld::from_env();
 /// let bank = Probe::<Charge, bool>::new(world.system());
-/// let handle = bank.handle().clone();
-/// let paid = world.spawn("till", async move { handle.call(Charge { cents: 5 }).await });
+/// let to = bank.recipient();
+/// let paid = world.spawn("till", async move { to.call(Charge { cents: 5 }).await });
 /// world.block_on(async {
 ///     let charge = bank.expect(SOON).await;
 ///     assert_eq!(charge.request, Charge { cents: 5 });
 ///     charge.answer(true);
 ///     assert_eq!(paid.await, Ok(true));
 ///     bank.expect_nothing(SOON).await;
+/// });
+/// ```
+///
+/// Or for one type of actors, or a protocol: then it shows whole messages, which have their reply ports in them.
+///
+/// ```
+/// # extern crate odeon_actor as odeon;
+/// # use std::time::Duration;
+/// use odeon::testing::{Probe, TestWorld};
+/// use odeon::{Handle, actor};
+///
+/// struct Counter(i64);
+///
+/// #[actor]
+/// impl Counter {
+///     #[handle]
+///     fn add(&mut self, by: i64) -> i64 {
+///         self.0 += by;
+///         self.0
+///     }
+/// }
+///
+/// let world = TestWorld::from_env();
+/// let probe = Probe::<CounterMessage>::new(world.system());
+/// let counter: Handle<Counter> = probe.stand_in();
+/// let sum = world.spawn("user", async move { counter.add(2).await });
+/// world.block_on(async {
+///     let CounterMessage::Add(added, reply) = probe.expect(Duration::from_secs(1)).await.request;
+///     assert_eq!(added.by, 2);
+///     reply.send(7);
+///     assert_eq!(sum.await, Ok(7));
 /// });
 /// ```
 ///
@@ -59,7 +91,7 @@ pub struct Probe<Q: Send + 'static, R: Send + 'static = ()> {
     system: System,
 }
 
-/// The actor that stands for another. Any request is one that it takes.
+/// The actor that stands for another.
 pub struct Stand<Q: Send + 'static, R: Send + 'static = ()> {
     kept: Arc<Kept<Q, R>>,
     answer: Option<Answer<Q, R>>,
@@ -113,7 +145,13 @@ impl<Q: Send + 'static, R: Send + 'static> Probe<Q, R> {
         Self { handle, kept, system: system.clone() }
     }
 
-    /// The stand-in's handle.
+    /// The stand-in, as whoever sends to it has it.
+    #[must_use]
+    pub fn recipient(&self) -> Recipient<Q, R> {
+        super::said::recipient(self.handle.clone())
+    }
+
+    /// The stand-in's own handle: to stop it, to watch it.
     #[must_use]
     pub const fn handle(&self) -> &Handle<Stand<Q, R>> {
         &self.handle
@@ -144,6 +182,14 @@ impl<Q: Send + 'static, R: Send + 'static> Probe<Q, R> {
                 Poll::Pending
             }
         }
+    }
+}
+
+impl<Q: Send + 'static> Probe<Q> {
+    /// The stand-in as an actor of type `A`, whose messages the probe shows; also as whoever speaks the protocol `A`.
+    #[must_use]
+    pub fn stand_in<A: Actor<Message = Q>>(&self) -> Handle<A> {
+        self.handle.clone().narrowed()
     }
 }
 
@@ -254,11 +300,9 @@ impl<Q: Send + 'static, R: Send + 'static> Actor for Stand<Q, R> {
     }
 }
 
-impl<Q: Send + 'static, R: Send + 'static> Request<Stand<Q, R>> for Q {
-    type Reply = R;
-
-    fn into_message(self, reply: Reply<R>) -> (Q, Reply<R>) {
-        (self, reply)
+impl<A: Actor> Speaks<A> for Stand<A::Message> {
+    fn translate(message: A::Message) -> Self::Message {
+        (message, Reply::nobody())
     }
 }
 

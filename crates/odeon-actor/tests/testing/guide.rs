@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use odeon::testing::{Probe, TestWorld, explore};
-use odeon::{Actor, AskError, Handle, Request, actor};
+use odeon::{AskError, Recipient, actor};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -49,10 +49,7 @@ struct Charge {
 }
 
 /// Pays at whatever takes charges.
-async fn pay<B: Actor>(bank: &Handle<B>, cents: u32) -> Result<bool, AskError>
-where
-    Charge: Request<B, Reply = bool>,
-{
+async fn pay(bank: &Recipient<Charge, bool>, cents: u32) -> Result<bool, AskError> {
     bank.call(Charge { cents }).within(SECOND).await
 }
 
@@ -64,7 +61,8 @@ async fn paying_charges_the_bank_once() {
         assert_eq!(charge.request, Charge { cents: 5 });
         charge.answer(true);
     };
-    let (paid, ()) = tokio::join!(pay(bank.handle(), 5), answering);
+    let to = bank.recipient();
+    let (paid, ()) = tokio::join!(pay(&to, 5), answering);
     assert_eq!(paid, Ok(true));
     bank.expect_nothing(SECOND).await;
 }

@@ -56,7 +56,7 @@ fn dead_letters_are_collected() {
     let letters = DeadLetters::collect(world.system());
     let probe = Probe::<u32>::new(world.system());
     for n in 0..3 {
-        probe.handle().call(n).try_tell().expect("there is room");
+        probe.recipient().call(n).try_tell().expect("there is room");
     }
     probe.handle().kill();
     world.run_until_idle();
