@@ -197,7 +197,7 @@ pub use odeon_macros::protocol;
 #[doc(hidden)]
 pub mod private {
     pub use crate::mock::{Mock, NoAnswer, ShowDebug, ShowNothing, Shown};
-    pub use crate::protocol::{Answer, Argument, ProtocolArgument, ProtocolMethod};
+    pub use crate::protocol::{Answer, Argument, ProtocolArgument, ProtocolHandler, ProtocolMethod};
     pub use crate::shortcut::Shortcut;
     pub use odeon_core::private::*;
     pub use odeon_core::{

@@ -15,6 +15,8 @@ use odeon_core::{ActorId, Reference};
 use odeon_mailbox::{Lost, Ticket};
 
 use crate::actor::Actor;
+use crate::call::Inline;
+use crate::cx::Cx;
 use crate::envelope::Envelope;
 use crate::error::{AskError, TellError};
 use crate::handle::{Handle, Target};
@@ -49,6 +51,27 @@ pub trait ProtocolMethod<const METHOD: usize> {
     type Request;
     /// Its answer.
     type Reply;
+}
+
+/// The handler of a method of the protocol `P`.
+#[doc(hidden)]
+#[diagnostic::on_unimplemented(
+    message = "the actor `{Self}` does not speak the protocol `{P}`",
+    label = "this protocol is not one of the actor's",
+    note = "say `#[actor(protocol = {P})]` on the actor's `impl` block, and give it the protocol's handlers"
+)]
+pub trait ProtocolHandler<P: ProtocolMethod<METHOD>, const METHOD: usize>: Actor {
+    /// As [`Request::INLINE`](crate::Request::INLINE).
+    const INLINE: Inline = Inline::Never;
+
+    /// As [`Request::answer_now`](crate::Request::answer_now).
+    ///
+    /// # Errors
+    /// The request, back, when it cannot be answered so.
+    fn answer_now(request: P::Request, actor: &mut Self, cx: &mut Cx<Self>) -> Result<P::Reply, P::Request> {
+        let _ = (actor, cx);
+        Err(request)
+    }
 }
 
 /// An argument of a method of a protocol.

@@ -193,31 +193,13 @@ impl Handler {
     /// The struct that carries the arguments, and what makes it a request.
     pub(crate) fn request_items(&self, actor: &Ident, message: &Ident, mark: Option<&str>) -> TokenStream {
         let Self { request, variant, reply, .. } = self;
-        let declared = match &self.spoken {
-            Some(spoken) => spoken.request_alias(request),
-            None => self.request_struct(&format!("[`{actor}::{}`]", self.method), mark.is_some()),
-        };
-        let travel = mark.map(|mark| {
-            quote! {
-                const MARK: ::odeon::private::Option<&'static str> = ::odeon::private::Option::Some(#mark);
-
-                fn encode(
-                    &self,
-                    out: &mut ::odeon::private::Vec<u8>,
-                ) -> ::odeon::private::Result<(), ::odeon::private::CodecError> {
-                    ::odeon::private::encode(self, ::odeon::private::Encoding::Cbor, out)
-                }
-
-                fn decode_reply(
-                    encoding: ::odeon::private::Encoding,
-                    bytes: &[u8],
-                ) -> ::odeon::private::Result<Self::Reply, ::odeon::private::CodecError> {
-                    ::odeon::private::decode(encoding, bytes)
-                }
-            }
-        });
+        if let Some(spoken) = &self.spoken {
+            return spoken.handler_items(actor, request, self.answer_now(actor));
+        }
+        let declared =
+            self.request_struct(&quote!(pub), &format!("[`{actor}::{}`]", self.method), mark.is_some());
         let at_once = self.answer_now(actor);
-        let stored = self.stored();
+        let (stored, travel) = (self.stored(), mark.map(travel));
         quote! {
             #declared
 
@@ -236,7 +218,7 @@ impl Handler {
     }
 
     /// The struct alone; `of` is the method, for its documentation.
-    pub(crate) fn request_struct(&self, of: &str, travels: bool) -> TokenStream {
+    pub(crate) fn request_struct(&self, vis: &impl ToTokens, of: &str, travels: bool) -> TokenStream {
         let Self { request, reply, .. } = self;
         let names = self.fields.iter().map(|(name, _)| name);
         let types = self.fields.iter().map(|(_, ty)| ty);
@@ -265,7 +247,7 @@ impl Handler {
 
             #[doc = #doc]
             #derives
-            pub struct #request {
+            #vis struct #request {
                 #( #[expect(missing_docs, reason = "an argument of the method")] pub #names: #types, )*
             }
 
@@ -300,7 +282,7 @@ impl Handler {
     }
 
     /// `self`, a request, as it is stored in the message.
-    fn stored(&self) -> TokenStream {
+    pub(crate) fn stored(&self) -> TokenStream {
         if self.access.is_boxed { quote!(::odeon::private::Box::new(self)) } else { quote!(self) }
     }
 
@@ -316,16 +298,21 @@ impl Handler {
         let names = self.fields.iter().map(|(name, _)| name);
         let arguments = self.arguments();
         let answer = self.answer(quote!(__actor.#method(#(#arguments),*)));
+        let (receiver, outcome) = match &self.spoken {
+            Some(spoken) => (quote!(__request: #request), spoken.outcome()),
+            None => (quote!(self), quote!(Self::Reply, Self)),
+        };
+        let given = if self.spoken.is_some() { quote!(__request) } else { quote!(self) };
         self.returns().then(|| {
             quote! {
                 const INLINE: ::odeon::Inline = ::odeon::Inline::#inline;
 
                 fn answer_now(
-                    self,
+                    #receiver,
                     __actor: &mut #actor,
                     __cx: &mut ::odeon::Cx<#actor>,
-                ) -> ::odeon::private::Result<Self::Reply, Self> {
-                    let #request { #(#names),* } = self;
+                ) -> ::odeon::private::Result<#outcome> {
+                    let #request { #(#names),* } = #given;
                     ::odeon::private::Result::Ok(#answer)
                 }
             }
@@ -409,6 +396,27 @@ impl Handler {
         let request = &self.request;
         let names = self.fields.iter().map(|(name, _)| name);
         quote!(#request { #(#names),* })
+    }
+}
+
+/// How a request with this mark travels.
+pub(crate) fn travel(mark: &str) -> TokenStream {
+    quote! {
+        const MARK: ::odeon::private::Option<&'static str> = ::odeon::private::Option::Some(#mark);
+
+        fn encode(
+            &self,
+            out: &mut ::odeon::private::Vec<u8>,
+        ) -> ::odeon::private::Result<(), ::odeon::private::CodecError> {
+            ::odeon::private::encode(self, ::odeon::private::Encoding::Cbor, out)
+        }
+
+        fn decode_reply(
+            encoding: ::odeon::private::Encoding,
+            bytes: &[u8],
+        ) -> ::odeon::private::Result<Self::Reply, ::odeon::private::CodecError> {
+            ::odeon::private::decode(encoding, bytes)
+        }
     }
 }
 

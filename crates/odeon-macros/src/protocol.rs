@@ -16,7 +16,7 @@ use syn::{
 
 use crate::actor::parse_access;
 use crate::docs::first_paragraph;
-use crate::handler::{Access, Handler, is_called};
+use crate::handler::{Access, Handler, is_called, travel};
 use crate::message::{check_length, check_mark};
 
 /// A protocol, as an actor that speaks it sees it.
@@ -251,16 +251,52 @@ impl Protocol<'_> {
         }
     }
 
+    /// The requests, which are those of every actor that speaks the protocol.
     fn requests(&self) -> TokenStream {
         let (name, message) = (self.name(), self.message_name());
-        let methods = self.methods.iter();
-        methods
-            .map(|method| method.request_items(name, &message, self.full_mark(method).as_deref()))
-            .collect()
+        let requests = self.methods.iter().enumerate().map(|(index, method)| {
+            let Handler { request, variant, reply, .. } = method;
+            let mark = self.full_mark(method);
+            let of = format!("[`{}::{}`]", self.handle_name(), method.method);
+            let (declared, stored) =
+                (method.request_struct(&self.item.vis, &of, mark.is_some()), method.stored());
+            let (travel, handler) = (mark.as_deref().map(travel), quote!(ProtocolHandler<#name, #index>));
+            quote! {
+                #declared
+
+                #[automatically_derived]
+                impl<A> ::odeon::Request<A> for #request
+                where
+                    A: ::odeon::Speaks<#name> + ::odeon::private::#handler,
+                {
+                    type Reply = #reply;
+
+                    const INLINE: ::odeon::Inline = <A as ::odeon::private::#handler>::INLINE;
+
+                    fn answer_now(
+                        self,
+                        actor: &mut A,
+                        cx: &mut ::odeon::Cx<A>,
+                    ) -> ::odeon::private::Result<#reply, Self> {
+                        <A as ::odeon::private::#handler>::answer_now(self, actor, cx)
+                    }
+
+                    fn into_message(self, reply: ::odeon::Reply<#reply>) -> A::Message {
+                        <A as ::odeon::Speaks<#name>>::translate(#message::#variant(#stored, reply))
+                    }
+
+                    #travel
+                }
+
+                #[automatically_derived]
+                impl ::odeon::private::#handler for #name {}
+            }
+        });
+        requests.collect()
     }
 
     fn message(&self) -> TokenStream {
-        let message = self.message_name();
+        let (message, vis) = (self.message_name(), &self.item.vis);
         let doc = format!("What an actor that speaks [`{}`] understands.", self.name());
         let variants = self.methods.iter().map(|method| {
             let (variant, reply, stored) = (&method.variant, &method.reply, method.stored_type());
@@ -270,7 +306,7 @@ impl Protocol<'_> {
         quote! {
             #[doc = #doc]
             #[derive(Debug)]
-            pub enum #message { #(#variants),* }
+            #vis enum #message { #(#variants),* }
         }
     }
 
@@ -382,7 +418,7 @@ impl Protocol<'_> {
 
             #[doc(hidden)]
             #[derive(Default)]
-            pub struct #answers { #(#fields)* }
+            #vis struct #answers { #(#fields)* }
 
             impl #mock {
                 /// A mock without answers: an ask for what it has none for is refused.

@@ -24,13 +24,28 @@ pub(crate) struct Spoken {
 }
 
 impl Spoken {
-    /// The actor's name for the protocol's request.
-    pub(crate) fn request_alias(&self, request: &Ident) -> TokenStream {
+    /// The actor's name for the protocol's request, and how it is answered at once.
+    pub(crate) fn handler_items(
+        &self,
+        actor: &Ident,
+        request: &Ident,
+        at_once: Option<TokenStream>,
+    ) -> TokenStream {
         let Self { protocol, method, .. } = self;
         quote! {
             #[doc(hidden)]
             pub type #request = <#protocol as ::odeon::private::ProtocolMethod<#method>>::Request;
+
+            #[automatically_derived]
+            impl ::odeon::private::ProtocolHandler<#protocol, #method> for #actor { #at_once }
         }
+    }
+
+    /// What answering at once comes to: the answer, or the request.
+    pub(crate) fn outcome(&self) -> TokenStream {
+        let Self { protocol, method, .. } = self;
+        let of_protocol = quote!(<#protocol as ::odeon::private::ProtocolMethod<#method>>);
+        quote!(#of_protocol::Reply, #of_protocol::Request)
     }
 
     /// The arguments, each asserted to be what the protocol says, where the handler's author wrote its type.
