@@ -48,6 +48,20 @@ pub trait Actor: Sized + Send + 'static {
         async { Ok(()) }
     }
 
+    /// Whether [`run`](Self::run) is the actor's life; `#[actor]` says so by itself.
+    const HAS_RUN: bool = false;
+
+    /// The actor's life, where [`HAS_RUN`](Self::HAS_RUN) says that there is one of its own: a loop that takes the
+    /// messages itself, by [`Cx::recv`] and its kin. It runs after [`started`](Self::started), and its return ends
+    /// the actor. Without it, each message is handled as it comes.
+    ///
+    /// # Errors
+    /// A failure ends the actor with [`ExitReason::Failed`].
+    fn run(&mut self, cx: &mut Cx<Self>) -> impl Future<Output = Result<(), Failure>> + Send {
+        let _ = cx;
+        async { Ok(()) }
+    }
+
     /// Hears of the end of something this actor monitors.
     fn down(&mut self, down: Down, cx: &mut Cx<Self>) -> impl Future<Output = ()> + Send {
         let _ = (down, cx);

@@ -6,7 +6,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use odeon_core::limits::REPLY_TIMEOUT_DEFAULT;
 use odeon_core::seam::BoxFuture;
 use odeon_core::{Deadline, Instant};
 use odeon_mailbox::{ReplyFuture, reply_cell};
@@ -37,6 +36,7 @@ pub struct Ask<'a, A: Actor, Q: Request<A>> {
     asked_at: Instant,
     at: Instant,
     timer: Option<Key>,
+    in_reply_to: Option<u64>,
 }
 
 enum State<'a, A: Actor, Q: Request<A>> {
@@ -52,9 +52,14 @@ enum State<'a, A: Actor, Q: Request<A>> {
 impl<A: Actor, Q: Request<A>> Unpin for Ask<'_, A, Q> {}
 
 impl<'a, A: Actor, Q: Request<A>> Ask<'a, A, Q> {
-    pub(crate) const fn new(handle: &'a Handle<A>, request: Q, deadline: Option<Deadline>) -> Self {
+    pub(crate) const fn new(
+        handle: &'a Handle<A>,
+        request: Q,
+        deadline: Option<Deadline>,
+        in_reply_to: Option<u64>,
+    ) -> Self {
         let state = State::New(request, deadline);
-        Self { handle, state, asked_at: Instant::ZERO, at: Instant::ZERO, timer: None }
+        Self { handle, state, asked_at: Instant::ZERO, at: Instant::ZERO, timer: None, in_reply_to }
     }
 
     /// Sends, or asks at once.
@@ -65,6 +70,7 @@ impl<'a, A: Actor, Q: Request<A>> Ask<'a, A, Q> {
         cx: &Context<'_>,
     ) -> Result<State<'a, A, Q>, Result<Q::Reply, AskError>> {
         let request = match &self.handle.0 {
+            _ if self.in_reply_to.is_some() => request,
             Target::Here(local) => match inline::ask(local, request, deadline) {
                 Ok(answer) => return Err(answer),
                 Err(request) => request,
@@ -76,7 +82,7 @@ impl<'a, A: Actor, Q: Request<A>> Ask<'a, A, Q> {
             },
         };
         self.asked_at = self.handle.clock().now();
-        self.at = deadline.unwrap_or(Deadline::Within(REPLY_TIMEOUT_DEFAULT)).at(self.asked_at);
+        self.at = deadline.unwrap_or_else(|| Deadline::Within(self.handle.reply_timeout())).at(self.asked_at);
         // A nested ask lives on what is left of the request being handled.
         if let Some(budget) = current::budget() {
             self.at = self.at.min(budget);
@@ -85,7 +91,10 @@ impl<'a, A: Actor, Q: Request<A>> Ask<'a, A, Q> {
             Target::Here(local) => {
                 let (port, reply) = reply_cell();
                 let message = request.into_message(Reply::here(port));
-                let envelope = Envelope { message, meta: Meta::sent_here(Some(self.at), true) };
+                let envelope = Envelope {
+                    message,
+                    meta: Meta::sent_here(Some(self.at), true).answering(self.in_reply_to),
+                };
                 State::Entering(Entering::new(local, envelope), reply)
             }
             Target::There(there) => {

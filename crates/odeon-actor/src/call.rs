@@ -104,20 +104,27 @@ pub enum Inline {
 /// ```
 #[must_use = "nothing is sent until the call is awaited or told"]
 pub struct Call<'a, A: Actor, Q: Request<A>> {
-    handle: &'a Handle<A>,
-    request: Q,
-    deadline: Option<Deadline>,
+    pub(crate) handle: &'a Handle<A>,
+    pub(crate) request: Q,
+    pub(crate) deadline: Option<Deadline>,
+    pub(crate) in_reply_to: Option<u64>,
 }
 
 impl<'a, A: Actor, Q: Request<A>> Call<'a, A, Q> {
     pub(crate) const fn new(handle: &'a Handle<A>, request: Q) -> Self {
-        Self { handle, request, deadline: None }
+        Self { handle, request, deadline: None, in_reply_to: None }
     }
 
     /// Sets the deadline: a time from now, or a point. For an ask the default is 5 s; for a tell, none. Past
     /// it the message is not run, even if it has been delivered.
     pub fn within(mut self, deadline: impl Into<Deadline>) -> Self {
         self.deadline = Some(deadline.into());
+        self
+    }
+
+    /// Says that it answers the receiver's message of this number; within this process.
+    pub const fn in_reply_to(mut self, nonce: u64) -> Self {
+        self.in_reply_to = Some(nonce);
         self
     }
 
@@ -130,7 +137,7 @@ impl<'a, A: Actor, Q: Request<A>> Call<'a, A, Q> {
     /// Dropped while it waits for room, it gives up its place in the line. A message that had just been let in,
     /// or is on its way to another server, stays sent.
     pub fn tell(self) -> Tell<'a, A, Q> {
-        Tell::new(self.handle, self.request, self.deadline)
+        Tell::new(self.handle, self.request, self.deadline, self.in_reply_to)
     }
 
     /// Sends without waiting for anything.
@@ -138,11 +145,11 @@ impl<'a, A: Actor, Q: Request<A>> Call<'a, A, Q> {
     /// # Errors
     /// The request comes back when the mailbox is full, the actor is dead, or the actor is on another server.
     pub fn try_tell(self) -> Result<(), TryTellError<Q>> {
-        let Self { handle, request, deadline } = self;
+        let Self { handle, request, deadline, in_reply_to } = self;
         let local = match &handle.0 {
             Target::Here(local) => local,
             Target::There(_) => return Err(TryTellError::Remote(request)),
-            Target::Via(via) => return try_via(&***via, request, deadline),
+            Target::Via(via) => return try_via(&***via, request, deadline, in_reply_to),
         };
         let expires_at = deadline.map(|deadline| deadline.at(local.system.clock().now()));
         let mut request = Some(request);
@@ -150,7 +157,7 @@ impl<'a, A: Actor, Q: Request<A>> Call<'a, A, Q> {
             let request = request.take().expect("the mailbox makes the message once");
             Envelope {
                 message: request.into_message(Reply::nobody()),
-                meta: Meta::sent_here(expires_at, false),
+                meta: Meta::sent_here(expires_at, false).answering(in_reply_to),
             }
         });
         if sent.is_ok() {
@@ -169,12 +176,16 @@ fn try_via<A: Actor, Q: Request<A>>(
     via: &dyn Via<A::Message>,
     request: Q,
     deadline: Option<Deadline>,
+    in_reply_to: Option<u64>,
 ) -> Result<(), TryTellError<Q>> {
     let expires_at = deadline.map(|deadline| deadline.at(via.clock().now()));
     let mut request = Some(request);
     let sent = via.try_enter(&mut || {
         let request = request.take().expect("a way makes the message once");
-        Envelope { message: request.into_message(Reply::nobody()), meta: Meta::sent_here(expires_at, false) }
+        Envelope {
+            message: request.into_message(Reply::nobody()),
+            meta: Meta::sent_here(expires_at, false).answering(in_reply_to),
+        }
     });
     match (sent, request) {
         (Err(TryRefused::Full), Some(request)) => Err(TryTellError::Full(request)),
@@ -200,7 +211,7 @@ impl<'a, A: Actor, Q: Request<A>> IntoFuture for Call<'a, A, Q> {
     type IntoFuture = Ask<'a, A, Q>;
 
     fn into_future(self) -> Self::IntoFuture {
-        Ask::new(self.handle, self.request, self.deadline)
+        Ask::new(self.handle, self.request, self.deadline, self.in_reply_to)
     }
 }
 

@@ -74,6 +74,12 @@ pub(crate) fn may_nest() -> bool {
     CURRENT.with(|current| current.nested.get() < NESTED_MAX)
 }
 
+/// Sets the deadline of the message being handled, in nanoseconds, and says what it was.
+#[inline]
+pub(crate) fn replace_budget(nanos: u64) -> u64 {
+    CURRENT.with(|current| current.budget.replace(nanos))
+}
+
 /// Sets the deadline of the message being handled, in nanoseconds.
 #[inline]
 pub(crate) fn set_budget(nanos: u64) {
@@ -101,6 +107,11 @@ pub(crate) fn sends() -> (u64, u64) {
         current.nonce.set(nonce.wrapping_add(1));
         (current.number.get(), nonce)
     })
+}
+
+/// The message being handled is another one than that of the ask being answered on this stack.
+pub(crate) fn forget_unread() {
+    CURRENT.with(|current| current.unread.set(None));
 }
 
 /// Sets the deadline of the ask being answered on this stack.

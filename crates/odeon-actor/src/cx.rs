@@ -13,6 +13,7 @@ use crate::handle::{Handle, Target};
 use crate::life::{MonitorId, TooManyMonitors, Watching};
 use crate::local::{Control, Local};
 use crate::pace::Pace;
+use crate::receive::Rare;
 use crate::sender::Sender;
 use crate::system::System;
 
@@ -28,6 +29,8 @@ pub struct Cx<A: Actor> {
     /// Messages handled so far.
     pub(crate) handled: u32,
     pub(crate) pace: Pace,
+    /// What most actors never need.
+    pub(crate) rare: Option<Box<Rare<A::Message>>>,
 }
 
 /// How far an actor has come.
@@ -44,12 +47,22 @@ impl<A: Actor> Cx<A> {
     pub(crate) fn new(local: Arc<Local<A>>) -> Self {
         Self {
             me: Handle::here(local),
-            phase: if A::HAS_START { Phase::New } else { Phase::Running },
+            phase: if A::HAS_START || A::HAS_RUN { Phase::New } else { Phase::Running },
             meta: Meta::none(),
             batch: Batch::new(),
             ending: None,
             handled: 0,
             pace: Pace::default(),
+            rare: None,
+        }
+    }
+
+    /// A message is to be handled.
+    #[inline]
+    pub(crate) fn begin(&mut self, meta: Meta) {
+        self.meta = meta;
+        if let Some(rare) = &mut self.rare {
+            rare.own = None;
         }
     }
 
@@ -60,7 +73,7 @@ impl<A: Actor> Cx<A> {
 
     /// The message in hand is done with.
     pub(crate) fn settle(&mut self) {
-        self.meta = Meta::none();
+        self.begin(Meta::none());
     }
 
     /// The end comes after the message in hand; the first reason stays.
@@ -77,6 +90,14 @@ impl<A: Actor> Cx<A> {
             unreachable!("a running actor is local to its system");
         };
         local
+    }
+
+    /// What a look through the mailbox needs.
+    pub(crate) fn mailbox_and_batch(&mut self) -> (&Arc<Local<A>>, &mut Batch<Envelope<A::Message>>) {
+        let Target::Here(local) = &self.me.0 else {
+            unreachable!("a running actor is local to its system");
+        };
+        (local, &mut self.batch)
     }
 
     /// A handle to this actor.
@@ -101,6 +122,24 @@ impl<A: Actor> Cx<A> {
     #[must_use]
     pub fn expires_at(&self) -> Option<Instant> {
         self.meta.expires_at().or_else(|| current::unread(&**self.system().clock()))
+    }
+
+    /// The sender's number for the message being handled: each sender counts its messages, from 0.
+    #[must_use]
+    pub const fn nonce(&self) -> u64 {
+        self.meta.nonce()
+    }
+
+    /// The nonce of the message that the one being handled answers, if its sender said so.
+    #[must_use]
+    pub fn in_reply_to(&self) -> Option<u64> {
+        self.meta.in_reply_to()
+    }
+
+    /// Whether the sender of the message being handled wanted an answer when it sent.
+    #[must_use]
+    pub const fn wants_reply(&self) -> bool {
+        self.meta.wants_reply()
     }
 
     /// Starts another actor in the same system.

@@ -63,12 +63,12 @@ impl<M> Envelope<M> {
 
     /// The sender's number for it: each sender counts its messages, from 0.
     pub const fn nonce(&self) -> u64 {
-        self.meta.nonce >> 1
+        self.meta.nonce()
     }
 
     /// The nonce of the message that this one answers, if the sender said so.
     pub fn in_reply_to(&self) -> Option<u64> {
-        self.meta.far.as_ref().and_then(|far| far.in_reply_to)
+        self.meta.in_reply_to()
     }
 
     /// When it stops being worth anything.
@@ -78,7 +78,7 @@ impl<M> Envelope<M> {
 
     /// Whether the sender waits for an answer.
     pub const fn wants_reply(&self) -> bool {
-        self.meta.nonce & 1 == 1
+        self.meta.wants_reply()
     }
 }
 
@@ -130,6 +130,23 @@ impl Meta {
     pub(crate) const fn without_reply(mut self) -> Self {
         self.nonce &= !1;
         self
+    }
+
+    pub(crate) const fn nonce(&self) -> u64 {
+        self.nonce >> 1
+    }
+
+    pub(crate) fn in_reply_to(&self) -> Option<u64> {
+        self.far.as_ref().and_then(|far| far.in_reply_to)
+    }
+
+    pub(crate) const fn wants_reply(&self) -> bool {
+        self.nonce & 1 == 1
+    }
+
+    /// What a timer of the actor of this number sends.
+    pub(crate) const fn ticked(from: u64, seqno: u64) -> Self {
+        Self { from, expires_at: u64::MAX, nonce: seqno << 1, far: None }
     }
 
     pub(crate) fn sender(&self) -> Sender {

@@ -2,7 +2,9 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
+use odeon_core::limits::REPLY_TIMEOUT_DEFAULT;
 use odeon_core::seam::{BoxFuture, Clock};
 use odeon_core::{ActorId, Encoding, ExitReason, Instant, Reference};
 use odeon_mailbox::reply_cell;
@@ -13,6 +15,7 @@ use crate::error::{AskError, TellError};
 use crate::inbox::Inbox;
 use crate::life::{Down, MonitorId, TooManyMonitors};
 use crate::local::Local;
+use crate::system::System;
 use crate::via::Via;
 
 /// A live way to send to one actor. Cheap to clone; it neither keeps the actor alive nor travels between servers.
@@ -34,6 +37,11 @@ pub(crate) struct There {
 pub trait Route: fmt::Debug + Send + Sync + 'static {
     /// The clock by which deadlines are meant.
     fn clock(&self) -> Arc<dyn Clock>;
+
+    /// How long an ask waits when it does not say.
+    fn reply_timeout(&self) -> Duration {
+        REPLY_TIMEOUT_DEFAULT
+    }
 
     /// Sends without waiting for an answer: ready when the link has taken the message.
     fn tell(self: Arc<Self>, call: RemoteCall) -> BoxFuture<'static, Result<(), TellError>>;
@@ -221,6 +229,15 @@ impl<A: Actor> Handle<A> {
             Target::Here(local) => local.life.demonitor(monitor),
             Target::There(there) => there.route.demonitor(monitor),
             Target::Via(via) => via.life().iter().for_each(|life| life.demonitor(monitor)),
+        }
+    }
+
+    /// How long an ask waits when it does not say.
+    pub(crate) fn reply_timeout(&self) -> Duration {
+        match &self.0 {
+            Target::Here(local) => local.system.reply_timeout(),
+            Target::There(there) => there.route.reply_timeout(),
+            Target::Via(via) => via.system().map_or(REPLY_TIMEOUT_DEFAULT, System::reply_timeout),
         }
     }
 

@@ -5,7 +5,6 @@
 
 use std::sync::Arc;
 
-use odeon_core::limits::REPLY_TIMEOUT_DEFAULT;
 use odeon_core::{Deadline, ExitReason};
 use odeon_mailbox::{Entered, Waiting};
 
@@ -43,7 +42,7 @@ pub(crate) fn ask<A: Actor, Q: Request<A>>(
         (Q::INLINE == Inline::Measured && cx.handled % PACE_SAMPLE == 1).then(|| local.system.clock().now());
     let answered = {
         let _running = Running::begin(&local.life);
-        current::set_unread(deadline.unwrap_or(Deadline::Within(REPLY_TIMEOUT_DEFAULT)));
+        current::set_unread(deadline.unwrap_or_else(|| Deadline::Within(local.system.reply_timeout())));
         caught(|| request.answer_now(actor, cx))
     };
     match answered {

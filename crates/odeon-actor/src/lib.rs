@@ -38,8 +38,11 @@ extern crate self as odeon;
 mod actor;
 mod ask;
 mod call;
+pub mod clauses;
 mod current;
 mod cx;
+mod draft;
+mod elsewhere;
 mod envelope;
 mod error;
 mod handle;
@@ -52,7 +55,9 @@ mod pace;
 mod panic;
 mod protocol;
 mod proxy;
+mod receive;
 mod recipient;
+mod recv;
 mod reply;
 mod run;
 mod runtime;
@@ -66,6 +71,7 @@ mod tell;
 pub mod testing;
 #[cfg(test)]
 mod tests;
+mod ticker;
 mod timers;
 pub mod tree;
 mod via;
@@ -74,6 +80,7 @@ pub use actor::{Actor, Failure};
 pub use ask::Ask;
 pub use call::{Call, Inline, Request};
 pub use cx::Cx;
+pub use draft::Draft;
 pub use envelope::Envelope;
 pub use error::{AskError, NameTaken, TellError, TryTellError};
 pub use handle::{Handle, RemoteCall, Route};
@@ -81,7 +88,9 @@ pub use inbox::{Delivery, Inbox, Payload, RemoteReply, ReplySink};
 pub use life::{Down, MonitorId, TooManyMonitors};
 pub use protocol::Speaks;
 pub use proxy::{NotHere, Proxied};
+pub use receive::{Received, RecvError};
 pub use recipient::{Recipient, RecipientAsk, RecipientCall};
+pub use recv::{Recv, RecvAny, RecvDown, RecvWithin};
 pub use reply::Reply;
 pub use runtime::{TokioClock, TokioSpawn};
 pub use sender::{Peer, Sender};
@@ -91,6 +100,7 @@ pub use supervise::{
 };
 pub use system::{DeadLetter, KILL_PATIENCE, RegisteredActor, SpawnOptions, System};
 pub use tell::Tell;
+pub use ticker::{TIMERS_MAX, Tick, TickerError, TimerId};
 
 pub use odeon_core::{ExitReason, Message, PanicReport};
 /// What a program writes for most actors:
@@ -139,6 +149,58 @@ pub use odeon_core::{ExitReason, Message, PanicReport};
 /// The handle of an actor has the methods of its handlers; an argument that is no message is refused where it
 /// is written, and so is one that borrows.
 pub use odeon_macros::actor;
+/// Clauses of [`receive!`], written once and used in many receives by `use name(..)`. They become a module of the
+/// name, with the functions `wants` and `run`; the receive gives `run` the context, and the arguments it names.
+///
+/// ```
+/// # extern crate odeon_actor as odeon;
+/// use odeon::{Cx, System, actor, clauses, receive};
+///
+/// #[derive(Default)]
+/// struct Door {
+///     is_open: bool,
+/// }
+///
+/// #[actor]
+/// impl Door {
+///     #[handle]
+///     fn open(&mut self) {}
+///
+///     #[handle]
+///     fn is_open(&self) -> bool { self.is_open }
+///
+///     #[run]
+///     async fn run(&mut self, cx: &mut Cx<Self>) {
+///         let (mut opened, mut lives) = (false, true);
+///         while lives {
+///             let received = receive!(cx, {
+///                 DoorMessage::Open(DoorOpen {}, reply) if !opened => { opened = true; reply.send(()) }
+///                 use asking(opened),
+///                 use clauses::unexpected(),
+///             });
+///             lives = received.is_some();
+///         }
+///     }
+/// }
+///
+/// clauses! {
+///     /// What a door can be asked.
+///     fn asking(cx: &mut Cx<Door>, opened: bool) {
+///         DoorMessage::IsOpen(DoorIsOpen {}, reply) => { let _ = cx; reply.send(opened) }
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let door = System::new().spawn(Door::default());
+/// assert!(!door.is_open().await?);
+/// door.open().await?;
+/// assert!(door.is_open().await?);
+/// assert!(door.open().await.is_err(), "it is open");
+/// # Ok(())
+/// # }
+/// ```
+pub use odeon_macros::clauses;
 /// ```
 /// # extern crate odeon_actor as odeon;
 /// use odeon::{Message, message};
@@ -192,6 +254,85 @@ pub use odeon_macros::message;
 ///
 /// A handler that is missing or differs from the protocol is refused where the actor is written.
 pub use odeon_macros::protocol;
+/// Takes the first message that one of the clauses wants, and runs the clause; the value is that of its body.
+///
+/// Messages are looked at in the order of the mailbox, and by each the clauses in theirs. Patterns and guards see a
+/// message by reference; the body has it by value. What no clause wants stays where it is. Within a body the context
+/// speaks of the message ([`Cx::sender`] and its like); a guard finds the envelope under the name given between bars.
+///
+/// - `timeout 5 * SECOND => body` runs when the time is over, counted from the beginning; it may be a time or a point.
+/// - `else => body` runs at once when nothing that waits is wanted: the receive never waits.
+/// - `use path(arguments)` is a set of clauses written elsewhere, by [`clauses!`] or one of [`clauses`].
+/// - `receive!(raw cx, { .. })` takes messages that have expired as well.
+///
+/// With `else` the value is the body's; without, it is an `Option`, `None` once the actor is to stop or has drained.
+///
+/// ```
+/// # extern crate odeon_actor as odeon;
+/// use std::time::Duration;
+///
+/// use odeon::{Cx, System, actor, receive};
+///
+/// #[derive(Default)]
+/// struct Counter {
+///     n: i64,
+/// }
+///
+/// #[actor]
+/// impl Counter {
+///     #[handle]
+///     fn add(&mut self, by: i64) -> i64 {
+///         self.n += by;
+///         self.n
+///     }
+///
+///     /// Adds what is added within the next second, and says how much there is then.
+///     #[handle]
+///     async fn more(&mut self, cx: &mut Cx<Self>) -> i64 {
+///         let is_more = receive!(cx, |envelope| {
+///             CounterMessage::Add(CounterAdd { by }, reply) if *by > 0 && envelope.wants_reply() => {
+///                 self.n += by;
+///                 reply.send(self.n);
+///                 true
+///             }
+///             timeout Duration::from_secs(1) => false,
+///         });
+///         assert_eq!(is_more, Some(true));
+///         receive!(cx, {
+///             CounterMessage::Add(..) => unreachable!("nobody has added anything"),
+///             else => self.n,
+///         })
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let counter = System::new().spawn(Counter::default());
+/// let (more, added) = tokio::join!(counter.more(), counter.add(2));
+/// assert_eq!((more?, added?), (2, 2));
+/// # Ok(())
+/// # }
+/// ```
+///
+/// `timeout` and `else` exclude each other:
+///
+/// ```compile_fail
+/// # extern crate odeon_actor as odeon;
+/// # use odeon::{Cx, actor, receive};
+/// # struct Counter;
+/// # #[actor]
+/// # impl Counter {
+/// #     #[handle]
+/// #     async fn more(&mut self, cx: &mut Cx<Self>) {
+/// receive!(cx, {
+///     CounterMessage::More(..) => {}
+///     timeout std::time::Duration::from_secs(1) => {}
+///     else => {}
+/// });
+/// #     }
+/// # }
+/// ```
+pub use odeon_macros::receive;
 
 /// What the macros' output names; not for use by hand, and without any promise of stability.
 #[doc(hidden)]

@@ -10,12 +10,13 @@
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use odeon_core::{ActorId, ExitReason, ServerId};
 
 use crate::panic::contained;
+use crate::ticker::TIMERS_MAX;
 
 /// Most monitors on one actor: at this number a program watches in a loop without ever letting go.
 pub(crate) const MONITORS_MAX: usize = 65_536;
@@ -27,7 +28,7 @@ pub(crate) const WATCHES_MAX: usize = 32_768;
 /// Most pings waiting at one actor: more than that many observers have not lost patience with it.
 pub(crate) const PINGS_MAX: u32 = 1_024;
 
-const _: () = assert!(WATCHES_MAX + (PINGS_MAX as usize) < odeon_mailbox::CONTROL_MAX);
+const _: () = assert!(WATCHES_MAX + (PINGS_MAX as usize) + TIMERS_MAX < odeon_mailbox::CONTROL_MAX);
 
 /// Names one monitor, so that its notice can be told from others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -71,13 +72,25 @@ pub(crate) struct Life {
     is_stop_wanted: AtomicBool,
     /// The control lane holds one stop at most.
     is_stop_queued: AtomicBool,
-    /// Whether the handler that waits takes messages itself.
-    takes_messages: AtomicBool,
+    /// What the handler that waits says to the runner: a [`Waits`].
+    waits: AtomicU8,
     pings: AtomicU32,
     /// Messages the actor has sent; written by whoever runs it.
     nonce: AtomicU64,
     /// Made when first needed: of most actors, nothing is.
     state: Mutex<Option<Box<State>>>,
+}
+
+/// What a handler that waits waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Waits {
+    /// For something that is no message.
+    Elsewhere = 0,
+    /// For messages, which it takes itself.
+    ForMessages = 1,
+    /// For others to have their turn: it has taken many messages.
+    ForItsTurn = 2,
 }
 
 /// A ping's place in an actor's control lane, taken before there is a ping; dropping it gives it back.
@@ -95,6 +108,27 @@ impl PingRoom {
 impl Drop for PingRoom {
     fn drop(&mut self) {
         self.0.pings.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A timer's place in the control lane of the actor it sends to; dropping it gives it back.
+pub(crate) struct TimerRoom(Arc<Life>);
+
+impl TimerRoom {
+    /// A place, if there is one.
+    pub(crate) fn take(life: &Arc<Life>) -> Option<Self> {
+        let is_room = life.with(|state| {
+            let is_room = state.timers < TIMERS_MAX;
+            state.timers += usize::from(is_room);
+            is_room
+        });
+        is_room.then(|| Self(Arc::clone(life)))
+    }
+}
+
+impl Drop for TimerRoom {
+    fn drop(&mut self) {
+        self.0.with(|state| state.timers -= 1);
     }
 }
 
@@ -166,6 +200,8 @@ struct State {
     over: bool,
     monitors: BTreeMap<MonitorId, Notify>,
     watches: Watches,
+    /// Timers that send to the actor.
+    timers: usize,
 }
 
 impl Life {
@@ -176,7 +212,7 @@ impl Life {
             killed: AtomicBool::new(false),
             is_stop_wanted: AtomicBool::new(false),
             is_stop_queued: AtomicBool::new(false),
-            takes_messages: AtomicBool::new(false),
+            waits: AtomicU8::new(Waits::Elsewhere as u8),
             nonce: AtomicU64::new(0),
             pings: AtomicU32::new(0),
             state: Mutex::default(),
@@ -355,13 +391,17 @@ impl Life {
         self.nonce.store(nonce, Ordering::Relaxed);
     }
 
-    /// Whether the handler that waits takes messages itself. Asked and said by whoever runs the actor.
-    pub(crate) fn takes_messages(&self) -> bool {
-        self.takes_messages.load(Ordering::Relaxed)
+    /// What the handler that waits waits for. Asked and said by whoever runs the actor.
+    pub(crate) fn waits(&self) -> Waits {
+        match self.waits.load(Ordering::Relaxed) {
+            1 => Waits::ForMessages,
+            2 => Waits::ForItsTurn,
+            _ => Waits::Elsewhere,
+        }
     }
 
-    pub(crate) fn set_takes_messages(&self, takes: bool) {
-        self.takes_messages.store(takes, Ordering::Relaxed);
+    pub(crate) fn set_waits(&self, waits: Waits) {
+        self.waits.store(waits as u8, Ordering::Relaxed);
     }
 }
 

@@ -18,11 +18,12 @@ use crate::life::{Down, Life, PINGS_MAX, PingRoom, Watching};
 use crate::run::run;
 use crate::sender::Sender;
 use crate::system::{DeadLetter, System};
+use crate::ticker::Ticks;
 
 /// An actor of this process, as its handles see it.
 pub(crate) struct Local<A: Actor> {
     pub(crate) cell: Cell<Contents<A>>,
-    pub(crate) mailbox: Mailbox<Envelope<A::Message>, Control>,
+    pub(crate) mailbox: Mailbox<Envelope<A::Message>, Control<A::Message>>,
     pub(crate) life: Arc<Life>,
     pub(crate) system: System,
     /// For those who have it without its type.
@@ -37,13 +38,14 @@ pub(crate) struct Contents<A: Actor> {
 
 /// What travels in the control lane: never behind data, and never refused for lack of room, because there is one
 /// stop at most and the others have taken their room before.
-pub(crate) enum Control {
+pub(crate) enum Control<M> {
     Stop,
     Ping(ReplyPort<(), ()>, PingRoom),
     /// Boxed: it is rare, and large.
     Down(Box<(Down, Watching)>),
     /// Something to do with the [`Contents`] between two messages. Whoever puts it in keeps to one at a time.
     Own(fn(&mut dyn Any)),
+    Tick(Arc<dyn Ticks<M>>),
 }
 
 impl<A: Actor> Local<A> {
@@ -76,7 +78,7 @@ impl<A: Actor> Local<A> {
 
     /// Lets the actor begin: nobody could run it before.
     pub(crate) fn launch(self: &Arc<Self>) {
-        if A::HAS_START {
+        if A::HAS_START || A::HAS_RUN {
             self.schedule();
             return;
         }
@@ -146,7 +148,7 @@ impl<A: Actor> Local<A> {
     }
 
     /// Puts something into the control lane. A dead actor drops it, which tells whoever waits.
-    pub(crate) fn control(self: &Arc<Self>, control: Control) {
+    pub(crate) fn control(self: &Arc<Self>, control: Control<A::Message>) {
         if self.mailbox.control(control).is_ok() {
             self.notify_message();
         }

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use odeon_core::{CodecError, Encoding};
 use odeon_mailbox::ReplyPort;
 
+use crate::elsewhere::Elsewhere;
 use crate::error::AskError;
 use crate::inbox::ReplySink;
 use crate::life::Life;
@@ -55,6 +56,8 @@ enum Inner<R> {
     Here(ReplyPort<R, Arc<Fall>>),
     /// The asker is on another server. Boxed: it is rare, and every message has the size of its largest port.
     There(Box<There<R>>),
+    /// The answer becomes a message to an actor.
+    Elsewhere(Box<Elsewhere<R>>),
 }
 
 struct There<R> {
@@ -107,6 +110,10 @@ impl<R: Send + 'static> Reply<R> {
         Self(Inner::There(Box::new(There { out: Out(port), encode: odeon_core::encode::<R> })))
     }
 
+    pub(crate) fn elsewhere(port: Elsewhere<R>) -> Self {
+        Self(Inner::Elsewhere(Box::new(port)))
+    }
+
     /// Whether somebody still waits for the answer.
     #[must_use]
     pub fn is_wanted(&self) -> bool {
@@ -114,6 +121,7 @@ impl<R: Send + 'static> Reply<R> {
             Inner::Nobody => false,
             Inner::Here(port) => port.is_wanted(),
             Inner::There(there) => there.out.0.sink.is_wanted(there.out.0.ask),
+            Inner::Elsewhere(port) => port.is_wanted(),
         }
     }
 
@@ -125,6 +133,13 @@ impl<R: Send + 'static> Reply<R> {
         }
     }
 
+    /// Answers with what `make` makes, if somebody still waits: else it is not called.
+    pub fn send_with(self, make: impl FnOnce() -> R) {
+        if self.is_wanted() {
+            self.send(make());
+        }
+    }
+
     fn send_to_somebody(mut self, answer: R) {
         // Before the port is taken: if encoding panics, the port falls like any other.
         let encoded = self.encode(&answer);
@@ -133,6 +148,7 @@ impl<R: Send + 'static> Reply<R> {
                 // The asker may have given up; its loss.
                 let _ = port.send(answer);
             }
+            (Inner::Elsewhere(port), _) => port.send(answer),
             (Inner::There(there), Some(encoded)) => there.out.0.answer(encoded),
             (Inner::Nobody | Inner::There(_), _) => {}
         }
@@ -159,6 +175,7 @@ impl<R: Send + 'static> Drop for Reply<R> {
             Inner::Nobody => {}
             Inner::Here(port) => keep_while_unwinding(Falling::new(port)),
             Inner::There(there) => keep_while_unwinding(there.out),
+            Inner::Elsewhere(port) => keep_while_unwinding(port),
         }
     }
 }

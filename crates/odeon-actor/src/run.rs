@@ -10,16 +10,17 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use odeon_core::{ExitReason, Instant};
-use odeon_mailbox::{Batch, Begin, Entered, Received, Turn, Waiting};
+use odeon_mailbox::{Batch, Begin, Entered, Received, Spare, Turn, Waiting};
 use pin_project_lite::pin_project;
 
 use crate::actor::Actor;
 use crate::current::{self, Running};
-use crate::cx::Phase;
+use crate::cx::{Cx, Phase};
 use crate::envelope::Envelope;
-use crate::life::Down;
+use crate::life::{Down, Waits, Watching};
 use crate::local::{Contents, Control, Local};
 use crate::panic::{caught, contained};
+use crate::receive::Held;
 use crate::supervise::{Kept, Revived, falling, revive};
 use crate::system::DeadLetter;
 
@@ -89,11 +90,15 @@ fn steps<A: Actor>(
             local.life.begin_end(ExitReason::Killed);
             return Outcome::Over;
         }
-        if entered.is_waiting() {
-            if entered.poll(local, &mut turn.spare).is_pending() {
-                let waits = if local.life.takes_messages() { Waiting::Messages } else { Waiting::Other };
-                return Outcome::Idle(waits);
-            }
+        if entered.is_waiting() && entered.poll(local, &mut turn.spare).is_pending() {
+            return match local.life.waits() {
+                Waits::Elsewhere => Outcome::Idle(Waiting::Other),
+                Waits::ForMessages => Outcome::Idle(Waiting::Messages),
+                Waits::ForItsTurn => {
+                    while turn.step() {}
+                    Outcome::Spent
+                }
+            };
         }
         let Some(contents) = entered.contents() else {
             match revive(local, entered) {
@@ -106,7 +111,7 @@ fn steps<A: Actor>(
         match cx.phase {
             Phase::New => {
                 cx.phase = Phase::Running;
-                if A::HAS_START {
+                if A::HAS_START || A::HAS_RUN {
                     entered.start(Starting, &mut turn.spare);
                     continue;
                 }
@@ -127,7 +132,28 @@ fn steps<A: Actor>(
             Phase::Running => {}
             Phase::Stopping => return Outcome::Over,
         }
-        if has_looked && local.mailbox.is_quiet(&cx.batch) {
+        if cx.has_held() {
+            if !turn.step() {
+                return Outcome::Spent;
+            }
+            match cx.next_held() {
+                Some(Held::Tick(envelope, _)) => {
+                    take(local, entered, envelope, &mut turn.spare);
+                    continue;
+                }
+                Some(Held::Down(notice)) => {
+                    hear(entered, *notice, &mut turn.spare);
+                    continue;
+                }
+                Some(Held::Own(act)) => {
+                    act(contents);
+                    continue;
+                }
+                // The mailbox has its turn.
+                None => {}
+            }
+        }
+        if has_looked && !cx.has_held() && local.mailbox.is_quiet(&cx.batch) {
             return Outcome::Idle(Waiting::Messages);
         }
         if !turn.step() {
@@ -140,13 +166,11 @@ fn steps<A: Actor>(
                     // Nobody waits any longer, and dropping the message drops its reply port.
                     continue;
                 }
-                let Envelope { message, meta } = envelope;
-                let expires_at = meta.expires_at_nanos();
-                cx.meta = meta;
-                if A::waits(&message) {
-                    entered.start(Handling { message, expires_at }, &mut turn.spare);
-                } else {
-                    handle_now(local, contents, message, expires_at);
+                take(local, entered, envelope, &mut turn.spare);
+            }
+            Some(Received::Control(Control::Tick(ticker))) => {
+                if let Some(envelope) = cx.take_tick(&*ticker) {
+                    take(local, entered, envelope, &mut turn.spare);
                 }
             }
             Some(Received::Control(Control::Ping(port, room))) => {
@@ -155,11 +179,7 @@ fn steps<A: Actor>(
                 let _ = port.send(());
             }
             Some(Received::Control(Control::Down(notice))) => {
-                let (down, watching) = *notice;
-                if watching.take() {
-                    cx.settle();
-                    entered.start(Hearing(down), &mut turn.spare);
-                }
+                hear(entered, *notice, &mut turn.spare);
             }
             Some(Received::Control(Control::Stop)) => {
                 if local.life.take_stop() {
@@ -168,8 +188,44 @@ fn steps<A: Actor>(
             }
             Some(Received::Control(Control::Own(act))) => act(contents),
             Some(Received::Drained) => cx.end(ExitReason::Drained),
+            None if cx.has_held() => {}
             None => return Outcome::Idle(Waiting::Messages),
         }
+    }
+}
+
+/// Handles a message, or begins to.
+#[inline]
+fn take<A: Actor>(
+    local: &Local<A>,
+    entered: &mut Entered<'_, Contents<A>>,
+    envelope: Envelope<A::Message>,
+    spare: &mut Spare,
+) {
+    let Some(contents) = entered.contents() else {
+        return;
+    };
+    let Envelope { message, meta } = envelope;
+    let expires_at = meta.expires_at_nanos();
+    contents.cx.begin(meta);
+    if A::waits(&message) {
+        entered.start(Handling { message, expires_at }, spare);
+    } else {
+        handle_now(local, contents, message, expires_at);
+    }
+}
+
+/// Begins to hear a notice, if it is still wanted; its room in the control lane is free.
+fn hear<A: Actor>(
+    entered: &mut Entered<'_, Contents<A>>,
+    (down, watching): (Down, Watching),
+    spare: &mut Spare,
+) {
+    if watching.take()
+        && let Some(contents) = entered.contents()
+    {
+        contents.cx.settle();
+        entered.start(Hearing(down), spare);
     }
 }
 
@@ -186,7 +242,8 @@ fn handle_now<A: Actor>(local: &Local<A>, contents: &mut Contents<A>, message: A
     if let Some(began) = began {
         cx.pace.record(local.system.clock().now() - began);
     }
-    if expires_at != u64::MAX {
+    // A handler that has taken other messages has had their deadlines as well.
+    if expires_at != u64::MAX || cx.rare.is_some() {
         current::set_budget(u64::MAX);
     }
 }
@@ -242,7 +299,8 @@ impl<A: Actor> Begin<Contents<A>> for Handling<A::Message> {
 }
 
 pin_project! {
-    /// A handler: what it asks of others lives on what is left of its request's time, wherever it is polled.
+    /// A handler: what it asks of others lives on what is left of its request's time, wherever it is polled. When it
+    /// takes other messages, theirs counts.
     struct Budgeted<F> {
         expires_at: u64,
         #[pin]
@@ -255,25 +313,26 @@ impl<F: Future<Output = ()>> Future for Budgeted<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.project();
-        let expires_at = *this.expires_at;
-        if expires_at == u64::MAX {
-            return this.handler.poll(cx);
+        if *this.expires_at != u64::MAX {
+            current::set_budget(*this.expires_at);
         }
-        current::set_budget(expires_at);
         let polled = this.handler.poll(cx);
-        current::set_budget(u64::MAX);
+        *this.expires_at = current::replace_budget(u64::MAX);
         polled
     }
 }
 
-/// Before the first message.
+/// Before the first message, and the actor's own loop if it has one.
 struct Starting;
 
 impl<A: Actor> Begin<Contents<A>> for Starting {
-    async fn begin(self, Contents { actor, cx }: &mut Contents<A>) {
-        if let Err(failure) = actor.started(cx).await {
-            cx.fail(failure);
-        }
+    fn begin<'c>(self, Contents { actor, cx }: &'c mut Contents<A>) -> impl Future<Output = ()> + Send + 'c {
+        unbudgeted(async move {
+            if let Err(failure) = actor.started(cx).await {
+                cx.fail(failure);
+            }
+            live(actor, cx).await;
+        })
     }
 }
 
@@ -281,20 +340,41 @@ impl<A: Actor> Begin<Contents<A>> for Starting {
 struct StartingKept;
 
 impl<A: Actor> Begin<Contents<A>> for StartingKept {
-    async fn begin(self, Contents { actor, cx }: &mut Contents<A>) {
-        match actor.started(cx).await {
-            Ok(()) => Kept::started(cx.local()),
-            Err(failure) => cx.fail(failure),
-        }
+    fn begin<'c>(self, Contents { actor, cx }: &'c mut Contents<A>) -> impl Future<Output = ()> + Send + 'c {
+        unbudgeted(async move {
+            match actor.started(cx).await {
+                Ok(()) => Kept::started(cx.local()),
+                Err(failure) => cx.fail(failure),
+            }
+            live(actor, cx).await;
+        })
     }
+}
+
+/// The actor's own loop, if it has one.
+async fn live<A: Actor>(actor: &mut A, cx: &mut Cx<A>) {
+    if !A::HAS_RUN || cx.ending.is_some() {
+        return;
+    }
+    if let Err(failure) = actor.run(cx).await {
+        cx.fail(failure);
+    }
+    // A loop that ends because there is nothing more to come has drained the actor.
+    let is_drained = cx.local().mailbox.is_closed();
+    cx.end(if is_drained { ExitReason::Drained } else { ExitReason::Normal });
+}
+
+/// What begins without a message in hand.
+const fn unbudgeted<F>(handler: F) -> Budgeted<F> {
+    Budgeted { expires_at: u64::MAX, handler }
 }
 
 /// After the last.
 struct Stopping(ExitReason);
 
 impl<A: Actor> Begin<Contents<A>> for Stopping {
-    async fn begin(self, Contents { actor, cx }: &mut Contents<A>) {
-        actor.stopped(&self.0, cx).await;
+    fn begin<'c>(self, Contents { actor, cx }: &'c mut Contents<A>) -> impl Future<Output = ()> + Send + 'c {
+        unbudgeted(async move { actor.stopped(&self.0, cx).await })
     }
 }
 
@@ -302,7 +382,7 @@ impl<A: Actor> Begin<Contents<A>> for Stopping {
 struct Hearing(Down);
 
 impl<A: Actor> Begin<Contents<A>> for Hearing {
-    async fn begin(self, Contents { actor, cx }: &mut Contents<A>) {
-        actor.down(self.0, cx).await;
+    fn begin<'c>(self, Contents { actor, cx }: &'c mut Contents<A>) -> impl Future<Output = ()> + Send + 'c {
+        unbudgeted(actor.down(self.0, cx))
     }
 }

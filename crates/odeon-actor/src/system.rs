@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
+use odeon_core::limits::REPLY_TIMEOUT_DEFAULT;
 use odeon_core::seam::{Clock, Spawn, TaskKind};
 use odeon_core::{ActorName, ExitReason};
 use odeon_mailbox::{CAPACITY_DEFAULT, RunQueue, Turn};
@@ -35,6 +36,8 @@ struct Shared {
     spawn: Arc<dyn Spawn>,
     queue: RunQueue,
     timers: Arc<Timers>,
+    /// Nanoseconds.
+    reply_timeout: AtomicU64,
     next: AtomicU64,
     actors: Mutex<Actors>,
     dead_letters: AtomicU64,
@@ -149,6 +152,7 @@ impl System {
     pub fn with(clock: Arc<dyn Clock>, spawn: Arc<dyn Spawn>) -> Self {
         let shared = Arc::new_cyclic(|me: &Weak<Shared>| Shared {
             timers: Timers::new(Arc::clone(&clock)),
+            reply_timeout: AtomicU64::new(nanos(REPLY_TIMEOUT_DEFAULT)),
             queue: RunQueue::new({
                 let me = Weak::clone(me);
                 move || me.upgrade().iter().for_each(|shared| shared.end_without_runners())
@@ -314,6 +318,18 @@ impl System {
         self.0.end_without_runners();
     }
 
+    /// How long an ask waits when it does not say: five seconds, unless set otherwise.
+    #[must_use]
+    pub fn reply_timeout(&self) -> Duration {
+        Duration::from_nanos(self.0.reply_timeout.load(Ordering::Relaxed))
+    }
+
+    /// Sets how long asks wait that do not say: asks of this system's actors, made from now on. A server's asks of
+    /// other servers' actors follow as well.
+    pub fn set_reply_timeout(&self, timeout: Duration) {
+        self.0.reply_timeout.store(nanos(timeout), Ordering::Relaxed);
+    }
+
     pub(crate) fn run_queue(&self) -> &RunQueue {
         &self.0.queue
     }
@@ -355,6 +371,10 @@ impl System {
             contained("a hook of dead letters", || hook(letter));
         }
     }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 impl Shared {

@@ -30,6 +30,7 @@ pub struct Tell<'a, A: Actor, Q: Request<A>> {
     /// Until it is sent.
     request: Option<Q>,
     deadline: Option<Deadline>,
+    in_reply_to: Option<u64>,
     /// Boxed: most tells are sent at the first poll, and what they carry is moved at every step.
     slow: Option<Box<Slow<'a, A>>>,
 }
@@ -46,20 +47,25 @@ impl<A: Actor, Q: Request<A>> Unpin for Tell<'_, A, Q> {}
 
 impl<'a, A: Actor, Q: Request<A>> Tell<'a, A, Q> {
     #[inline]
-    pub(crate) const fn new(handle: &'a Handle<A>, request: Q, deadline: Option<Deadline>) -> Self {
-        Self { handle, request: Some(request), deadline, slow: None }
+    pub(crate) const fn new(
+        handle: &'a Handle<A>,
+        request: Q,
+        deadline: Option<Deadline>,
+        in_reply_to: Option<u64>,
+    ) -> Self {
+        Self { handle, request: Some(request), deadline, in_reply_to, slow: None }
     }
 
     /// Sends if there is room: then the request is gone.
     #[inline]
     fn try_send(&mut self, local: &Arc<Local<A>>) -> bool {
         let expires_at = self.deadline.map(|deadline| deadline.at(local.system.clock().now()));
-        let request = &mut self.request;
+        let (request, in_reply_to) = (&mut self.request, self.in_reply_to);
         let sent = local.mailbox.try_send_with(|| {
             let request = request.take().expect("the mailbox makes the message once");
             Envelope {
                 message: request.into_message(Reply::nobody()),
-                meta: Meta::sent_here(expires_at, false),
+                meta: Meta::sent_here(expires_at, false).answering(in_reply_to),
             }
         });
         if sent.is_ok() {
@@ -71,12 +77,12 @@ impl<'a, A: Actor, Q: Request<A>> Tell<'a, A, Q> {
     /// The same by another way than a mailbox of the handle's own.
     fn try_via(&mut self, via: &dyn Via<A::Message>) -> bool {
         let expires_at = self.deadline.map(|deadline| deadline.at(via.clock().now()));
-        let request = &mut self.request;
+        let (request, in_reply_to) = (&mut self.request, self.in_reply_to);
         let sent = via.try_enter(&mut || {
             let request = request.take().expect("a way makes the message once");
             Envelope {
                 message: request.into_message(Reply::nobody()),
-                meta: Meta::sent_here(expires_at, false),
+                meta: Meta::sent_here(expires_at, false).answering(in_reply_to),
             }
         });
         sent.is_ok()
@@ -89,12 +95,16 @@ impl<'a, A: Actor, Q: Request<A>> Tell<'a, A, Q> {
         let slow = match &self.handle.0 {
             Target::Here(local) => {
                 let message = request.into_message(Reply::nobody());
-                let envelope = Envelope { message, meta: Meta::sent_here(expires_at, false) };
+                let envelope = Envelope {
+                    message,
+                    meta: Meta::sent_here(expires_at, false).answering(self.in_reply_to),
+                };
                 Slow::Entering(Entering::new(local, envelope))
             }
             Target::Via(via) => {
                 let message = request.into_message(Reply::nobody());
-                let envelope = Envelope { message, meta: Meta::sent_here(expires_at, false) };
+                let meta = Meta::sent_here(expires_at, false).answering(self.in_reply_to);
+                let envelope = Envelope { message, meta };
                 Slow::Via(Passing::new(&***via, envelope))
             }
             Target::There(there) => {

@@ -44,6 +44,13 @@ pub(crate) struct Key {
     number: u64,
 }
 
+impl Key {
+    /// The same entry, due at another time.
+    pub(crate) const fn due(self, at: Instant) -> Self {
+        Self { at, ..self }
+    }
+}
+
 /// What happens when an entry is due.
 enum Due {
     Wake(Waker),
@@ -53,7 +60,7 @@ enum Due {
 /// Something that happens at a time, perhaps again and again.
 pub(crate) trait Fire: Send + Sync {
     /// It is due; says when it is due again.
-    fn fire(&self, now: Instant) -> Option<Instant>;
+    fn fire(self: Arc<Self>, now: Instant) -> Option<Instant>;
 }
 
 impl Timers {
@@ -140,7 +147,7 @@ impl Timers {
                 match due {
                     Due::Wake(waker) => waker.wake(),
                     Due::Fire(fire) => {
-                        if let Some(at) = fire.fire(now) {
+                        if let Some(at) = Arc::clone(&fire).fire(now) {
                             self.lock().due.insert(Key { at, ..key }, Due::Fire(fire));
                         }
                     }

@@ -75,9 +75,10 @@ pub(crate) fn expand_with(
     }
     spoken::check_complete(&protocols, &actor, &item)?;
     let has_start = hooks.contains_key(&Hook::Started);
+    let has_run = hooks.contains_key(&Hook::Run);
     let hooks = hooks.into_values().collect();
     let doc = first_paragraph(&item.attrs);
-    let expansion = Expansion { actor, mark, doc, handlers, has_start, hooks, protocols };
+    let expansion = Expansion { actor, mark, doc, handlers, has_start, has_run, hooks, protocols };
     for handler in &expansion.handlers {
         if let Some(mark) = expansion.full_mark(handler) {
             check_length(&mark, &handler.method)?;
@@ -153,12 +154,13 @@ enum Hook {
     Started,
     Stopped,
     Down,
+    Run,
 }
 
 /// Takes the attribute off the method, and says what it was.
 fn take_role(function: &mut ImplItemFn) -> Result<Option<Role>> {
     let is_ours = |attribute: &Attribute| {
-        ["handle", "started", "stopped", "down"].iter().any(|name| attribute.path().is_ident(name))
+        ["handle", "started", "stopped", "down", "run"].iter().any(|name| attribute.path().is_ident(name))
     };
     let Some(index) = function.attrs.iter().position(is_ours) else {
         return Ok(None);
@@ -167,14 +169,14 @@ fn take_role(function: &mut ImplItemFn) -> Result<Option<Role>> {
     if let Some(second) = function.attrs.iter().find(|attribute| is_ours(attribute)) {
         return Err(Error::new_spanned(
             second,
-            "a method has one of #[handle], #[started], #[stopped], #[down]",
+            "a method has one of #[handle], #[started], #[stopped], #[down], #[run]",
         ));
     }
     if attribute.path().is_ident("handle") {
         return Ok(Some(Role::Handle(parse_access(&attribute)?)));
     }
     attribute.meta.require_path_only()?;
-    let hooks = [Hook::Started, Hook::Stopped, Hook::Down];
+    let hooks = [Hook::Started, Hook::Stopped, Hook::Down, Hook::Run];
     Ok(hooks.into_iter().find(|hook| attribute.path().is_ident(hook.name())).map(Role::Hook))
 }
 
@@ -232,6 +234,7 @@ impl Hook {
             Self::Started => "started",
             Self::Stopped => "stopped",
             Self::Down => "down",
+            Self::Run => "run",
         }
     }
 
@@ -241,15 +244,16 @@ impl Hook {
         let wait = function.sig.asyncness.is_some().then(|| quote!(.await));
         let takes = function.sig.inputs.len();
         match self {
-            Self::Started => {
+            Self::Started | Self::Run => {
                 let cx = (takes > 1).then(|| quote!(__cx));
                 let call = quote!(self.#method(#cx) #wait);
                 let body = match function.sig.output {
                     syn::ReturnType::Default => quote!(#call; ::odeon::private::Result::Ok(())),
                     syn::ReturnType::Type(..) => quote!(#call?; ::odeon::private::Result::Ok(())),
                 };
+                let hook = format_ident!("{}", self.name());
                 quote! {
-                    async fn started(
+                    async fn #hook(
                         &mut self,
                         __cx: &mut ::odeon::Cx<Self>,
                     ) -> ::odeon::private::Result<(), ::odeon::Failure> { #body }
@@ -281,6 +285,7 @@ struct Expansion {
     doc: String,
     handlers: Vec<Handler>,
     has_start: bool,
+    has_run: bool,
     hooks: Vec<TokenStream>,
     protocols: Vec<Described>,
 }
@@ -341,7 +346,7 @@ impl Expansion {
         let now = self.handlers.iter().map(|handler| handler.dispatch_now(&message));
         let waits = self.handlers.iter().map(|handler| handler.waits(&message));
         let all = self.handlers.iter().map(|handler| handler.dispatch(&message));
-        let has_start = self.has_start;
+        let (has_start, has_run) = (self.has_start, self.has_run);
         let hooks = &self.hooks;
         let travel = self.whole_mark().map(|mark| self.travel(&mark));
         quote! {
@@ -350,6 +355,7 @@ impl Expansion {
                 type Message = #message;
 
                 const HAS_START: bool = #has_start;
+                const HAS_RUN: bool = #has_run;
 
                 #[inline]
                 fn waits(__message: &#message) -> bool {

@@ -13,7 +13,7 @@ use crate::names::{is_kebab, kebab, pascal};
 use crate::spoken::Spoken;
 
 /// What `Handle` calls its own methods, and what the prelude's traits give it.
-const HANDLE_METHODS: [&str; 21] = [
+const HANDLE_METHODS: [&str; 22] = [
     "as_protocol",
     "call",
     "clone",
@@ -32,6 +32,7 @@ const HANDLE_METHODS: [&str; 21] = [
     "proxy",
     "recipient",
     "reference",
+    "send_envelope",
     "stop",
     "to_owned",
     "try_into",

@@ -1,4 +1,4 @@
-//! The macros of Odeon: `#[message]`, `#[actor]` and `#[protocol]`.
+//! The macros of Odeon: `#[message]`, `#[actor]`, `#[protocol]`, `receive!` and `clauses!`.
 //!
 //! They own no state and decide nothing at run time: what they write can be written by hand, and errors point
 //! at the user's line. Their output names `::odeon`, which is the facade for programs; a crate below the facade
@@ -10,6 +10,7 @@ mod handler;
 mod message;
 mod names;
 mod protocol;
+mod receive;
 mod spoken;
 #[cfg(test)]
 mod tests;
@@ -30,7 +31,8 @@ pub fn message(arguments: TokenStream, item: TokenStream) -> TokenStream {
 ///
 /// Methods marked `#[handle]` take `&mut self` or `&self`, their arguments, and if they wish `cx: &mut Cx<Self>`;
 /// what they return is the answer. A method that takes `reply: Reply<T>` answers when it likes. `#[started]`,
-/// `#[stopped]` and `#[down]` mark the methods of the actor's life. For an actor `Counter` with a method `add`
+/// `#[stopped]` and `#[down]` mark the methods of the actor's life; `#[run]` marks a loop that is its life, and takes
+/// the messages itself. For an actor `Counter` with a method `add`
 /// the macro writes the enum `CounterMessage`, the request `CounterAdd`, and the trait `CounterCalls`, whose
 /// method `add` every `Handle<Counter>` has.
 ///
@@ -64,4 +66,17 @@ pub fn protocol(arguments: TokenStream, item: TokenStream) -> TokenStream {
 #[proc_macro]
 pub fn actor_with_protocols(state: TokenStream) -> TokenStream {
     protocol::resume(state.into()).unwrap_or_else(|e| e.to_compile_error()).into()
+}
+
+/// Takes the first message that a clause wants, and runs the clause: patterns and guards choose among the messages
+/// that wait, oldest first, and see them by reference; the body has the message by value.
+#[proc_macro]
+pub fn receive(input: TokenStream) -> TokenStream {
+    receive::expand(input.into()).unwrap_or_else(|e| e.to_compile_error()).into()
+}
+
+/// Clauses of `receive!` that are written once and used in many, by `use name(..)`.
+#[proc_macro]
+pub fn clauses(input: TokenStream) -> TokenStream {
+    receive::expand_clauses(input.into()).unwrap_or_else(|e| e.to_compile_error()).into()
 }

@@ -1,6 +1,7 @@
 //! The way handles take to actors of other servers, and of this one by reference.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use odeon_actor::{
     AskError, Delivery, Down, MonitorId, Payload, RemoteCall, ReplySink, Route, Sender, TellError,
@@ -109,6 +110,10 @@ impl ReplySink for HereSink {
 impl Route for ServerRoute {
     fn clock(&self) -> Arc<dyn Clock> {
         Arc::clone(self.0.clock())
+    }
+
+    fn reply_timeout(&self) -> Duration {
+        self.0.system().reply_timeout()
     }
 
     fn tell(self: Arc<Self>, call: RemoteCall) -> BoxFuture<'static, Result<(), TellError>> {

@@ -90,7 +90,7 @@ impl Desk {
 }
 
 impl Fire for Desk {
-    fn fire(&self, _: Instant) -> Option<Instant> {
+    fn fire(self: Arc<Self>, _: Instant) -> Option<Instant> {
         self.call();
         None
     }

@@ -16,6 +16,7 @@ use crate::actor::{Actor, Failure};
 use crate::cx::Cx;
 use crate::envelope::Envelope;
 use crate::handle::{Handle, Target};
+use crate::life::Waits;
 use crate::local::{Contents, Local};
 use crate::panic::contained;
 use crate::run::bury;
@@ -159,7 +160,7 @@ impl<A: Actor> Kept<A> {
         reason: ExitReason,
     ) {
         local.life.let_go();
-        local.life.set_takes_messages(false);
+        local.life.set_waits(Waits::Elsewhere);
         let mut duty = self.lock();
         if let Some(batch) = batch {
             duty.batch = batch;

@@ -3,10 +3,13 @@
 extern crate odeon_actor as odeon;
 
 mod asks;
+mod clauses;
 mod control;
 mod dead_letters;
 mod death;
 mod deliveries;
+mod envelopes;
+mod loops;
 mod mailbox;
 mod messages;
 mod monitors;
@@ -14,8 +17,10 @@ mod names;
 mod protocols;
 mod proxies;
 mod races;
+mod receive;
 mod recipients;
 mod remote;
 mod supervision;
 mod support;
+mod tickers;
 mod trees;
