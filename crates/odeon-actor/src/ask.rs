@@ -76,7 +76,7 @@ impl<'a, A: Actor, Q: Request<A>> Ask<'a, A, Q> {
                 Err(request) => request,
             },
             Target::There(_) => request,
-            Target::Via(via) => match Asked::offer(request, deadline, |asked| via.answer_now(asked)) {
+            Target::Via(via) => match Asked::offer(request, deadline, |asked| via.shortcut(asked)) {
                 Ok(answer) => return Err(answer),
                 Err(request) => request,
             },

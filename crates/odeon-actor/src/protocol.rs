@@ -220,7 +220,7 @@ impl<A: Speaks<P>, P: Actor> Via<P::Message> for Narrowed<A, P> {
         self.handle.reference()
     }
 
-    fn answer_now(&self, ask: &mut dyn Any) {
+    fn shortcut(&self, ask: &mut dyn Any) {
         if let Target::Here(local) = &self.handle.0 {
             A::shortcut(&mut Shortcut::new(local, ask));
         }

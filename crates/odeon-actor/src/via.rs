@@ -64,7 +64,7 @@ pub(crate) trait Via<M>: fmt::Debug + Send + Sync {
     }
 
     /// Answers an ask (a `shortcut::Asked`) on the asker's stack, if that can be.
-    fn answer_now(&self, ask: &mut dyn Any) {
+    fn shortcut(&self, ask: &mut dyn Any) {
         let _ = ask;
     }
 }

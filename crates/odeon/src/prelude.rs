@@ -1,7 +1,8 @@
 //! What most programs use.
 
 pub use odeon_actor::{
-    Actor, AskError, Cx, Down, ExitReason, Handle, Reply, System, TellError, actor, message,
+    Actor, AskError, Cx, Down, ExitReason, Handle, Recipient, Reply, System, TellError, actor, message,
+    protocol,
 };
 
 #[cfg(feature = "ensemble")]

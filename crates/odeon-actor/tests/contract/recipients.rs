@@ -149,7 +149,7 @@ impl Request<Worker> for News {
 
     fn into_message(self, reply: Reply<()>) -> WorkerMessage {
         drop(reply);
-        WorkerNote { n: self.0 }.into_message(Reply::nobody())
+        <WorkerNote as Request<Worker>>::into_message(WorkerNote { n: self.0 }, Reply::nobody())
     }
 }
 
@@ -157,7 +157,7 @@ impl Request<Publisher> for News {
     type Reply = ();
 
     fn into_message(self, reply: Reply<()>) -> PublisherMessage {
-        PublisherPublish { n: self.0 }.into_message(reply)
+        <PublisherPublish as Request<Publisher>>::into_message(PublisherPublish { n: self.0 }, reply)
     }
 }
 
