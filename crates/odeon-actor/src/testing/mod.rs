@@ -20,6 +20,7 @@ mod letters;
 mod probe;
 mod said;
 mod seed;
+mod stand_in;
 mod trace;
 mod wait;
 mod world;

@@ -11,7 +11,6 @@ use std::time::Duration;
 use crate::actor::Actor;
 use crate::cx::Cx;
 use crate::handle::Handle;
-use crate::protocol::Speaks;
 use crate::recipient::Recipient;
 use crate::reply::Reply;
 use crate::sender::Sender;
@@ -189,7 +188,7 @@ impl<Q: Send + 'static> Probe<Q> {
     /// The stand-in as an actor of type `A`, whose messages the probe shows; also as whoever speaks the protocol `A`.
     #[must_use]
     pub fn stand_in<A: Actor<Message = Q>>(&self) -> Handle<A> {
-        self.handle.clone().narrowed()
+        super::stand_in::handle(self.handle.clone())
     }
 }
 
@@ -297,12 +296,6 @@ impl<Q: Send + 'static, R: Send + 'static> Actor for Stand<Q, R> {
 
     async fn handle(&mut self, message: Self::Message, cx: &mut Cx<Self>) {
         self.handle_now(message, cx);
-    }
-}
-
-impl<A: Actor> Speaks<A> for Stand<A::Message> {
-    fn translate(message: A::Message) -> Self::Message {
-        (message, Reply::nobody())
     }
 }
 

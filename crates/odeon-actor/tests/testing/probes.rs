@@ -94,7 +94,7 @@ fn a_probe_stands_for_an_actor_a_protocol_and_a_request() {
         assert_eq!(world.block_on(sum), Ok(7));
 
         let probe = Probe::<CountingMessage>::new(system);
-        let counting: CountingHandle = probe.handle().as_protocol();
+        let counting: CountingHandle = probe.stand_in::<Counting>().into();
         let sum = world.spawn("of a protocol", async move { counting.add(3).await });
         let CountingMessage::Add(added, reply) = world.block_on(probe.expect(SECOND)).request;
         assert_eq!(added.by, 3);
