@@ -59,6 +59,7 @@ mod receive;
 mod recipient;
 mod recv;
 mod reply;
+mod reserve;
 mod run;
 mod runtime;
 mod sender;
@@ -92,6 +93,7 @@ pub use receive::{Received, RecvError};
 pub use recipient::{Recipient, RecipientAsk, RecipientCall};
 pub use recv::{Recv, RecvAny, RecvDown, RecvWithin};
 pub use reply::Reply;
+pub use reserve::{LookupOrSpawnError, RESERVE_WAITERS_MAX};
 pub use runtime::{TokioClock, TokioSpawn};
 pub use sender::{Peer, Sender};
 pub use supervise::{

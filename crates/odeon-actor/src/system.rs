@@ -19,6 +19,7 @@ use crate::inbox::Inbox;
 use crate::life::Life;
 use crate::local::Local;
 use crate::panic::contained;
+use crate::reserve::Reserved;
 use crate::runtime::{TokioClock, TokioSpawn};
 use crate::sender::Sender;
 use crate::table::Table;
@@ -47,9 +48,10 @@ struct Shared {
 type DeadLetterHook = Arc<dyn Fn(&DeadLetter) + Send + Sync>;
 
 #[derive(Default)]
-struct Actors {
+pub(crate) struct Actors {
     by_number: Table,
     by_name: BTreeMap<ActorName, Named>,
+    pub(crate) reserved: Reserved,
 }
 
 struct Named {
@@ -350,7 +352,7 @@ impl System {
         &self.0.spawn
     }
 
-    fn actors(&self) -> MutexGuard<'_, Actors> {
+    pub(crate) fn actors(&self) -> MutexGuard<'_, Actors> {
         self.0.actors()
     }
 
@@ -401,7 +403,7 @@ impl Drop for Shared {
 }
 
 /// Ready when the actor has ended; at once if that cannot be watched.
-fn ended(actor: &dyn Inbox) -> odeon_mailbox::ReplyFuture<(), ()> {
+pub(crate) fn ended(actor: &dyn Inbox) -> odeon_mailbox::ReplyFuture<(), ()> {
     let (port, ended) = odeon_mailbox::reply_cell();
     // Refused, the notice is dropped with the port in it, which ends the wait.
     let _ = actor.monitor(Box::new(move |_| {
@@ -412,13 +414,28 @@ fn ended(actor: &dyn Inbox) -> odeon_mailbox::ReplyFuture<(), ()> {
 
 impl Actors {
     fn claim<A: Actor>(&mut self, name: ActorName, local: &Arc<Local<A>>) -> Result<(), NameTaken> {
-        if self.by_name.contains_key(&name) {
+        if self.by_name.contains_key(&name) || self.reserved.holds(&name) {
             return Err(NameTaken(name));
         }
+        self.name(name, local);
+        Ok(())
+    }
+
+    fn name<A: Actor>(&mut self, name: ActorName, local: &Arc<Local<A>>) {
         let (inbox, typed) =
             (Arc::clone(local) as Arc<dyn Inbox>, Arc::clone(local) as Arc<dyn Any + Send + Sync>);
         self.by_name.insert(name, Named { number: local.life.number, inbox, typed });
-        Ok(())
+    }
+
+    /// Enters an actor under the name that was reserved for it.
+    pub(crate) fn enter_reserved<A: Actor>(&mut self, name: ActorName, local: &Arc<Local<A>>) {
+        self.name(name, local);
+        self.by_number.insert(local.life.number, Arc::clone(local) as Arc<dyn Inbox>);
+    }
+
+    /// The actor of that name, without and with its type.
+    pub(crate) fn named(&self, name: &ActorName) -> Option<(Arc<dyn Inbox>, Arc<dyn Any + Send + Sync>)> {
+        self.by_name.get(name).map(|named| (Arc::clone(&named.inbox), Arc::clone(&named.typed)))
     }
 }
 
