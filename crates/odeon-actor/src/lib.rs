@@ -45,6 +45,7 @@ mod draft;
 mod elsewhere;
 mod envelope;
 mod error;
+mod group;
 mod handle;
 mod inbox;
 mod inline;
@@ -84,6 +85,9 @@ pub use cx::Cx;
 pub use draft::Draft;
 pub use envelope::Envelope;
 pub use error::{AskError, NameTaken, TellError, TryTellError};
+pub use group::{
+    Broadcast, GROUP_WATCHERS_MAX, GROUPS_MAX, GroupChange, GroupError, GroupEvent, GroupWatch, MEMBERS_MAX,
+};
 pub use handle::{Handle, RemoteCall, Route};
 pub use inbox::{Delivery, Inbox, Payload, RemoteReply, ReplySink};
 pub use life::{Down, MonitorId, TooManyMonitors};
@@ -104,7 +108,7 @@ pub use system::{DeadLetter, KILL_PATIENCE, RegisteredActor, SpawnOptions, Syste
 pub use tell::Tell;
 pub use ticker::{TIMERS_MAX, Tick, TickerError, TimerId};
 
-pub use odeon_core::{ExitReason, Message, PanicReport};
+pub use odeon_core::{ExitReason, GroupName, Message, PanicReport};
 /// What a program writes for most actors:
 ///
 /// ```

@@ -14,6 +14,7 @@ use odeon_mailbox::{CAPACITY_DEFAULT, RunQueue, Turn};
 
 use crate::actor::Actor;
 use crate::error::NameTaken;
+use crate::group::Groups;
 use crate::handle::{Handle, Target};
 use crate::inbox::Inbox;
 use crate::life::Life;
@@ -41,6 +42,7 @@ struct Shared {
     reply_timeout: AtomicU64,
     next: AtomicU64,
     actors: Mutex<Actors>,
+    groups: Groups,
     dead_letters: AtomicU64,
     on_dead_letter: Mutex<Option<DeadLetterHook>>,
 }
@@ -164,6 +166,7 @@ impl System {
             // 0 is the server itself.
             next: AtomicU64::new(1),
             actors: Mutex::default(),
+            groups: Groups::default(),
             dead_letters: AtomicU64::new(0),
             on_dead_letter: Mutex::default(),
         });
@@ -336,6 +339,15 @@ impl System {
         &self.0.queue
     }
 
+    pub(crate) fn groups(&self) -> &Groups {
+        &self.0.groups
+    }
+
+    /// Whether both are one system.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     pub(crate) fn timers(&self) -> &Arc<Timers> {
         &self.0.timers
     }
@@ -363,6 +375,7 @@ impl System {
         actors.by_name.retain(|_, named| named.number != number);
         drop(actors);
         drop(forgotten);
+        self.0.groups.forget(number);
     }
 
     pub(crate) fn dead_letter(&self, letter: &DeadLetter) {

@@ -9,6 +9,7 @@ mod dead_letters;
 mod death;
 mod deliveries;
 mod envelopes;
+mod groups;
 mod loops;
 mod mailbox;
 mod messages;
