@@ -23,6 +23,15 @@ pub enum AskError {
     /// The receiver, or the way to it, refused the request; it was not run.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// The actor's mailbox is full and rejects what has no room; the request was not run.
+    #[error("the mailbox is full: it holds {capacity} messages and rejects more")]
+    Full {
+        /// How many messages it holds.
+        capacity: usize,
+    },
+    /// The actor's mailbox was full and dropped its oldest message, which was this request; it was not run.
+    #[error("the mailbox was full, and newer messages took the place of the request")]
+    Displaced,
     /// There is no way to the server.
     #[error("server {server} cannot be reached: {why}")]
     Unreachable {
@@ -44,6 +53,7 @@ impl From<TellError> for AskError {
         match error {
             TellError::Dead(reason) => Self::Dead(reason),
             TellError::Refused(refusal) => Self::Refused(refusal),
+            TellError::Full { capacity } => Self::Full { capacity },
             TellError::Unreachable { server, why } => Self::Unreachable { server, why },
         }
     }
@@ -59,6 +69,12 @@ pub enum TellError {
     /// The message was refused.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// The actor's mailbox is full and rejects what has no room.
+    #[error("the mailbox is full: it holds {capacity} messages and rejects more")]
+    Full {
+        /// How many messages it holds.
+        capacity: usize,
+    },
     /// There is no way to the server.
     #[error("server {server} cannot be reached: {why}")]
     Unreachable {

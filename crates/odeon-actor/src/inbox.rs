@@ -15,6 +15,7 @@ use crate::envelope::{Envelope, Meta};
 use crate::error::AskError;
 use crate::life::{Down, MonitorId, TooManyMonitors};
 use crate::local::Local;
+use crate::overflow;
 use crate::reply::{FarPort, Reply};
 use crate::sender::Sender;
 
@@ -171,7 +172,11 @@ impl<A: Actor> Inbox for Local<A> {
         let message = A::decode(index, payload, RemoteReply(port.clone()))
             .map_err(|refusal| at(method.mark, refusal))?;
         let meta = Meta::sent_afar(&sender, expires_at, port.is_some());
-        match self.mailbox.try_send(Envelope { message, meta }) {
+        let sent = match self.mailbox.try_send(Envelope { message, meta }) {
+            Err(TrySendError::Full(envelope)) => overflow::squeeze_in_whole(self, envelope),
+            sent => sent,
+        };
+        match sent {
             Ok(()) => {
                 self.me().iter().for_each(Self::notify_message);
                 Ok(())

@@ -52,6 +52,7 @@ mod inline;
 mod life;
 mod local;
 mod mock;
+mod overflow;
 mod pace;
 mod panic;
 mod protocol;
@@ -104,11 +105,12 @@ pub use supervise::{
     AddChildError, ChildError, ChildSpec, StartChildError, SupervisedChild, Supervision, Supervisor,
     SupervisorCalls,
 };
-pub use system::{DeadLetter, KILL_PATIENCE, RegisteredActor, SpawnOptions, System};
+pub use system::{DeadLetter, DeadReason, KILL_PATIENCE, RegisteredActor, SpawnOptions, System};
 pub use tell::Tell;
 pub use ticker::{TIMERS_MAX, Tick, TickerError, TimerId};
 
 pub use odeon_core::{ExitReason, GroupName, Message, PanicReport};
+pub use odeon_mailbox::Overflow;
 /// What a program writes for most actors:
 ///
 /// ```

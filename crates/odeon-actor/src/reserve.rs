@@ -131,7 +131,7 @@ impl System {
                 Standing::Wait(over) => drop(over.await),
                 Standing::Free(reservation) => {
                     let local =
-                        Local::new(self.new_life::<A>(), options.capacity, self.clone(), make());
+                        Local::new(self.new_life::<A>(), options.bounds(), self.clone(), make());
                     self.actors().enter_reserved(name, &local);
                     drop(reservation);
                     local.launch();

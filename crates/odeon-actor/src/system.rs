@@ -10,7 +10,7 @@ use std::time::Duration;
 use odeon_core::limits::REPLY_TIMEOUT_DEFAULT;
 use odeon_core::seam::{Clock, Spawn, TaskKind};
 use odeon_core::{ActorName, ExitReason};
-use odeon_mailbox::{CAPACITY_DEFAULT, RunQueue, Turn};
+use odeon_mailbox::{Bounds, CAPACITY_DEFAULT, Overflow, RunQueue, Turn};
 
 use crate::actor::Actor;
 use crate::error::NameTaken;
@@ -97,13 +97,15 @@ pub struct RegisteredActor {
 pub struct SpawnOptions {
     /// Most messages waiting in its mailbox; 1,024 by default, at least 1.
     pub capacity: usize,
+    /// What becomes of the messages past that; [`Overflow::Wait`] by default.
+    pub overflow: Overflow,
     /// Registered before the actor starts, so that nobody can find it half made.
     pub name: Option<ActorName>,
 }
 
 impl Default for SpawnOptions {
     fn default() -> Self {
-        Self { capacity: CAPACITY_DEFAULT, name: None }
+        Self { capacity: CAPACITY_DEFAULT, overflow: Overflow::Wait, name: None }
     }
 }
 
@@ -120,6 +122,17 @@ impl SpawnOptions {
         self.capacity = capacity;
         self
     }
+
+    /// With this done to the messages for which there is no room.
+    #[must_use]
+    pub const fn overflow(mut self, overflow: Overflow) -> Self {
+        self.overflow = overflow;
+        self
+    }
+
+    pub(crate) const fn bounds(&self) -> Bounds {
+        Bounds { capacity: self.capacity, overflow: self.overflow }
+    }
 }
 
 /// A message that reached nobody.
@@ -131,13 +144,38 @@ pub struct DeadLetter {
     pub kind: &'static str,
     /// Who sent it.
     pub sender: Sender,
-    /// Why the actor had ended.
-    pub reason: ExitReason,
+    /// Why it reached nobody.
+    pub reason: DeadReason,
+}
+
+/// Why a message reached nobody.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DeadReason {
+    /// The actor had ended, or it ended before the message's turn came.
+    Ended(ExitReason),
+    /// It was the oldest in a full mailbox that drops the oldest, and a newer one took its place.
+    Displaced,
+}
+
+impl From<ExitReason> for DeadReason {
+    fn from(reason: ExitReason) -> Self {
+        Self::Ended(reason)
+    }
+}
+
+impl fmt::Display for DeadReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ended(reason) => write!(f, "the actor {reason}"),
+            Self::Displaced => f.write_str("a newer message took its place"),
+        }
+    }
 }
 
 impl DeadLetter {
-    pub(crate) fn new(life: &Life, sender: Sender, reason: ExitReason) -> Self {
-        Self { actor: life.number, kind: life.kind(), sender, reason }
+    pub(crate) fn new(life: &Life, sender: Sender, reason: impl Into<DeadReason>) -> Self {
+        Self { actor: life.number, kind: life.kind(), sender, reason: reason.into() }
     }
 }
 
@@ -189,7 +227,7 @@ impl System {
     /// # Errors
     /// When the name belongs to another actor; the new one is then dropped unstarted.
     pub fn spawn_with<A: Actor>(&self, options: SpawnOptions, actor: A) -> Result<Handle<A>, NameTaken> {
-        let local = Local::new(self.new_life::<A>(), options.capacity, self.clone(), actor);
+        let local = Local::new(self.new_life::<A>(), options.bounds(), self.clone(), actor);
         if let Err(taken) = self.enter(&local, options.name) {
             local.discard();
             return Err(taken);

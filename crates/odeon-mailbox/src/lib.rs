@@ -42,6 +42,7 @@ mod cell;
 mod error;
 mod lanes;
 mod mailbox;
+mod overflow;
 mod reply;
 mod run_queue;
 mod slot;
@@ -54,6 +55,7 @@ pub use crate::mailbox::{
     Batch, CAPACITY_DEFAULT, CONTROL_BURST_MAX, CONTROL_MAX, Entry, Leftover, Mailbox, Received, Standing,
     Ticket, WAITERS_MAX,
 };
+pub use crate::overflow::{Bounds, Overflow};
 pub use crate::reply::{Lost, ReplyFuture, ReplyPort, reply_cell};
 pub use crate::run_queue::{RunQueue, Runnable, Runner, STEPS_PER_TURN_MAX, Turn};
 pub use crate::slot::Spare;

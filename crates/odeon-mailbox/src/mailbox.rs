@@ -22,6 +22,7 @@ use std::task::Waker;
 
 use crate::error::{ControlError, Refused, SendError, TrySendError};
 use crate::lanes::{Intake, Lanes};
+use crate::overflow::{Bounds, Overflow};
 use crate::sync::{AtomicU8, AtomicUsize, Mutex, MutexGuard, Ordering};
 use crate::wake::wake_all;
 
@@ -59,6 +60,7 @@ const USED_MIN: u8 = 16;
 /// The lanes to one consumer. Made for sharing: every method takes `&self`.
 pub struct Mailbox<T, C> {
     capacity: usize,
+    overflow: Overflow,
     /// Items of the consumer's batch that it has not handed out. Written by the consumer alone.
     taken: AtomicUsize,
     /// What the consumer has to look for before its batch is used up. Set under the lock.
@@ -152,8 +154,15 @@ impl<T, C> Mailbox<T, C> {
     /// capacity, so `usize::MAX` is how to ask for no bound.
     #[must_use]
     pub fn new(capacity: usize) -> Self {
+        Self::bounded(capacity.into())
+    }
+
+    /// A mailbox with these bounds.
+    #[must_use]
+    pub fn bounded(bounds: Bounds) -> Self {
         Self {
-            capacity: capacity.max(1),
+            capacity: bounds.capacity.max(1),
+            overflow: bounds.overflow,
             taken: AtomicUsize::new(0),
             flags: AtomicU8::new(0),
             lanes: Mutex::new(Lanes::new()),
@@ -193,6 +202,36 @@ impl<T, C> Mailbox<T, C> {
         self.room(&lanes)?;
         lanes.data.push_back(make());
         Ok(())
+    }
+
+    /// Queues the data item that `make` returns, if need be in the place of the oldest one queued, which comes back:
+    /// for mailboxes that [drop the oldest](Overflow::DropOldest). After `Ok` the consumer has to be told.
+    ///
+    /// `make` runs under the mailbox's lock, as that of [`try_send_with`](Self::try_send_with) does.
+    ///
+    /// ```
+    /// # use odeon_mailbox::{Batch, Bounds, Mailbox, Overflow, Received};
+    /// let mailbox = Mailbox::<u8, ()>::bounded(Bounds { capacity: 2, overflow: Overflow::DropOldest });
+    /// assert_eq!(mailbox.displace_with(|| 1), Ok(None));
+    /// assert_eq!(mailbox.displace_with(|| 2), Ok(None));
+    /// assert_eq!(mailbox.displace_with(|| 3), Ok(Some(1)));
+    /// let mut batch = Batch::new();
+    /// assert_eq!(mailbox.next(&mut batch), Some(Received::Data(2)));
+    /// assert_eq!(mailbox.displace_with(|| 4), Ok(None), "the consumer took one, not all");
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Refused::Closed`]; it is never full.
+    pub fn displace_with(&self, make: impl FnOnce() -> T) -> Result<Option<T>, Refused> {
+        let mut lanes = self.lock();
+        if lanes.intake != Intake::Open {
+            return Err(Refused::Closed);
+        }
+        let item = make();
+        let oldest = if self.is_full(&lanes) { lanes.data.pop_front() } else { None };
+        lanes.data.push_back(item);
+        Ok(oldest)
     }
 
     /// Queues a data item or, where there is no room, puts it at the end of the line; `waker` is then the one to
@@ -415,6 +454,12 @@ impl<T, C> Mailbox<T, C> {
         self.len() == 0
     }
 
+    /// What becomes of a data item for which there is no room.
+    #[must_use]
+    pub const fn overflow(&self) -> Overflow {
+        self.overflow
+    }
+
     /// The number of data items the mailbox holds at most.
     #[must_use]
     pub const fn capacity(&self) -> usize {
@@ -488,6 +533,15 @@ impl<T, C> Mailbox<T, C> {
                 drop(lanes);
                 wake_all(woken);
                 lanes = self.lock();
+            }
+            if self.overflow == Overflow::DropOldest
+                && let Some(item) = lanes.data.pop_front()
+            {
+                // Nobody will be notified again of what is left.
+                batch.is_all = lanes.data.is_empty();
+                drop(lanes);
+                self.handed_out(0, batch);
+                return Some(Received::Data(item));
             }
             if lanes.data.len() == 1 {
                 // One alone stays out of the batch: the batch's own memory, which is cold, is not touched.

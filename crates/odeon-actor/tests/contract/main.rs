@@ -15,6 +15,7 @@ mod mailbox;
 mod messages;
 mod monitors;
 mod names;
+mod overflow;
 mod protocols;
 mod proxies;
 mod races;
