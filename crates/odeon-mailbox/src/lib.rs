@@ -49,7 +49,7 @@ mod slot;
 mod sync;
 mod wake;
 
-pub use crate::cell::{Begin, Cell, Entered, Waiting};
+pub use crate::cell::{Activity, Begin, Cell, Entered, Waiting};
 pub use crate::error::{ControlError, Refused, SendError, TrySendError};
 pub use crate::mailbox::{
     Batch, CAPACITY_DEFAULT, CONTROL_BURST_MAX, CONTROL_MAX, Entry, Leftover, Mailbox, Received, Standing,
