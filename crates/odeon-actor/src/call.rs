@@ -33,6 +33,10 @@ pub trait Request<A: Actor>: Send + Sized + 'static {
     /// Whether the actor may answer on the asker's stack, by [`answer_now`](Self::answer_now).
     const INLINE: Inline = Inline::Never;
 
+    /// Whether the answer may come after the handler, or from somebody else. Where it cannot, an ask whose target waits
+    /// for its asker is known to wait in vain.
+    const MAY_ANSWER_LATER: bool = true;
+
     /// Answers by code that does not wait, or gives the request back. Only called where [`INLINE`](Self::INLINE)
     /// lets it.
     ///

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use odeon_core::{ActorName, CodecError, ExitReason, Refusal};
 
+use crate::label::ActorLabel;
+
 /// Why an ask has no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -32,6 +34,13 @@ pub enum AskError {
     /// The actor's mailbox was full and dropped its oldest message, which was this request; it was not run.
     #[error("the mailbox was full, and newer messages took the place of the request")]
     Displaced,
+    /// The target waits, by way of others perhaps, for an answer of the asker: the ask could only end at its deadline.
+    /// It was not sent. See [`System::detect_cycles`](crate::System::detect_cycles).
+    #[error("the ask would wait for itself: {}", joined(.path))]
+    Cycle {
+        /// Who asks whom: from the asker, by way of all that wait for each other, to the asker again.
+        path: Vec<ActorLabel>,
+    },
     /// There is no way to the server.
     #[error("server {server} cannot be reached: {why}")]
     Unreachable {
@@ -110,6 +119,11 @@ pub enum TryTellError<Q> {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("an actor named `{0}` is registered already")]
 pub struct NameTaken(pub ActorName);
+
+fn joined(path: &[ActorLabel]) -> String {
+    let labels: Vec<_> = path.iter().map(ToString::to_string).collect();
+    labels.join(", which asks ")
+}
 
 /// To the millisecond, as people say it; what is less stays as it is.
 fn rounded(duration: Duration) -> Duration {

@@ -44,11 +44,14 @@ mod cx;
 mod draft;
 mod elsewhere;
 mod envelope;
+mod cycles;
 mod error;
+mod explain;
 mod group;
 mod handle;
 mod inbox;
 mod inline;
+mod label;
 mod life;
 mod local;
 mod mock;
@@ -66,6 +69,8 @@ mod run;
 mod runtime;
 mod sender;
 mod shortcut;
+mod spans;
+mod stats;
 mod supervise;
 mod system;
 mod table;
@@ -86,11 +91,13 @@ pub use cx::Cx;
 pub use draft::Draft;
 pub use envelope::Envelope;
 pub use error::{AskError, NameTaken, TellError, TryTellError};
+pub use explain::{Doing, Explanation, WaitingAsk};
 pub use group::{
     Broadcast, GROUP_WATCHERS_MAX, GROUPS_MAX, GroupChange, GroupError, GroupEvent, GroupWatch, MEMBERS_MAX,
 };
 pub use handle::{Handle, RemoteCall, Route};
 pub use inbox::{Delivery, Inbox, Payload, RemoteReply, ReplySink};
+pub use label::ActorLabel;
 pub use life::{Down, MonitorId, TooManyMonitors};
 pub use protocol::Speaks;
 pub use proxy::{NotHere, Proxied};
@@ -101,11 +108,12 @@ pub use reply::Reply;
 pub use reserve::{LookupOrSpawnError, RESERVE_WAITERS_MAX};
 pub use runtime::{TokioClock, TokioSpawn};
 pub use sender::{Peer, Sender};
+pub use stats::{Stats, SystemStats};
 pub use supervise::{
     AddChildError, ChildError, ChildSpec, StartChildError, SupervisedChild, Supervision, Supervisor,
     SupervisorCalls,
 };
-pub use system::{DeadLetter, DeadReason, KILL_PATIENCE, RegisteredActor, SpawnOptions, System};
+pub use system::{DeadLetter, DeadReason, KILL_PATIENCE, RegisteredActor, SpawnOptions, Switch, System};
 pub use tell::Tell;
 pub use ticker::{TIMERS_MAX, Tick, TickerError, TimerId};
 

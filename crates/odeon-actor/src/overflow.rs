@@ -32,6 +32,7 @@ pub(crate) fn enter<A: Actor>(
         return local.mailbox.enter(envelope, waker).map_err(|error| match error {
             SendError::Closed(_) => TellError::Dead(local.death()),
             SendError::Crowded(_) => {
+                local.life.count(|counts| counts.refused += 1);
                 let detail = format!("{WAITERS_MAX} senders wait for room in the actor's mailbox already");
                 TellError::Refused(Refusal::new(RefusalCode::Full, detail))
             }
@@ -66,6 +67,7 @@ pub(crate) fn squeeze_in<A: Actor>(
     make: impl FnOnce() -> Envelope<A::Message>,
 ) -> Result<(), Refused> {
     if local.mailbox.overflow() != Overflow::DropOldest {
+        local.life.count(|counts| counts.refused += 1);
         return Err(Refused::Full);
     }
     if let Some(oldest) = local.mailbox.displace_with(make)? {
@@ -91,6 +93,7 @@ pub(crate) fn squeeze_in_whole<A: Actor>(
 /// A displaced message becomes a dead letter.
 fn lose<A: Actor>(local: &Local<A>, envelope: Envelope<A::Message>) {
     let letter = DeadLetter::new(&local.life, envelope.sender(), DeadReason::Displaced);
+    local.life.count(|counts| counts.displaced += 1);
     displacing(&local.life, || contained("the drop of a message", || drop(envelope.into_message())));
     local.system.dead_letter(&letter);
 }

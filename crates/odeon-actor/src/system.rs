@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use odeon_core::{ActorName, ExitReason};
 use odeon_mailbox::{Bounds, CAPACITY_DEFAULT, Overflow, RunQueue, Turn};
 
 use crate::actor::Actor;
+use crate::cycles::Cycles;
 use crate::error::NameTaken;
 use crate::group::Groups;
 use crate::handle::{Handle, Target};
@@ -43,6 +44,8 @@ struct Shared {
     next: AtomicU64,
     actors: Mutex<Actors>,
     groups: Groups,
+    cycles: Cycles,
+    is_measured: AtomicBool,
     dead_letters: AtomicU64,
     on_dead_letter: Mutex<Option<DeadLetterHook>>,
 }
@@ -135,6 +138,15 @@ impl SpawnOptions {
     }
 }
 
+/// Whether something is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Switch {
+    /// It is.
+    On,
+    /// It is not.
+    Off,
+}
+
 /// A message that reached nobody.
 #[derive(Debug, Clone)]
 pub struct DeadLetter {
@@ -205,6 +217,8 @@ impl System {
             next: AtomicU64::new(1),
             actors: Mutex::default(),
             groups: Groups::default(),
+            cycles: Cycles::new(),
+            is_measured: AtomicBool::new(false),
             dead_letters: AtomicU64::new(0),
             on_dead_letter: Mutex::default(),
         });
@@ -375,6 +389,24 @@ impl System {
 
     pub(crate) fn run_queue(&self) -> &RunQueue {
         &self.0.queue
+    }
+
+    pub(crate) fn cycles(&self) -> &Cycles {
+        &self.0.cycles
+    }
+
+    /// Every actor there is, by number.
+    pub(crate) fn inboxes(&self) -> Vec<Arc<dyn Inbox>> {
+        self.actors().by_number.iter().cloned().collect()
+    }
+
+    #[inline]
+    pub(crate) fn is_measured(&self) -> bool {
+        self.0.is_measured.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_measured(&self, measure: Switch) {
+        self.0.is_measured.store(measure == Switch::On, Ordering::Relaxed);
     }
 
     pub(crate) fn groups(&self) -> &Groups {
