@@ -147,7 +147,6 @@ impl<R, E> ReplyFuture<R, E> {
     /// port.send(42).expect("it waits");
     /// assert!(!is_open());
     /// ```
-    #[must_use]
     pub fn watch(&self) -> impl Fn() -> bool + use<R, E> {
         let cell = Arc::clone(&self.cell);
         move || matches!(*cell.lock(), Slot::Waiting(_))
