@@ -277,7 +277,8 @@ impl State {
 
     /// Forgets a group in which nobody is and which nobody watches.
     fn tidy(&mut self, group: &GroupName) {
-        if self.by_name.get(group).is_some_and(|group| group.members.is_empty() && group.watchers.is_empty()) {
+        if self.by_name.get(group).is_some_and(|group| group.members.is_empty() && group.watchers.is_empty())
+        {
             self.by_name.remove(group);
         }
     }

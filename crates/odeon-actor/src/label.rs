@@ -23,7 +23,11 @@ impl fmt::Display for ActorLabel {
     /// `cart (Cart 3)`, or `Cart 3` without a name.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // A type's path is for programs, unless its arguments have paths as well.
-        let kind = if self.kind.contains('<') { self.kind } else { self.kind.rsplit("::").next().unwrap_or_default() };
+        let kind = if self.kind.contains('<') {
+            self.kind
+        } else {
+            self.kind.rsplit("::").next().unwrap_or_default()
+        };
         match &self.name {
             Some(name) => write!(f, "{name} ({kind} {})", self.number),
             None => write!(f, "{kind} {}", self.number),

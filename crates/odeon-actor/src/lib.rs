@@ -41,10 +41,10 @@ mod call;
 pub mod clauses;
 mod current;
 mod cx;
+mod cycles;
 mod draft;
 mod elsewhere;
 mod envelope;
-mod cycles;
 mod error;
 mod explain;
 mod group;
@@ -118,7 +118,6 @@ pub use tell::Tell;
 pub use ticker::{TIMERS_MAX, Tick, TickerError, TimerId};
 
 pub use odeon_core::{ExitReason, GroupName, Message, PanicReport};
-pub use odeon_mailbox::Overflow;
 /// What a program writes for most actors:
 ///
 /// ```
@@ -349,6 +348,7 @@ pub use odeon_macros::protocol;
 /// # }
 /// ```
 pub use odeon_macros::receive;
+pub use odeon_mailbox::Overflow;
 
 /// What the macros' output names; not for use by hand, and without any promise of stability.
 #[doc(hidden)]

@@ -19,7 +19,10 @@ use crate::system::{DeadLetter, DeadReason};
 
 /// What another server is told of a displaced request.
 pub(crate) fn displaced() -> Refusal {
-    Refusal::new(RefusalCode::Full, "the actor's mailbox was full, and newer messages took the place of the request")
+    Refusal::new(
+        RefusalCode::Full,
+        "the actor's mailbox was full, and newer messages took the place of the request",
+    )
 }
 
 /// Puts a message into the mailbox, or in line for it, as the actor's mailbox has it.

@@ -130,8 +130,7 @@ impl System {
                 // Whatever became of it, the table says.
                 Standing::Wait(over) => drop(over.await),
                 Standing::Free(reservation) => {
-                    let local =
-                        Local::new(self.new_life::<A>(), options.bounds(), self.clone(), make());
+                    let local = Local::new(self.new_life::<A>(), options.bounds(), self.clone(), make());
                     self.actors().enter_reserved(name, &local);
                     drop(reservation);
                     local.launch();

@@ -6,8 +6,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use odeon_core::seam::BoxFuture;
 use odeon_core::Deadline;
+use odeon_core::seam::BoxFuture;
 use odeon_mailbox::{Entry, Standing, Ticket};
 
 use crate::actor::Actor;

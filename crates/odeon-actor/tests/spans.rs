@@ -90,11 +90,21 @@ async fn each_message_is_handled_in_a_span_while_somebody_listens() {
     let seen = listener.take();
     let of = |id: u64| {
         let own = [format!("new {id}"), format!("enter {id}"), format!("exit {id}"), format!("close {id}")];
-        seen.iter().filter(move |entry| own.contains(entry) || entry.starts_with("said")).cloned().collect::<Vec<_>>()
+        seen.iter()
+            .filter(move |entry| own.contains(entry) || entry.starts_with("said"))
+            .cloned()
+            .collect::<Vec<_>>()
     };
-    assert!(of(1).starts_with(&["new 1", "enter 1", "said", "exit 1", "close 1"].map(str::to_owned)), "{seen:?}");
+    assert!(
+        of(1).starts_with(&["new 1", "enter 1", "said", "exit 1", "close 1"].map(str::to_owned)),
+        "{seen:?}"
+    );
     let later = of(2);
-    assert_eq!(later.iter().filter(|entry| *entry == "enter 2").count(), 3, "at each poll, and when it goes: {seen:?}");
+    assert_eq!(
+        later.iter().filter(|entry| *entry == "enter 2").count(),
+        3,
+        "at each poll, and when it goes: {seen:?}"
+    );
     let at = |entry: &str| later.iter().rposition(|e| e == entry);
     assert!(at("said later") < at("exit 2") && at("exit 2") < at("close 2"), "{seen:?}");
 }

@@ -6,7 +6,9 @@ use odeon::{
     AskError, Doing, ExitReason, Handle, Overflow, SpawnOptions, Stats, Switch, System, TellError, actor,
 };
 
-use crate::support::{Gate, SECOND, Worker, WorkerCalls, WorkerHandle, beside, ended, name, settle, wait_for};
+use crate::support::{
+    Gate, SECOND, Worker, WorkerCalls, WorkerHandle, beside, ended, name, settle, wait_for,
+};
 
 fn stats(worker: &WorkerHandle) -> Stats {
     worker.stats().expect("it is here")

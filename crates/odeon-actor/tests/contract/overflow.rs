@@ -4,7 +4,9 @@ use std::sync::{Arc, Mutex};
 
 use odeon::{AskError, DeadReason, Overflow, SpawnOptions, System, TellError, TryTellError};
 
-use crate::support::{Gate, Log, Worker, WorkerCalls, WorkerHandle, WorkerNote, at_once, beside, ended, settle, wait_for};
+use crate::support::{
+    Gate, Log, Worker, WorkerCalls, WorkerHandle, WorkerNote, at_once, beside, ended, settle, wait_for,
+};
 
 /// A worker held in a handler, for whose messages there are `capacity` places.
 async fn held(system: &System, capacity: usize, overflow: Overflow, log: &Log) -> (WorkerHandle, Gate) {
@@ -29,7 +31,10 @@ async fn a_mailbox_that_rejects_makes_nobody_wait() {
     }
     assert_eq!(at_once(worker.note(2).tell()).await, Err(TellError::Full { capacity: 2 }));
     assert_eq!(at_once(worker.note(3)).await, Err(AskError::Full { capacity: 2 }));
-    assert!(matches!(worker.note(4).try_tell(), Err(TryTellError::Full(WorkerNote { n: 4 }))), "it comes back");
+    assert!(
+        matches!(worker.note(4).try_tell(), Err(TryTellError::Full(WorkerNote { n: 4 }))),
+        "it comes back"
+    );
     gate.open();
     wait_for("there is room", || worker.depth() == 0).await;
     assert_eq!(worker.note(5).await, Ok(5), "taken again");
