@@ -59,8 +59,8 @@ const USED_MIN: u8 = 16;
 
 /// The lanes to one consumer. Made for sharing: every method takes `&self`.
 pub struct Mailbox<T, C> {
-    capacity: usize,
-    overflow: Overflow,
+    pub(crate) capacity: usize,
+    pub(crate) overflow: Overflow,
     /// Items of the consumer's batch that it has not handed out. Written by the consumer alone.
     taken: AtomicUsize,
     /// What the consumer has to look for before its batch is used up. Set under the lock.
@@ -202,36 +202,6 @@ impl<T, C> Mailbox<T, C> {
         self.room(&lanes)?;
         lanes.data.push_back(make());
         Ok(())
-    }
-
-    /// Queues the data item that `make` returns, if need be in the place of the oldest one queued, which comes back:
-    /// for mailboxes that [drop the oldest](Overflow::DropOldest). After `Ok` the consumer has to be told.
-    ///
-    /// `make` runs under the mailbox's lock, as that of [`try_send_with`](Self::try_send_with) does.
-    ///
-    /// ```
-    /// # use odeon_mailbox::{Batch, Bounds, Mailbox, Overflow, Received};
-    /// let mailbox = Mailbox::<u8, ()>::bounded(Bounds { capacity: 2, overflow: Overflow::DropOldest });
-    /// assert_eq!(mailbox.displace_with(|| 1), Ok(None));
-    /// assert_eq!(mailbox.displace_with(|| 2), Ok(None));
-    /// assert_eq!(mailbox.displace_with(|| 3), Ok(Some(1)));
-    /// let mut batch = Batch::new();
-    /// assert_eq!(mailbox.next(&mut batch), Some(Received::Data(2)));
-    /// assert_eq!(mailbox.displace_with(|| 4), Ok(None), "the consumer took one, not all");
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// [`Refused::Closed`]; it is never full.
-    pub fn displace_with(&self, make: impl FnOnce() -> T) -> Result<Option<T>, Refused> {
-        let mut lanes = self.lock();
-        if lanes.intake != Intake::Open {
-            return Err(Refused::Closed);
-        }
-        let item = make();
-        let oldest = if self.is_full(&lanes) { lanes.data.pop_front() } else { None };
-        lanes.data.push_back(item);
-        Ok(oldest)
     }
 
     /// Queues a data item or, where there is no room, puts it at the end of the line; `waker` is then the one to
@@ -454,21 +424,9 @@ impl<T, C> Mailbox<T, C> {
         self.len() == 0
     }
 
-    /// What becomes of a data item for which there is no room.
-    #[must_use]
-    pub const fn overflow(&self) -> Overflow {
-        self.overflow
-    }
-
-    /// The number of data items the mailbox holds at most.
-    #[must_use]
-    pub const fn capacity(&self) -> usize {
-        self.capacity
-    }
-
     /// A poisoned lock is as good as new: only the `make` of `try_send_with` can panic under it, and that runs
     /// before anything changes.
-    fn lock(&self) -> MutexGuard<'_, Lanes<T, C>> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Lanes<T, C>> {
         self.lanes.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
@@ -485,7 +443,7 @@ impl<T, C> Mailbox<T, C> {
     }
 
     #[inline]
-    fn is_full(&self, lanes: &Lanes<T, C>) -> bool {
+    pub(crate) fn is_full(&self, lanes: &Lanes<T, C>) -> bool {
         // What is taken only shrinks between two locks of the consumer, so a stale value errs on the full side.
         lanes.data.len().saturating_add(self.taken.load(Ordering::Relaxed)) >= self.capacity
     }
@@ -534,22 +492,16 @@ impl<T, C> Mailbox<T, C> {
                 wake_all(woken);
                 lanes = self.lock();
             }
-            if self.overflow == Overflow::DropOldest
-                && let Some(item) = lanes.data.pop_front()
-            {
-                // Nobody will be notified again of what is left.
-                batch.is_all = lanes.data.is_empty();
-                drop(lanes);
-                self.handed_out(0, batch);
-                return Some(Received::Data(item));
-            }
-            if lanes.data.len() == 1 {
+            if lanes.data.len() == 1 || self.takes_singly(&lanes) {
                 // One alone stays out of the batch: the batch's own memory, which is cold, is not touched.
                 let item = lanes.data.pop_front()?;
-                // Empty, it begins again at its first place, which is warm.
-                lanes.data.clear();
+                let is_last = lanes.data.is_empty();
+                if is_last {
+                    // It begins again at its first place, which is warm.
+                    lanes.data.clear();
+                }
                 // While a full mailbox is handed out, senders get in line without telling anybody.
-                batch.is_all = self.capacity > 1;
+                batch.is_all = is_last && self.capacity > 1;
                 drop(lanes);
                 self.handed_out(self.flags.load(Ordering::Acquire), batch);
                 return Some(Received::Data(item));
