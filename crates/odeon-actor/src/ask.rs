@@ -13,16 +13,18 @@ use odeon_mailbox::{ReplyFuture, reply_cell};
 use crate::actor::Actor;
 use crate::call::{Request, remote_call};
 use crate::current;
+use crate::cycles::Trace;
 use crate::envelope::{Envelope, Meta};
 use crate::error::AskError;
 use crate::handle::{Handle, Target};
+use crate::inbox::Inbox;
 use crate::inline;
 use crate::local::Local;
 use crate::reply::Reply;
 use crate::shortcut::Asked;
 use crate::supervise::{Fall, no_answer};
 use crate::tell::Entering;
-use crate::timers::{Key, until};
+use crate::timers::{Asking, Key, until};
 use crate::via::Place;
 
 /// An ask under way. Sent at the first poll.
@@ -37,6 +39,8 @@ pub struct Ask<'a, A: Actor, Q: Request<A>> {
     at: Instant,
     timer: Option<Key>,
     in_reply_to: Option<u64>,
+    /// While cycles are looked for: dropped when the ask is.
+    trace: Option<Box<Trace>>,
 }
 
 enum State<'a, A: Actor, Q: Request<A>> {
@@ -59,7 +63,15 @@ impl<'a, A: Actor, Q: Request<A>> Ask<'a, A, Q> {
         in_reply_to: Option<u64>,
     ) -> Self {
         let state = State::New(request, deadline);
-        Self { handle, state, asked_at: Instant::ZERO, at: Instant::ZERO, timer: None, in_reply_to }
+        Self {
+            handle,
+            state,
+            asked_at: Instant::ZERO,
+            at: Instant::ZERO,
+            timer: None,
+            in_reply_to,
+            trace: None,
+        }
     }
 
     /// Sends, or asks at once.
@@ -90,6 +102,10 @@ impl<'a, A: Actor, Q: Request<A>> Ask<'a, A, Q> {
         Ok(match &self.handle.0 {
             Target::Here(local) => {
                 let (port, reply) = reply_cell();
+                if local.system.detects_cycles() {
+                    let is_open = (!Q::MAY_ANSWER_LATER).then(|| Box::new(reply.watch()) as _);
+                    self.trace = Trace::begin(&local.system, &local.life, is_open).map_err(Err)?;
+                }
                 let message = request.into_message(Reply::here(port));
                 let envelope = Envelope {
                     message,
@@ -178,7 +194,9 @@ impl<'a, A: Actor, Q: Request<A>> Ask<'a, A, Q> {
         match self.timer {
             Some(key) => !timers.rewake(key, cx.waker()),
             None => {
-                self.timer = Some(timers.wake_at(self.at, cx.waker(), &**system.tasks()));
+                let to = self.handle.0.life().map_or(0, Inbox::number);
+                let asking = Asking { from: current::number(), to, since: self.asked_at };
+                self.timer = Some(timers.wake_asker_at(self.at, cx.waker(), asking, &**system.tasks()));
                 false
             }
         }
@@ -202,6 +220,7 @@ impl<A: Actor, Q: Request<A>> Future for Ask<'_, A, Q> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
+        this.trace.take_if(|trace| !trace.is_here());
         match this.poll_answer(cx) {
             // An expired request is dropped unrun, perhaps before our own timer has come.
             Poll::Ready(Err(AskError::NoReply)) if this.handle.clock().now() >= this.at => {

@@ -13,6 +13,7 @@ use crate::cx::Cx;
 use crate::envelope::{Envelope, Meta};
 use crate::error::{AskError, TryTellError};
 use crate::handle::{Handle, RemoteCall, Target};
+use crate::overflow;
 use crate::reply::Reply;
 use crate::tell::Tell;
 use crate::via::{TryRefused, Via};
@@ -31,6 +32,10 @@ pub trait Request<A: Actor>: Send + Sized + 'static {
 
     /// Whether the actor may answer on the asker's stack, by [`answer_now`](Self::answer_now).
     const INLINE: Inline = Inline::Never;
+
+    /// Whether the answer may come after the handler, or from somebody else. Where it cannot, an ask whose target waits
+    /// for its asker is known to wait in vain.
+    const MAY_ANSWER_LATER: bool = true;
 
     /// Answers by code that does not wait, or gives the request back. Only called where [`INLINE`](Self::INLINE)
     /// lets it.
@@ -153,13 +158,14 @@ impl<'a, A: Actor, Q: Request<A>> Call<'a, A, Q> {
         };
         let expires_at = deadline.map(|deadline| deadline.at(local.system.clock().now()));
         let mut request = Some(request);
-        let sent = local.mailbox.try_send_with(|| {
+        let make = || {
             let request = request.take().expect("the mailbox makes the message once");
             Envelope {
                 message: request.into_message(Reply::nobody()),
                 meta: Meta::sent_here(expires_at, false).answering(in_reply_to),
             }
-        });
+        };
+        let sent = overflow::try_enter(local, make);
         if sent.is_ok() {
             local.notify_message();
         }

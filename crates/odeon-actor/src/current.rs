@@ -16,6 +16,8 @@ pub(crate) const NESTED_MAX: u8 = 4;
 struct Current {
     /// 0 outside of an actor.
     number: Cell<u64>,
+    /// Where the actor's life is, which no other actor of this process has in common with it; 0 outside of one.
+    place: Cell<usize>,
     /// Messages sent so far, which are the nonces.
     nonce: Cell<u64>,
     /// Nanoseconds; `u64::MAX` where there is no deadline.
@@ -27,7 +29,7 @@ struct Current {
 
 thread_local! {
     static CURRENT: Current = const {
-        Current { number: Cell::new(0), nonce: Cell::new(0), budget: Cell::new(u64::MAX), nested: Cell::new(0), unread: Cell::new(None) }
+        Current { number: Cell::new(0), place: Cell::new(0), nonce: Cell::new(0), budget: Cell::new(u64::MAX), nested: Cell::new(0), unread: Cell::new(None) }
     };
 }
 
@@ -35,6 +37,7 @@ thread_local! {
 pub(crate) struct Running<'l> {
     life: &'l Life,
     before: (u64, u64, u64, Option<Deadline>),
+    place_before: usize,
 }
 
 impl<'l> Running<'l> {
@@ -51,7 +54,7 @@ impl<'l> Running<'l> {
                 current.budget.replace(u64::MAX),
                 current.unread.take(),
             );
-            Self { life, before }
+            Self { life, before, place_before: current.place.replace(place_of(life)) }
         })
     }
 }
@@ -61,11 +64,23 @@ impl Drop for Running<'_> {
         CURRENT.with(|current| {
             current.nested.set(current.nested.get() - 1);
             current.number.set(self.before.0);
+            current.place.set(self.place_before);
             self.life.set_nonce(current.nonce.replace(self.before.1));
             current.budget.set(self.before.2);
             current.unread.set(self.before.3);
         });
     }
+}
+
+/// What tells the actor of this life from all others that live.
+pub(crate) fn place_of(life: &Life) -> usize {
+    std::ptr::from_ref(life).addr()
+}
+
+/// The [place](place_of) of the actor that runs; 0 outside of one.
+#[inline]
+pub(crate) fn place() -> usize {
+    CURRENT.with(|current| current.place.get())
 }
 
 /// Whether one more handler may run on this stack.

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use odeon_core::{ActorName, CodecError, ExitReason, Refusal};
 
+use crate::label::ActorLabel;
+
 /// Why an ask has no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -23,6 +25,22 @@ pub enum AskError {
     /// The receiver, or the way to it, refused the request; it was not run.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// The actor's mailbox is full and rejects what has no room; the request was not run.
+    #[error("the mailbox is full: it holds {capacity} messages and rejects more")]
+    Full {
+        /// How many messages it holds.
+        capacity: usize,
+    },
+    /// The actor's mailbox was full and dropped its oldest message, which was this request; it was not run.
+    #[error("the mailbox was full, and newer messages took the place of the request")]
+    Displaced,
+    /// The target waits, by way of others perhaps, for an answer of the asker: the ask could only end at its deadline.
+    /// It was not sent. See [`System::detect_cycles`](crate::System::detect_cycles).
+    #[error("the ask would wait for itself: {}", joined(.path))]
+    Cycle {
+        /// Who asks whom: from the asker, by way of all that wait for each other, to the asker again.
+        path: Vec<ActorLabel>,
+    },
     /// There is no way to the server.
     #[error("server {server} cannot be reached: {why}")]
     Unreachable {
@@ -44,6 +62,7 @@ impl From<TellError> for AskError {
         match error {
             TellError::Dead(reason) => Self::Dead(reason),
             TellError::Refused(refusal) => Self::Refused(refusal),
+            TellError::Full { capacity } => Self::Full { capacity },
             TellError::Unreachable { server, why } => Self::Unreachable { server, why },
         }
     }
@@ -59,6 +78,12 @@ pub enum TellError {
     /// The message was refused.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// The actor's mailbox is full and rejects what has no room.
+    #[error("the mailbox is full: it holds {capacity} messages and rejects more")]
+    Full {
+        /// How many messages it holds.
+        capacity: usize,
+    },
     /// There is no way to the server.
     #[error("server {server} cannot be reached: {why}")]
     Unreachable {
@@ -94,6 +119,11 @@ pub enum TryTellError<Q> {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("an actor named `{0}` is registered already")]
 pub struct NameTaken(pub ActorName);
+
+fn joined(path: &[ActorLabel]) -> String {
+    let labels: Vec<_> = path.iter().map(ToString::to_string).collect();
+    labels.join(", which asks ")
+}
 
 /// To the millisecond, as people say it; what is less stays as it is.
 fn rounded(duration: Duration) -> Duration {

@@ -13,10 +13,13 @@ use serde::de::DeserializeOwned;
 use crate::actor::Actor;
 use crate::envelope::{Envelope, Meta};
 use crate::error::AskError;
+use crate::explain::{self, Explanation};
 use crate::life::{Down, MonitorId, TooManyMonitors};
 use crate::local::Local;
+use crate::overflow;
 use crate::reply::{FarPort, Reply};
 use crate::sender::Sender;
+use crate::stats::{self, Stats};
 
 /// An encoded payload, not yet trusted.
 #[derive(Debug, Clone, Copy)]
@@ -120,6 +123,10 @@ pub trait Inbox: fmt::Debug + Send + Sync + 'static {
     fn demonitor(&self, monitor: MonitorId);
     /// Whether a supervisor keeps it: to end, start and restart it is up to that one.
     fn is_supervised(&self) -> bool;
+    /// What it has done so far.
+    fn stats(&self) -> Stats;
+    /// What it is doing, who waits for it, and for whom it waits. `None` while it is made.
+    fn explain(&self) -> Option<Explanation>;
     /// Why it ended, if it has.
     fn exit_reason(&self) -> Option<ExitReason>;
     /// Whether a handler waits for something, as far as that can be seen; not while the actor runs.
@@ -171,7 +178,11 @@ impl<A: Actor> Inbox for Local<A> {
         let message = A::decode(index, payload, RemoteReply(port.clone()))
             .map_err(|refusal| at(method.mark, refusal))?;
         let meta = Meta::sent_afar(&sender, expires_at, port.is_some());
-        match self.mailbox.try_send(Envelope { message, meta }) {
+        let sent = match self.mailbox.try_send(Envelope { message, meta }) {
+            Err(TrySendError::Full(envelope)) => overflow::squeeze_in_whole(self, envelope),
+            sent => sent,
+        };
+        match sent {
             Ok(()) => {
                 self.me().iter().for_each(Self::notify_message);
                 Ok(())
@@ -222,6 +233,14 @@ impl<A: Actor> Inbox for Local<A> {
 
     fn is_supervised(&self) -> bool {
         self.life.keeper().is_some()
+    }
+
+    fn stats(&self) -> Stats {
+        stats::of(self)
+    }
+
+    fn explain(&self) -> Option<Explanation> {
+        self.me().map(|me| explain::of(&me))
     }
 
     fn exit_reason(&self) -> Option<ExitReason> {

@@ -17,6 +17,8 @@ use crate::error::AskError;
 use crate::local::{Contents, Local};
 use crate::panic::caught;
 use crate::run::{PACE_SAMPLE, end};
+use crate::spans;
+use crate::stats::Busy;
 use crate::supervise::falling;
 
 /// Answers here and now, or gives the request back.
@@ -40,7 +42,10 @@ pub(crate) fn ask<A: Actor, Q: Request<A>>(
     cx.handled = cx.handled.wrapping_add(1);
     let began =
         (Q::INLINE == Inline::Measured && cx.handled % PACE_SAMPLE == 1).then(|| local.system.clock().now());
+    local.life.progress.begin(1);
     let answered = {
+        let _busy = Busy::begin(&**local);
+        let _span = spans::are_wanted().then(|| spans::message(&local.life, &cx.meta).entered());
         let _running = Running::begin(&local.life);
         current::set_unread(deadline.unwrap_or_else(|| Deadline::Within(local.system.reply_timeout())));
         caught(|| request.answer_now(actor, cx))
@@ -61,6 +66,7 @@ pub(crate) fn ask<A: Actor, Q: Request<A>>(
         }
         Err(caught) => {
             let (panic, fallen) = *caught;
+            local.life.progress.fail();
             let reason = local.life.begin_end(ExitReason::Panicked(panic));
             falling(&local.life, || drop(fallen));
             end(local, &mut entered);

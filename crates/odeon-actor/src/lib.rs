@@ -41,16 +41,21 @@ mod call;
 pub mod clauses;
 mod current;
 mod cx;
+mod cycles;
 mod draft;
 mod elsewhere;
 mod envelope;
 mod error;
+mod explain;
+mod group;
 mod handle;
 mod inbox;
 mod inline;
+mod label;
 mod life;
 mod local;
 mod mock;
+mod overflow;
 mod pace;
 mod panic;
 mod protocol;
@@ -59,10 +64,13 @@ mod receive;
 mod recipient;
 mod recv;
 mod reply;
+mod reserve;
 mod run;
 mod runtime;
 mod sender;
 mod shortcut;
+mod spans;
+mod stats;
 mod supervise;
 mod system;
 mod table;
@@ -83,8 +91,13 @@ pub use cx::Cx;
 pub use draft::Draft;
 pub use envelope::Envelope;
 pub use error::{AskError, NameTaken, TellError, TryTellError};
+pub use explain::{Doing, Explanation, WaitingAsk};
+pub use group::{
+    Broadcast, GROUP_WATCHERS_MAX, GROUPS_MAX, GroupChange, GroupError, GroupEvent, GroupWatch, MEMBERS_MAX,
+};
 pub use handle::{Handle, RemoteCall, Route};
 pub use inbox::{Delivery, Inbox, Payload, RemoteReply, ReplySink};
+pub use label::ActorLabel;
 pub use life::{Down, MonitorId, TooManyMonitors};
 pub use protocol::Speaks;
 pub use proxy::{NotHere, Proxied};
@@ -92,17 +105,19 @@ pub use receive::{Received, RecvError};
 pub use recipient::{Recipient, RecipientAsk, RecipientCall};
 pub use recv::{Recv, RecvAny, RecvDown, RecvWithin};
 pub use reply::Reply;
+pub use reserve::{LookupOrSpawnError, RESERVE_WAITERS_MAX};
 pub use runtime::{TokioClock, TokioSpawn};
 pub use sender::{Peer, Sender};
+pub use stats::{Stats, SystemStats};
 pub use supervise::{
     AddChildError, ChildError, ChildSpec, StartChildError, SupervisedChild, Supervision, Supervisor,
     SupervisorCalls,
 };
-pub use system::{DeadLetter, KILL_PATIENCE, RegisteredActor, SpawnOptions, System};
+pub use system::{DeadLetter, DeadReason, KILL_PATIENCE, RegisteredActor, SpawnOptions, Switch, System};
 pub use tell::Tell;
 pub use ticker::{TIMERS_MAX, Tick, TickerError, TimerId};
 
-pub use odeon_core::{ExitReason, Message, PanicReport};
+pub use odeon_core::{ExitReason, GroupName, Message, PanicReport};
 /// What a program writes for most actors:
 ///
 /// ```
@@ -333,6 +348,7 @@ pub use odeon_macros::protocol;
 /// # }
 /// ```
 pub use odeon_macros::receive;
+pub use odeon_mailbox::Overflow;
 
 /// What the macros' output names; not for use by hand, and without any promise of stability.
 #[doc(hidden)]

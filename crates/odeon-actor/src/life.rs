@@ -16,6 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use odeon_core::{ActorId, ExitReason, ServerId};
 
 use crate::panic::contained;
+use crate::stats::{Counts, Progress};
 use crate::ticker::TIMERS_MAX;
 
 /// Most monitors on one actor: at this number a program watches in a loop without ever letting go.
@@ -77,6 +78,7 @@ pub(crate) struct Life {
     pings: AtomicU32,
     /// Messages the actor has sent; written by whoever runs it.
     nonce: AtomicU64,
+    pub(crate) progress: Progress,
     /// Made when first needed: of most actors, nothing is.
     state: Mutex<Option<Box<State>>>,
 }
@@ -92,6 +94,9 @@ pub(crate) enum Waits {
     /// For others to have their turn: it has taken many messages.
     ForItsTurn = 2,
 }
+
+/// Set beside a [`Waits`] once a handler has taken a message itself.
+const RECEIVES: u8 = 0x80;
 
 /// A ping's place in an actor's control lane, taken before there is a ping; dropping it gives it back.
 pub(crate) struct PingRoom(Arc<Life>);
@@ -202,6 +207,7 @@ struct State {
     watches: Watches,
     /// Timers that send to the actor.
     timers: usize,
+    counts: Counts,
 }
 
 impl Life {
@@ -215,6 +221,7 @@ impl Life {
             waits: AtomicU8::new(Waits::Elsewhere as u8),
             nonce: AtomicU64::new(0),
             pings: AtomicU32::new(0),
+            progress: Progress::default(),
             state: Mutex::default(),
         }
     }
@@ -284,6 +291,16 @@ impl Life {
     /// Whether the actor ended or is ending, for good.
     pub(crate) fn is_ending(&self) -> bool {
         self.lock().as_ref().is_some_and(|state| state.reason.is_some())
+    }
+
+    /// Counts what happens rarely.
+    pub(crate) fn count(&self, count: impl FnOnce(&mut Counts)) {
+        self.with(|state| count(&mut state.counts));
+    }
+
+    /// What happened rarely, counted.
+    pub(crate) fn counts(&self) -> Counts {
+        self.lock().as_ref().map_or_else(Counts::default, |state| state.counts)
     }
 
     /// Calls `notify` once when the actor has ended: at once if it has.
@@ -393,7 +410,7 @@ impl Life {
 
     /// What the handler that waits waits for. Asked and said by whoever runs the actor.
     pub(crate) fn waits(&self) -> Waits {
-        match self.waits.load(Ordering::Relaxed) {
+        match self.waits.load(Ordering::Relaxed) & !RECEIVES {
             1 => Waits::ForMessages,
             2 => Waits::ForItsTurn,
             _ => Waits::Elsewhere,
@@ -401,7 +418,18 @@ impl Life {
     }
 
     pub(crate) fn set_waits(&self, waits: Waits) {
-        self.waits.store(waits as u8, Ordering::Relaxed);
+        let receives = self.waits.load(Ordering::Relaxed) & RECEIVES;
+        self.waits.store(waits as u8 | receives, Ordering::Relaxed);
+    }
+
+    /// Whether a handler has ever taken messages itself.
+    pub(crate) fn receives(&self) -> bool {
+        self.waits.load(Ordering::Relaxed) & RECEIVES != 0
+    }
+
+    /// A handler takes a message itself. Said by whoever runs the actor.
+    pub(crate) fn set_receives(&self) {
+        self.waits.store(self.waits.load(Ordering::Relaxed) | RECEIVES, Ordering::Relaxed);
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::{Arc, Weak};
 use std::task::Wake;
 
 use odeon_core::{ExitReason, Refusal, RefusalCode};
-use odeon_mailbox::{Cell, Mailbox, ReplyFuture, ReplyPort, Runnable, Turn, Waiting, reply_cell};
+use odeon_mailbox::{Bounds, Cell, Mailbox, ReplyFuture, ReplyPort, Runnable, Turn, Waiting, reply_cell};
 
 use crate::actor::Actor;
 use crate::cx::Cx;
@@ -49,10 +49,10 @@ pub(crate) enum Control<M> {
 }
 
 impl<A: Actor> Local<A> {
-    fn empty(life: Arc<Life>, capacity: usize, system: System) -> Arc<Self> {
+    fn empty(life: Arc<Life>, bounds: Bounds, system: System) -> Arc<Self> {
         Arc::new_cyclic(|me| Self {
             cell: Cell::notified(),
-            mailbox: Mailbox::new(capacity),
+            mailbox: Mailbox::bounded(bounds),
             life,
             system,
             me: Weak::clone(me),
@@ -60,16 +60,16 @@ impl<A: Actor> Local<A> {
     }
 
     /// The block of an actor that does not exist yet: its keeper will make it.
-    pub(crate) fn vacant(life: Arc<Life>, capacity: usize, system: System) -> Arc<Self> {
-        let local = Self::empty(life, capacity, system);
+    pub(crate) fn vacant(life: Arc<Life>, bounds: Bounds, system: System) -> Arc<Self> {
+        let local = Self::empty(life, bounds, system);
         // Nobody knows it, so nobody can have notified it.
         let _ = local.cell.begin().try_leave(Waiting::Messages);
         local
     }
 
     /// The block of a new actor, to be [launched](Self::launch) or [discarded](Self::discard).
-    pub(crate) fn new(life: Arc<Life>, capacity: usize, system: System, actor: A) -> Arc<Self> {
-        let local = Self::empty(life, capacity, system);
+    pub(crate) fn new(life: Arc<Life>, bounds: Bounds, system: System, actor: A) -> Arc<Self> {
+        let local = Self::empty(life, bounds, system);
         let mut entered = local.cell.begin();
         entered.put(Contents { actor, cx: Cx::new(Arc::clone(&local)) });
         entered.give_way();

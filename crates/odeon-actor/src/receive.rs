@@ -493,8 +493,11 @@ impl<'c, A: Actor, F: FnMut(&Envelope<A::Message>) -> bool> Receive<'c, A, F> {
                 is_taken
             })?;
             if !expired {
+                local.life.set_receives();
+                local.life.progress.begin(1);
                 return Some(found);
             }
+            local.life.count(|counts| counts.expired += 1);
             // Dropping the message drops its reply port, which tells whoever waits.
         }
     }

@@ -11,8 +11,9 @@ use crate::elsewhere::Elsewhere;
 use crate::error::AskError;
 use crate::inbox::ReplySink;
 use crate::life::Life;
+use crate::overflow;
 use crate::panic::keep_while_unwinding;
-use crate::supervise::{Fall, Falling};
+use crate::supervise::{Fall, Falling, is_displacing};
 
 /// Where the answer to one request goes. A port dropped unused tells the asker so at once.
 ///
@@ -182,7 +183,12 @@ impl<R: Send + 'static> Drop for Reply<R> {
 
 impl Drop for Out {
     fn drop(&mut self) {
-        if !self.0.is_answered.load(Ordering::Relaxed) {
+        if self.0.is_answered.load(Ordering::Relaxed) {
+            return;
+        }
+        if is_displacing() {
+            self.0.answer(Err(AskError::Refused(overflow::displaced())));
+        } else {
             self.0.answer(Err(self.0.target.reason().map_or(AskError::NoReply, AskError::Dead)));
         }
     }

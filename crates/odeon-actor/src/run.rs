@@ -12,6 +12,7 @@ use std::task::{Context, Poll};
 use odeon_core::{ExitReason, Instant};
 use odeon_mailbox::{Batch, Begin, Entered, Received, Spare, Turn, Waiting};
 use pin_project_lite::pin_project;
+use tracing::Span;
 
 use crate::actor::Actor;
 use crate::current::{self, Running};
@@ -21,6 +22,8 @@ use crate::life::{Down, Waits, Watching};
 use crate::local::{Contents, Control, Local};
 use crate::panic::{caught, contained};
 use crate::receive::Held;
+use crate::spans::{self, InSpan};
+use crate::stats::{Busy, Tally};
 use crate::supervise::{Kept, Revived, falling, revive};
 use crate::system::DeadLetter;
 
@@ -40,6 +43,7 @@ enum Outcome {
 /// Runs a cell that came off the run queue.
 pub(crate) fn run<A: Actor>(local: &Arc<Local<A>>, turn: &mut Turn) {
     let mut entered = local.cell.begin();
+    let _busy = Busy::begin(&**local);
     loop {
         let outcome = match caught(|| steps(local, &mut entered, turn)) {
             Ok(outcome) => outcome,
@@ -82,6 +86,7 @@ fn steps<A: Actor>(
 ) -> Outcome {
     let _running = Running::begin(&local.life);
     let mut now = Now(None);
+    let mut tally = Tally::begin(&local.life);
     // Whether the mailbox has been looked into since messages last came without notifying: they do so only while a
     // future waits, and then this turn is over.
     let mut has_looked = false;
@@ -90,15 +95,19 @@ fn steps<A: Actor>(
             local.life.begin_end(ExitReason::Killed);
             return Outcome::Over;
         }
-        if entered.is_waiting() && entered.poll(local, &mut turn.spare).is_pending() {
-            return match local.life.waits() {
-                Waits::Elsewhere => Outcome::Idle(Waiting::Other),
-                Waits::ForMessages => Outcome::Idle(Waiting::Messages),
-                Waits::ForItsTurn => {
-                    while turn.step() {}
-                    Outcome::Spent
-                }
-            };
+        if entered.is_waiting() {
+            if entered.poll(local, &mut turn.spare).is_pending() {
+                tally.waits(|| now.get(local));
+                return match local.life.waits() {
+                    Waits::Elsewhere => Outcome::Idle(Waiting::Other),
+                    Waits::ForMessages => Outcome::Idle(Waiting::Messages),
+                    Waits::ForItsTurn => {
+                        while turn.step() {}
+                        Outcome::Spent
+                    }
+                };
+            }
+            tally.returned();
         }
         let Some(contents) = entered.contents() else {
             match revive(local, entered) {
@@ -138,7 +147,7 @@ fn steps<A: Actor>(
             }
             match cx.next_held() {
                 Some(Held::Tick(envelope, _)) => {
-                    take(local, entered, envelope, &mut turn.spare);
+                    take(local, entered, envelope, &mut turn.spare, &mut tally);
                     continue;
                 }
                 Some(Held::Down(notice)) => {
@@ -163,14 +172,15 @@ fn steps<A: Actor>(
         match local.mailbox.next(&mut cx.batch) {
             Some(Received::Data(envelope)) => {
                 if now.is_past(local, envelope.meta.expires_at_nanos()) {
+                    tally.message_is_expired();
                     // Nobody waits any longer, and dropping the message drops its reply port.
                     continue;
                 }
-                take(local, entered, envelope, &mut turn.spare);
+                take(local, entered, envelope, &mut turn.spare, &mut tally);
             }
             Some(Received::Control(Control::Tick(ticker))) => {
                 if let Some(envelope) = cx.take_tick(&*ticker) {
-                    take(local, entered, envelope, &mut turn.spare);
+                    take(local, entered, envelope, &mut turn.spare, &mut tally);
                 }
             }
             Some(Received::Control(Control::Ping(port, room))) => {
@@ -201,17 +211,25 @@ fn take<A: Actor>(
     entered: &mut Entered<'_, Contents<A>>,
     envelope: Envelope<A::Message>,
     spare: &mut Spare,
+    tally: &mut Tally<'_>,
 ) {
     let Some(contents) = entered.contents() else {
         return;
     };
     let Envelope { message, meta } = envelope;
     let expires_at = meta.expires_at_nanos();
+    let span = tally.is_traced.then(|| spans::message(&local.life, &meta));
     contents.cx.begin(meta);
-    if A::waits(&message) {
-        entered.start(Handling { message, expires_at }, spare);
-    } else {
+    tally.message_begins();
+    if !A::waits(&message) {
+        let _in_span = span.map(Span::entered);
         handle_now(local, contents, message, expires_at);
+        tally.returned();
+        return;
+    }
+    match span {
+        None => entered.start(Handling { message, expires_at }, spare),
+        Some(span) => entered.start(InSpan(span, Handling { message, expires_at }), spare),
     }
 }
 
@@ -252,8 +270,12 @@ fn handle_now<A: Actor>(local: &Local<A>, contents: &mut Contents<A>, message: A
 struct Now(Option<Instant>);
 
 impl Now {
+    fn get<A: Actor>(&mut self, local: &Local<A>) -> Instant {
+        *self.0.get_or_insert_with(|| local.system.clock().now())
+    }
+
     fn is_past<A: Actor>(&mut self, local: &Local<A>, at: u64) -> bool {
-        at != u64::MAX && at <= self.0.get_or_insert_with(|| local.system.clock().now()).as_nanos()
+        at != u64::MAX && at <= self.get(local).as_nanos()
     }
 }
 
@@ -266,6 +288,9 @@ pub(crate) fn end<A: Actor>(local: &Arc<Local<A>>, entered: &mut Entered<'_, Con
         contained("the drop of an actor", || drop(actor));
         Some(cx.into_batch())
     });
+    if local.life.progress.end() {
+        local.life.count(|counts| counts.failed += 1);
+    }
     match (Kept::of(local), batch) {
         (Some(kept), batch) => kept.fell(local, batch, reason),
         (None, Some(batch)) => bury(local, batch, &reason),
@@ -276,6 +301,9 @@ pub(crate) fn end<A: Actor>(local: &Arc<Local<A>>, entered: &mut Entered<'_, Con
 /// The rest of an end, once the actor has been dropped.
 pub(crate) fn bury<A: Actor>(local: &Local<A>, mut batch: Batch<Envelope<A::Message>>, reason: &ExitReason) {
     let leftover = local.mailbox.close(&mut batch);
+    if !leftover.data.is_empty() {
+        local.life.count(|counts| counts.lost += leftover.data.len() as u64);
+    }
     for envelope in leftover.data {
         let letter = DeadLetter::new(&local.life, envelope.sender(), reason.clone());
         contained("the drop of a message", || drop(envelope.message));

@@ -3,22 +3,25 @@
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use odeon_core::limits::REPLY_TIMEOUT_DEFAULT;
 use odeon_core::seam::{Clock, Spawn, TaskKind};
 use odeon_core::{ActorName, ExitReason};
-use odeon_mailbox::{CAPACITY_DEFAULT, RunQueue, Turn};
+use odeon_mailbox::{Bounds, CAPACITY_DEFAULT, Overflow, RunQueue, Turn};
 
 use crate::actor::Actor;
+use crate::cycles::Cycles;
 use crate::error::NameTaken;
+use crate::group::Groups;
 use crate::handle::{Handle, Target};
 use crate::inbox::Inbox;
 use crate::life::Life;
 use crate::local::Local;
 use crate::panic::contained;
+use crate::reserve::Reserved;
 use crate::runtime::{TokioClock, TokioSpawn};
 use crate::sender::Sender;
 use crate::table::Table;
@@ -40,6 +43,9 @@ struct Shared {
     reply_timeout: AtomicU64,
     next: AtomicU64,
     actors: Mutex<Actors>,
+    groups: Groups,
+    cycles: Cycles,
+    is_measured: AtomicBool,
     dead_letters: AtomicU64,
     on_dead_letter: Mutex<Option<DeadLetterHook>>,
 }
@@ -47,9 +53,10 @@ struct Shared {
 type DeadLetterHook = Arc<dyn Fn(&DeadLetter) + Send + Sync>;
 
 #[derive(Default)]
-struct Actors {
+pub(crate) struct Actors {
     by_number: Table,
     by_name: BTreeMap<ActorName, Named>,
+    pub(crate) reserved: Reserved,
 }
 
 struct Named {
@@ -93,13 +100,15 @@ pub struct RegisteredActor {
 pub struct SpawnOptions {
     /// Most messages waiting in its mailbox; 1,024 by default, at least 1.
     pub capacity: usize,
+    /// What becomes of the messages past that; [`Overflow::Wait`] by default.
+    pub overflow: Overflow,
     /// Registered before the actor starts, so that nobody can find it half made.
     pub name: Option<ActorName>,
 }
 
 impl Default for SpawnOptions {
     fn default() -> Self {
-        Self { capacity: CAPACITY_DEFAULT, name: None }
+        Self { capacity: CAPACITY_DEFAULT, overflow: Overflow::Wait, name: None }
     }
 }
 
@@ -116,6 +125,26 @@ impl SpawnOptions {
         self.capacity = capacity;
         self
     }
+
+    /// With this done to the messages for which there is no room.
+    #[must_use]
+    pub const fn overflow(mut self, overflow: Overflow) -> Self {
+        self.overflow = overflow;
+        self
+    }
+
+    pub(crate) const fn bounds(&self) -> Bounds {
+        Bounds { capacity: self.capacity, overflow: self.overflow }
+    }
+}
+
+/// Whether something is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Switch {
+    /// It is.
+    On,
+    /// It is not.
+    Off,
 }
 
 /// A message that reached nobody.
@@ -127,13 +156,38 @@ pub struct DeadLetter {
     pub kind: &'static str,
     /// Who sent it.
     pub sender: Sender,
-    /// Why the actor had ended.
-    pub reason: ExitReason,
+    /// Why it reached nobody.
+    pub reason: DeadReason,
+}
+
+/// Why a message reached nobody.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DeadReason {
+    /// The actor had ended, or it ended before the message's turn came.
+    Ended(ExitReason),
+    /// It was the oldest in a full mailbox that drops the oldest, and a newer one took its place.
+    Displaced,
+}
+
+impl From<ExitReason> for DeadReason {
+    fn from(reason: ExitReason) -> Self {
+        Self::Ended(reason)
+    }
+}
+
+impl fmt::Display for DeadReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ended(reason) => write!(f, "the actor {reason}"),
+            Self::Displaced => f.write_str("a newer message took its place"),
+        }
+    }
 }
 
 impl DeadLetter {
-    pub(crate) fn new(life: &Life, sender: Sender, reason: ExitReason) -> Self {
-        Self { actor: life.number, kind: life.kind(), sender, reason }
+    pub(crate) fn new(life: &Life, sender: Sender, reason: impl Into<DeadReason>) -> Self {
+        Self { actor: life.number, kind: life.kind(), sender, reason: reason.into() }
     }
 }
 
@@ -162,6 +216,9 @@ impl System {
             // 0 is the server itself.
             next: AtomicU64::new(1),
             actors: Mutex::default(),
+            groups: Groups::default(),
+            cycles: Cycles::new(),
+            is_measured: AtomicBool::new(false),
             dead_letters: AtomicU64::new(0),
             on_dead_letter: Mutex::default(),
         });
@@ -184,7 +241,7 @@ impl System {
     /// # Errors
     /// When the name belongs to another actor; the new one is then dropped unstarted.
     pub fn spawn_with<A: Actor>(&self, options: SpawnOptions, actor: A) -> Result<Handle<A>, NameTaken> {
-        let local = Local::new(self.new_life::<A>(), options.capacity, self.clone(), actor);
+        let local = Local::new(self.new_life::<A>(), options.bounds(), self.clone(), actor);
         if let Err(taken) = self.enter(&local, options.name) {
             local.discard();
             return Err(taken);
@@ -334,6 +391,33 @@ impl System {
         &self.0.queue
     }
 
+    pub(crate) fn cycles(&self) -> &Cycles {
+        &self.0.cycles
+    }
+
+    /// Every actor there is, by number.
+    pub(crate) fn inboxes(&self) -> Vec<Arc<dyn Inbox>> {
+        self.actors().by_number.iter().cloned().collect()
+    }
+
+    #[inline]
+    pub(crate) fn is_measured(&self) -> bool {
+        self.0.is_measured.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_measured(&self, measure: Switch) {
+        self.0.is_measured.store(measure == Switch::On, Ordering::Relaxed);
+    }
+
+    pub(crate) fn groups(&self) -> &Groups {
+        &self.0.groups
+    }
+
+    /// Whether both are one system.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     pub(crate) fn timers(&self) -> &Arc<Timers> {
         &self.0.timers
     }
@@ -350,7 +434,7 @@ impl System {
         &self.0.spawn
     }
 
-    fn actors(&self) -> MutexGuard<'_, Actors> {
+    pub(crate) fn actors(&self) -> MutexGuard<'_, Actors> {
         self.0.actors()
     }
 
@@ -361,6 +445,7 @@ impl System {
         actors.by_name.retain(|_, named| named.number != number);
         drop(actors);
         drop(forgotten);
+        self.0.groups.forget(number);
     }
 
     pub(crate) fn dead_letter(&self, letter: &DeadLetter) {
@@ -401,7 +486,7 @@ impl Drop for Shared {
 }
 
 /// Ready when the actor has ended; at once if that cannot be watched.
-fn ended(actor: &dyn Inbox) -> odeon_mailbox::ReplyFuture<(), ()> {
+pub(crate) fn ended(actor: &dyn Inbox) -> odeon_mailbox::ReplyFuture<(), ()> {
     let (port, ended) = odeon_mailbox::reply_cell();
     // Refused, the notice is dropped with the port in it, which ends the wait.
     let _ = actor.monitor(Box::new(move |_| {
@@ -412,13 +497,28 @@ fn ended(actor: &dyn Inbox) -> odeon_mailbox::ReplyFuture<(), ()> {
 
 impl Actors {
     fn claim<A: Actor>(&mut self, name: ActorName, local: &Arc<Local<A>>) -> Result<(), NameTaken> {
-        if self.by_name.contains_key(&name) {
+        if self.by_name.contains_key(&name) || self.reserved.holds(&name) {
             return Err(NameTaken(name));
         }
+        self.name(name, local);
+        Ok(())
+    }
+
+    fn name<A: Actor>(&mut self, name: ActorName, local: &Arc<Local<A>>) {
         let (inbox, typed) =
             (Arc::clone(local) as Arc<dyn Inbox>, Arc::clone(local) as Arc<dyn Any + Send + Sync>);
         self.by_name.insert(name, Named { number: local.life.number, inbox, typed });
-        Ok(())
+    }
+
+    /// Enters an actor under the name that was reserved for it.
+    pub(crate) fn enter_reserved<A: Actor>(&mut self, name: ActorName, local: &Arc<Local<A>>) {
+        self.name(name, local);
+        self.by_number.insert(local.life.number, Arc::clone(local) as Arc<dyn Inbox>);
+    }
+
+    /// The actor of that name, without and with its type.
+    pub(crate) fn named(&self, name: &ActorName) -> Option<(Arc<dyn Inbox>, Arc<dyn Any + Send + Sync>)> {
+        self.by_name.get(name).map(|named| (Arc::clone(&named.inbox), Arc::clone(&named.typed)))
     }
 }
 

@@ -6,9 +6,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use odeon_core::Deadline;
 use odeon_core::seam::BoxFuture;
-use odeon_core::{Deadline, Refusal, RefusalCode};
-use odeon_mailbox::{Entry, SendError, Standing, Ticket, WAITERS_MAX};
+use odeon_mailbox::{Entry, Standing, Ticket};
 
 use crate::actor::Actor;
 use crate::call::{Request, remote_call};
@@ -16,6 +16,7 @@ use crate::envelope::{Envelope, Meta};
 use crate::error::TellError;
 use crate::handle::{Handle, Target};
 use crate::local::Local;
+use crate::overflow;
 use crate::reply::Reply;
 use crate::via::{Passing, Via};
 
@@ -177,24 +178,13 @@ impl<'a, A: Actor> Entering<'a, A> {
     }
 }
 
-/// Why a mailbox took nothing.
-pub(crate) fn refused<A: Actor, T>(local: &Local<A>, error: &SendError<T>) -> TellError {
-    match error {
-        SendError::Closed(_) => TellError::Dead(local.death()),
-        SendError::Crowded(_) => {
-            let detail = format!("{WAITERS_MAX} senders wait for room in the actor's mailbox already");
-            TellError::Refused(Refusal::new(RefusalCode::Full, detail))
-        }
-    }
-}
-
 impl<A: Actor> Future for Entering<'_, A> {
     type Output = Result<(), TellError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
         match std::mem::replace(&mut this.progress, Progress::Done) {
-            Progress::New(envelope) => match this.local.mailbox.enter(envelope, cx.waker()) {
+            Progress::New(envelope) => match overflow::enter(this.local, envelope, cx.waker()) {
                 Ok(Entry::Queued) => {
                     this.local.notify_message();
                     Poll::Ready(Ok(()))
@@ -203,7 +193,7 @@ impl<A: Actor> Future for Entering<'_, A> {
                     this.progress = Progress::Waits(ticket);
                     Poll::Pending
                 }
-                Err(error) => Poll::Ready(Err(refused(this.local, &error))),
+                Err(error) => Poll::Ready(Err(error)),
             },
             Progress::Waits(ticket) => match this.local.mailbox.stand(ticket, cx.waker()) {
                 Standing::Waiting => {
@@ -211,9 +201,7 @@ impl<A: Actor> Future for Entering<'_, A> {
                     Poll::Pending
                 }
                 Standing::Admitted => Poll::Ready(Ok(())),
-                Standing::Closed(envelope) => {
-                    Poll::Ready(Err(refused(this.local, &SendError::Closed(envelope))))
-                }
+                Standing::Closed(_) => Poll::Ready(Err(TellError::Dead(this.local.death()))),
             },
             Progress::Done => Poll::Pending,
         }

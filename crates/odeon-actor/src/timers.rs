@@ -53,8 +53,18 @@ impl Key {
 
 /// What happens when an entry is due.
 enum Due {
-    Wake(Waker),
+    /// With the ask that waits, if it is one.
+    Wake(Waker, Option<Asking>),
     Fire(Arc<dyn Fire>),
+}
+
+/// An ask that waits.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asking {
+    /// The number of the asking actor; 0 for code that is none.
+    pub(crate) from: u64,
+    pub(crate) to: u64,
+    pub(crate) since: Instant,
 }
 
 /// Something that happens at a time, perhaps again and again.
@@ -70,7 +80,28 @@ impl Timers {
 
     /// Has `waker` woken once `at` has come.
     pub(crate) fn wake_at(self: &Arc<Self>, at: Instant, waker: &Waker, tasks: &dyn Spawn) -> Key {
-        self.insert(at, Due::Wake(waker.clone()), tasks)
+        self.insert(at, Due::Wake(waker.clone(), None), tasks)
+    }
+
+    /// The same for an ask, which can be seen while it waits.
+    pub(crate) fn wake_asker_at(
+        self: &Arc<Self>,
+        at: Instant,
+        waker: &Waker,
+        asking: Asking,
+        tasks: &dyn Spawn,
+    ) -> Key {
+        self.insert(at, Due::Wake(waker.clone(), Some(asking)), tasks)
+    }
+
+    /// The asks that wait, with when they expire: earliest first.
+    pub(crate) fn asking(&self) -> Vec<(Instant, Asking)> {
+        let state = self.lock();
+        let asking = |(key, due): (&Key, &Due)| match due {
+            Due::Wake(_, asking) => asking.map(|asking| (key.at, asking)),
+            Due::Fire(_) => None,
+        };
+        state.due.iter().filter_map(asking).collect()
     }
 
     /// Has `fire` called once `at` has come, and again when it says.
@@ -129,7 +160,7 @@ impl Timers {
         let mut waker = waker.clone();
         let mut state = self.lock();
         let kept = match state.due.get_mut(&key) {
-            Some(Due::Wake(kept)) => {
+            Some(Due::Wake(kept, _)) => {
                 std::mem::swap(kept, &mut waker);
                 true
             }
@@ -145,7 +176,7 @@ impl Timers {
             let now = self.clock.now();
             for (key, due) in self.take_due(now) {
                 match due {
-                    Due::Wake(waker) => waker.wake(),
+                    Due::Wake(waker, _) => waker.wake(),
                     Due::Fire(fire) => {
                         if let Some(at) = Arc::clone(&fire).fire(now) {
                             self.lock().due.insert(Key { at, ..key }, Due::Fire(fire));

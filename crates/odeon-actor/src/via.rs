@@ -20,9 +20,10 @@ use crate::envelope::Envelope;
 use crate::error::{AskError, TellError};
 use crate::handle::{Handle, Target};
 use crate::inbox::Inbox;
+use crate::overflow;
 use crate::supervise::{Fall, no_answer};
 use crate::system::System;
-use crate::tell::{Entering, refused};
+use crate::tell::Entering;
 
 /// A way to whoever takes messages of type `M`.
 pub(crate) trait Via<M>: fmt::Debug + Send + Sync {
@@ -84,13 +85,13 @@ impl<A: Actor> Target<A> {
         waker: &Waker,
     ) -> Result<Option<Ticket>, TellError> {
         match self {
-            Self::Here(local) => match local.mailbox.enter(envelope, waker) {
+            Self::Here(local) => match overflow::enter(local, envelope, waker) {
                 Ok(Entry::Queued) => {
                     local.notify_message();
                     Ok(None)
                 }
                 Ok(Entry::Waits(ticket)) => Ok(Some(ticket)),
-                Err(error) => Err(refused(local, &error)),
+                Err(error) => Err(error),
             },
             Self::There(_) => Err(stays_here()),
             Self::Via(via) => via.enter(envelope, waker),
@@ -119,7 +120,7 @@ impl<A: Actor> Target<A> {
 
     pub(crate) fn try_enter(&self, make: &mut dyn FnMut() -> Envelope<A::Message>) -> Result<(), TryRefused> {
         match self {
-            Self::Here(local) => match local.mailbox.try_send_with(make) {
+            Self::Here(local) => match overflow::try_enter(local, make) {
                 Ok(()) => {
                     local.notify_message();
                     Ok(())

@@ -106,6 +106,8 @@ impl From<AskError> for CliError {
             AskError::Timeout { .. } => (ExitStatus::TimedOut, "timed-out"),
             AskError::Unreachable { .. } => (ExitStatus::Unreachable, "unreachable"),
             AskError::NoReply => (ExitStatus::Failed, "no-reply"),
+            AskError::Full { .. } | AskError::Displaced => (ExitStatus::Failed, "full"),
+            AskError::Cycle { .. } => (ExitStatus::Failed, "cycle"),
             _ => (ExitStatus::Failed, "dead"),
         };
         let message = match &error {

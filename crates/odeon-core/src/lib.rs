@@ -28,7 +28,7 @@ pub use epoch::Epoch;
 pub use exit::{ExitReason, PanicReport};
 pub use mark::{Mark, MarkError};
 pub use message::{Message, MessageType, message_type, message_types};
-pub use names::{ActorName, Domain, NameError, Role, ServerId, Suggestion, suggest};
+pub use names::{ActorName, Domain, GroupName, NameError, Role, ServerId, Suggestion, suggest};
 pub use protocol::{Method, MethodDescription, Protocol, ProtocolDescription};
 pub use reference::{ActorId, Reference};
 pub use refusal::{Refusal, RefusalCode};

@@ -92,6 +92,11 @@ segment_name!(
     "actor name"
 );
 segment_name!(
+    /// The name of a group of actors, such as `readers`.
+    GroupName,
+    "group name"
+);
+segment_name!(
     /// What a server is for, such as `web`. A server has one primary role and any number of secondary ones.
     Role,
     "role"

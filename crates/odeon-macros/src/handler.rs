@@ -199,7 +199,7 @@ impl Handler {
         }
         let declared =
             self.request_struct(&quote!(pub), &format!("[`{actor}::{}`]", self.method), mark.is_some());
-        let at_once = self.answer_now(actor);
+        let (at_once, may_answer_later) = (self.answer_now(actor), self.answers_itself);
         let (stored, travel) = (self.stored(), mark.map(travel));
         quote! {
             #declared
@@ -207,6 +207,8 @@ impl Handler {
             #[automatically_derived]
             impl ::odeon::Request<#actor> for #request {
                 type Reply = #reply;
+
+                const MAY_ANSWER_LATER: bool = #may_answer_later;
 
                 fn into_message(self, reply: ::odeon::Reply<Self::Reply>) -> #message {
                     #message::#variant(#stored, reply)

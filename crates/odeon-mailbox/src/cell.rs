@@ -63,6 +63,17 @@ pub trait Begin<C> {
     fn begin<'c>(self, contents: &'c mut C) -> impl Future<Output = ()> + Send + 'c;
 }
 
+/// How a cell stands, at the moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Activity {
+    /// Nobody runs it, and it is on no run queue.
+    Idle,
+    /// It is on a run queue.
+    Ready,
+    /// Somebody runs it.
+    Running,
+}
+
 /// What a future that is not ready waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Waiting {
@@ -131,6 +142,15 @@ impl<C> Cell<C> {
     #[must_use]
     pub fn is_busy(&self) -> bool {
         self.word.load(Ordering::Relaxed) & BUSY != 0
+    }
+
+    /// How the cell stands, for people to look at.
+    pub fn activity(&self) -> Activity {
+        match self.word.load(Ordering::Relaxed) {
+            word if word & RUNNING != 0 => Activity::Running,
+            word if word & NOTIFIED != 0 => Activity::Ready,
+            _ => Activity::Idle,
+        }
     }
 
     /// Where the contents are.

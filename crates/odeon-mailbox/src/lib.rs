@@ -42,18 +42,20 @@ mod cell;
 mod error;
 mod lanes;
 mod mailbox;
+mod overflow;
 mod reply;
 mod run_queue;
 mod slot;
 mod sync;
 mod wake;
 
-pub use crate::cell::{Begin, Cell, Entered, Waiting};
+pub use crate::cell::{Activity, Begin, Cell, Entered, Waiting};
 pub use crate::error::{ControlError, Refused, SendError, TrySendError};
 pub use crate::mailbox::{
     Batch, CAPACITY_DEFAULT, CONTROL_BURST_MAX, CONTROL_MAX, Entry, Leftover, Mailbox, Received, Standing,
     Ticket, WAITERS_MAX,
 };
+pub use crate::overflow::{Bounds, Overflow};
 pub use crate::reply::{Lost, ReplyFuture, ReplyPort, reply_cell};
 pub use crate::run_queue::{RunQueue, Runnable, Runner, STEPS_PER_TURN_MAX, Turn};
 pub use crate::slot::Spare;

@@ -22,6 +22,7 @@ use std::task::Waker;
 
 use crate::error::{ControlError, Refused, SendError, TrySendError};
 use crate::lanes::{Intake, Lanes};
+use crate::overflow::{Bounds, Overflow};
 use crate::sync::{AtomicU8, AtomicUsize, Mutex, MutexGuard, Ordering};
 use crate::wake::wake_all;
 
@@ -58,7 +59,8 @@ const USED_MIN: u8 = 16;
 
 /// The lanes to one consumer. Made for sharing: every method takes `&self`.
 pub struct Mailbox<T, C> {
-    capacity: usize,
+    pub(crate) capacity: usize,
+    pub(crate) overflow: Overflow,
     /// Items of the consumer's batch that it has not handed out. Written by the consumer alone.
     taken: AtomicUsize,
     /// What the consumer has to look for before its batch is used up. Set under the lock.
@@ -152,8 +154,15 @@ impl<T, C> Mailbox<T, C> {
     /// capacity, so `usize::MAX` is how to ask for no bound.
     #[must_use]
     pub fn new(capacity: usize) -> Self {
+        Self::bounded(capacity.into())
+    }
+
+    /// A mailbox with these bounds.
+    #[must_use]
+    pub fn bounded(bounds: Bounds) -> Self {
         Self {
-            capacity: capacity.max(1),
+            capacity: bounds.capacity.max(1),
+            overflow: bounds.overflow,
             taken: AtomicUsize::new(0),
             flags: AtomicU8::new(0),
             lanes: Mutex::new(Lanes::new()),
@@ -415,15 +424,9 @@ impl<T, C> Mailbox<T, C> {
         self.len() == 0
     }
 
-    /// The number of data items the mailbox holds at most.
-    #[must_use]
-    pub const fn capacity(&self) -> usize {
-        self.capacity
-    }
-
     /// A poisoned lock is as good as new: only the `make` of `try_send_with` can panic under it, and that runs
     /// before anything changes.
-    fn lock(&self) -> MutexGuard<'_, Lanes<T, C>> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Lanes<T, C>> {
         self.lanes.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
@@ -440,7 +443,7 @@ impl<T, C> Mailbox<T, C> {
     }
 
     #[inline]
-    fn is_full(&self, lanes: &Lanes<T, C>) -> bool {
+    pub(crate) fn is_full(&self, lanes: &Lanes<T, C>) -> bool {
         // What is taken only shrinks between two locks of the consumer, so a stale value errs on the full side.
         lanes.data.len().saturating_add(self.taken.load(Ordering::Relaxed)) >= self.capacity
     }
@@ -489,13 +492,16 @@ impl<T, C> Mailbox<T, C> {
                 wake_all(woken);
                 lanes = self.lock();
             }
-            if lanes.data.len() == 1 {
+            if lanes.data.len() == 1 || self.takes_singly(&lanes) {
                 // One alone stays out of the batch: the batch's own memory, which is cold, is not touched.
                 let item = lanes.data.pop_front()?;
-                // Empty, it begins again at its first place, which is warm.
-                lanes.data.clear();
+                let is_last = lanes.data.is_empty();
+                if is_last {
+                    // It begins again at its first place, which is warm.
+                    lanes.data.clear();
+                }
                 // While a full mailbox is handed out, senders get in line without telling anybody.
-                batch.is_all = self.capacity > 1;
+                batch.is_all = is_last && self.capacity > 1;
                 drop(lanes);
                 self.handed_out(self.flags.load(Ordering::Acquire), batch);
                 return Some(Received::Data(item));

@@ -136,6 +136,23 @@ pub struct ReplyFuture<R, E> {
     cell: Arc<Cell<R, E>>,
 }
 
+impl<R, E> ReplyFuture<R, E> {
+    /// Tells, for as long as it is kept, whether there is no outcome yet and somebody waits for it.
+    ///
+    /// ```
+    /// # use odeon_mailbox::reply_cell;
+    /// let (port, future) = reply_cell::<u32, ()>();
+    /// let is_open = future.watch();
+    /// assert!(is_open());
+    /// port.send(42).expect("it waits");
+    /// assert!(!is_open());
+    /// ```
+    pub fn watch(&self) -> impl Fn() -> bool + use<R, E> {
+        let cell = Arc::clone(&self.cell);
+        move || matches!(*cell.lock(), Slot::Waiting(_))
+    }
+}
+
 impl<R, E> Future for ReplyFuture<R, E> {
     type Output = Result<R, Lost<E>>;
 

@@ -18,7 +18,7 @@ mod spec;
 mod supervisor;
 
 pub use error::{AddChildError, ChildError, StartChildError};
-pub(crate) use fall::{Fall, Falling, falling, no_answer};
+pub(crate) use fall::{Fall, Falling, displacing, falling, is_displacing, no_answer};
 pub(crate) use kept::{Kept, Revived, revive};
 pub use spec::{ChildSpec, Supervision};
 pub use supervisor::{SupervisedChild, Supervisor, SupervisorCalls};

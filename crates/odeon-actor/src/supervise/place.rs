@@ -44,7 +44,7 @@ pub(super) fn place<A: Actor>(
     factory: Factory<A>,
 ) -> Result<(Arc<dyn Place>, Handle<A>), NameTaken> {
     let kept = Kept::new(factory);
-    let local = Local::vacant(system.new_life::<A>(), options.capacity, system.clone());
+    let local = Local::vacant(system.new_life::<A>(), options.bounds(), system.clone());
     local.life.keep_by(Arc::clone(&kept) as _);
     system.enter(&local, options.name.clone())?;
     let handle = Handle::here(Arc::clone(&local));

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use odeon_core::ActorName;
+use odeon_mailbox::Overflow;
 
 use super::error::AddChildError;
 use super::kept::Factory;
@@ -69,6 +70,12 @@ impl<A: Actor> ChildSpec<A> {
     /// With this many messages waiting at most; what waits while it is down counts.
     pub const fn capacity(mut self, capacity: usize) -> Self {
         self.spawn.capacity = capacity;
+        self
+    }
+
+    /// With this done to the messages for which there is no room.
+    pub const fn overflow(mut self, overflow: Overflow) -> Self {
+        self.spawn.overflow = overflow;
         self
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use odeon::{DeadLetter, ExitReason, Handle, Sender, System, TellError, actor};
+use odeon::{DeadLetter, DeadReason, ExitReason, Handle, Sender, System, TellError, actor};
 use odeon_core::ActorId;
 use tokio::time::Instant;
 
@@ -78,7 +78,7 @@ async fn stop_finishes_the_current_message_and_kill_does_not() {
         let letters = letters.take();
         assert_eq!(letters.len(), 3);
         for letter in &letters {
-            assert_eq!((letter.actor, &letter.reason), (number(&worker), &reason));
+            assert_eq!((letter.actor, &letter.reason), (number(&worker), &DeadReason::Ended(reason.clone())));
             assert!(letter.kind.ends_with("Worker"), "{}", letter.kind);
         }
         assert!(matches!(letters[0].sender, Sender::Outside));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use odeon::{AskError, ExitReason, NameTaken, System};
+use odeon::{AskError, ExitReason, NameTaken, SpawnOptions, System};
 
 use crate::support::{PATIENCE, SECOND, Worker, WorkerCalls, WorkerHandle, beside, ended, name};
 
@@ -101,5 +101,37 @@ async fn a_name_that_meets_the_end_is_free() {
         assert_eq!(outcome, Ok(()), "nobody else wants it");
         assert_ne!(ended(&worker).await, ExitReason::Normal);
         assert!(system.inbox(&name("cart")).is_none(), "round {round}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_many_who_look_up_or_spawn_one_makes_the_actor() {
+    const CALLERS: usize = 8;
+    for round in 0..ROUNDS {
+        let (system, made) = (System::new(), Arc::new(AtomicUsize::new(0)));
+        let barrier = Arc::new(tokio::sync::Barrier::new(CALLERS));
+        let callers: Vec<_> = (0..CALLERS)
+            .map(|caller| {
+                let (system, made, barrier) = (system.clone(), Arc::clone(&made), Arc::clone(&barrier));
+                beside(async move {
+                    barrier.wait().await;
+                    let make = move || {
+                        made.fetch_add(1, Ordering::Relaxed);
+                        std::thread::yield_now();
+                        Worker::default()
+                    };
+                    let cart = system.lookup_or_spawn(name("cart"), SpawnOptions::default(), make).await;
+                    let cart = cart.expect("of this type");
+                    assert_eq!(cart.note(caller as u64).within(60 * SECOND).await, Ok(caller as u64));
+                    cart.id()
+                })
+            })
+            .collect();
+        let mut ids = Vec::new();
+        for caller in callers {
+            ids.push(caller.result().await);
+        }
+        assert!(ids.iter().all(|id| *id == ids[0]), "round {round}: {ids:?}");
+        assert_eq!((made.load(Ordering::Relaxed), system.live()), (1, 1), "round {round}");
     }
 }
