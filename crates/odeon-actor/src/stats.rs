@@ -8,6 +8,7 @@
 //! - [`Progress`] is written by whoever runs the actor, one thread at a time.
 //! - A message that has begun to be handled is handled, failed, or in hand.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -264,7 +265,7 @@ impl System {
     #[must_use]
     pub fn stats(&self) -> SystemStats {
         let labels = self.labels();
-        let stats = |actor: &std::sync::Arc<dyn crate::Inbox>| (labels.of(&**actor), actor.stats());
+        let stats = |actor: &Arc<dyn Inbox>| (labels.of(&**actor), actor.stats());
         let actors = self.inboxes().iter().map(stats).collect();
         SystemStats { actors, dead_letters: self.dead_letters() }
     }

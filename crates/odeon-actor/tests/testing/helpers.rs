@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use odeon::testing::{DeadLetters, Probe, TestWorld, wait_for};
-use odeon::{ExitReason, System};
+use odeon::{DeadReason, ExitReason, System};
 
 use crate::support::{Log, LogCalls as _, SECOND, panic_of};
 
@@ -61,7 +61,7 @@ fn dead_letters_are_collected() {
     probe.handle().kill();
     world.run_until_idle();
     let all = letters.all();
-    assert_eq!((all.len(), &all[0].reason), (3, &ExitReason::Killed));
+    assert_eq!((all.len(), &all[0].reason), (3, &DeadReason::Ended(ExitReason::Killed)));
     assert!(all[0].kind.contains("Stand"));
     assert_eq!((letters.take().len(), letters.all().len()), (3, 0));
 }
