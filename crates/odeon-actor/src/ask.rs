@@ -127,7 +127,8 @@ impl<'a, A: Actor, Q: Request<A>> Ask<'a, A, Q> {
             Target::Via(via) => {
                 let (port, reply) = reply_cell();
                 let message = request.into_message(Reply::here(port));
-                let envelope = Envelope { message, meta: Meta::sent_here(Some(self.at), true) };
+                let meta = Meta::sent_here(Some(self.at), true).answering(self.in_reply_to);
+                let envelope = Envelope { message, meta };
                 State::Via(Place::take(&***via, envelope, cx).map_err(|error| Err(error.into()))?, reply)
             }
         })

@@ -135,8 +135,8 @@ impl Listener {
             Sender::Actor(number) => number,
             _ => 0,
         };
-        let nonce = item.envelope.nonce();
-        self.log.push(format!("{} {} {nonce}", number(inside), number(outside)));
+        let (nonce, answered) = (item.envelope.nonce(), item.envelope.in_reply_to());
+        self.log.push(format!("{} {} {nonce} {answered:?}", number(inside), number(outside)));
     }
 }
 
@@ -151,6 +151,8 @@ impl Speaker {
         for n in 0..2 {
             to.note(n).tell().await.expect("it lives");
         }
+        // Nobody answers.
+        let _ = to.note(2).in_reply_to(5).await;
     }
 }
 
@@ -164,8 +166,9 @@ async fn a_proxy_sees_the_sender_and_its_numbers() {
     let odeon_core::ActorId::Number(number) = speaker.id() else {
         panic!("a local actor has a number");
     };
-    wait_for("both", || log.entries().len() == 2).await;
-    assert_eq!(log.entries(), [format!("{number} {number} 0"), format!("{number} {number} 1")]);
+    wait_for("all", || log.entries().len() == 3).await;
+    let expected = ["0 None", "1 None", "2 Some(5)"].map(|rest| format!("{number} {number} {rest}"));
+    assert_eq!(log.entries(), expected);
 }
 
 #[tokio::test(start_paused = true)]
