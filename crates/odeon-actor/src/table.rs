@@ -9,7 +9,10 @@ use std::sync::Arc;
 use crate::inbox::Inbox;
 
 /// Actors of one chunk: 16 bytes each, against some 45 as entries of a map of their own.
-const CHUNK: u64 = 32;
+const CHUNK: u64 = SLOTS as u64;
+
+/// The same, as a length.
+const SLOTS: usize = 32;
 
 type Slot = Option<Arc<dyn Inbox>>;
 
@@ -22,7 +25,7 @@ pub(crate) struct Table {
 #[derive(Default)]
 struct Chunk {
     live: u64,
-    slots: [Slot; CHUNK as usize],
+    slots: [Slot; SLOTS],
 }
 
 impl Table {

@@ -2,7 +2,7 @@
 
 pub use odeon_actor::{
     Actor, AskError, Cx, Down, ExitReason, Handle, Recipient, Reply, System, TellError, actor, message,
-    protocol,
+    protocol, receive,
 };
 
 #[cfg(feature = "ensemble")]

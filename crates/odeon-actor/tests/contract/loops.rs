@@ -1,8 +1,12 @@
 //! Actors with a loop of their own.
 
-use odeon::{Actor, Cx, ExitReason, Failure, System, actor, clauses, receive};
+use odeon::tree::Strategy;
+use odeon::{Actor, ChildSpec, Cx, ExitReason, Failure, System, TickerError, actor, clauses, receive};
 
-use crate::support::{Log, SECOND, Worker, WorkerCalls, WorkerHandle, at_once, ended, settle, wait_for};
+use crate::supervision::tree;
+use crate::support::{
+    Log, SECOND, Worker, WorkerCalls, WorkerHandle, at_once, beside, ended, settle, wait_for,
+};
 
 #[tokio::test(start_paused = true)]
 async fn a_receive_that_always_finds_something_lets_others_run() {
@@ -191,4 +195,67 @@ async fn a_loop_does_not_inherit_the_time_of_what_it_has_handled() {
     patient.work().within(SECOND).await.expect("answered");
     assert_eq!(ended(&patient).await, ExitReason::Normal);
     assert_eq!(log.entries(), ["Ok(7)"]);
+}
+
+/// Beats each second, in a loop of its own, until it falls.
+struct Heart {
+    log: Log,
+    began: tokio::time::Instant,
+}
+
+#[actor]
+impl Heart {
+    #[started]
+    fn begin(&mut self, cx: &mut Cx<Self>) -> Result<(), TickerError> {
+        cx.ticker(SECOND, |_| HeartBeat {})?;
+        Ok(())
+    }
+
+    #[run]
+    async fn run(&mut self, cx: &mut Cx<Self>) {
+        while receive!(cx, { HeartMessage::Note(..) if false => {}, use clauses::handlers(self) }).is_some() {
+        }
+    }
+
+    #[handle]
+    fn beat(&mut self) {
+        self.log.push(self.began.elapsed().as_millis());
+    }
+
+    #[handle]
+    async fn fall(&mut self, cx: &mut Cx<Self>) {
+        let fallen =
+            cx.recv_match(|message| matches!(message, HeartMessage::Note(HeartNote { n: 2 }, _))).await;
+        assert!(fallen.is_none(), "as told");
+    }
+
+    #[handle]
+    fn note(&mut self, n: u64) -> u64 {
+        n
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_loop_that_is_started_again_has_the_messages_passed_over_and_timers_of_its_own_only() {
+    let (system, log, began) = (System::new(), Log::default(), tokio::time::Instant::now());
+    let mut tree = tree(&system, Strategy::OneForOne);
+    let heart = {
+        let log = log.clone();
+        tree.child(ChildSpec::new(move || Heart { log: log.clone(), began })).expect("there is room")
+    };
+    tree.start();
+    tokio::time::sleep(SECOND + SECOND / 2).await;
+    heart.fall().tell().await.expect("taken");
+    settle().await;
+    let passed_over = beside({
+        let heart = heart.clone();
+        async move { heart.note(1).await }
+    });
+    settle().await;
+    heart.note(2).tell().await.expect("taken");
+    assert_eq!(passed_over.result().await, Ok(1));
+    assert_eq!(heart.incarnation(), 2);
+    tokio::time::sleep(2 * SECOND + SECOND / 4).await;
+    settle().await;
+    assert_eq!(log.entries(), ["1000", "2500", "3500"]);
 }
