@@ -1,5 +1,7 @@
 //! The code of the section "Testing your actors" of the guide, which a test compares with it.
 
+#![expect(clippy::unwrap_used, reason = "the guide's code is that of programs, which may")]
+
 use std::time::Duration;
 
 use odeon::testing::{Probe, TestWorld, explore};

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use odeon::testing::TestWorld;
-use odeon::{AskError, Cx, ExitReason, Handle, System, actor};
+use odeon::{AskError, Cx, ExitReason, Handle, System, Tick, TickerError, actor};
 
 use crate::support::{Log, LogCalls as _, SECOND, panic_of, program};
 
@@ -68,6 +68,41 @@ fn an_hour_takes_no_time() {
         world.sleep(HOUR).await;
     });
     assert_eq!((world.elapsed(), world.system().clock().unix_ms()), (3 * HOUR, unix_ms + 3 * 3_600_000));
+}
+
+/// Strikes the hour four times, and waits in vain for half an hour.
+#[derive(Debug)]
+struct Tower;
+
+#[actor]
+impl Tower {
+    #[started]
+    fn begin(&mut self, cx: &mut Cx<Self>) -> Result<(), TickerError> {
+        cx.ticker(HOUR, |tick| TowerStrike { tick })?;
+        Ok(())
+    }
+
+    #[handle]
+    async fn strike(&mut self, tick: Tick, cx: &mut Cx<Self>) {
+        if tick.seqno >= 3 {
+            let next = cx.recv().within(HOUR / 2).await;
+            assert!(next.is_err(), "it comes in an hour");
+            cx.stop();
+        }
+    }
+}
+
+#[test]
+fn tickers_and_receives_have_the_worlds_time() {
+    for seed in 0..10 {
+        let world = TestWorld::seeded(seed);
+        let begun = world.now();
+        let tower = world.system().spawn(Tower);
+        let handle = tower.clone();
+        let watching = world.spawn("watches", async move { handle.ended().await });
+        assert_eq!((world.block_on(watching), tower.is_dead()), (ExitReason::Normal, true));
+        assert_eq!(world.now() - begun, 9 * HOUR / 2);
+    }
 }
 
 /// Waits for what does not come.
