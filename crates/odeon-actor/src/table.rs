@@ -66,8 +66,9 @@ impl Table {
 }
 
 fn place(number: u64) -> (u64, usize) {
-    let slot = usize::try_from(number % CHUNK).expect("less than the length of a chunk");
-    (number / CHUNK, slot)
+    let chunk = CHUNK as u64;
+    let slot = usize::try_from(number % chunk).expect("less than the length of a chunk");
+    (number / chunk, slot)
 }
 
 #[cfg(test)]
@@ -84,17 +85,18 @@ mod tests {
             Arc::clone(system.inbox_by_number(number).as_ref().expect("spawned"))
         };
         let mut table = Table::default();
-        for number in 1..=CHUNK + 1 {
+        const LAST: u64 = CHUNK as u64 + 1;
+        for number in 1..=LAST {
             table.insert(number, actor(number));
         }
         assert_eq!((table.len(), table.chunks.len()), (33, 2));
         let numbers: Vec<_> = table.iter().map(|actor| actor.number()).collect();
-        assert_eq!(numbers, (1..=CHUNK + 1).collect::<Vec<_>>());
-        assert!(table.remove(CHUNK).is_some());
-        assert!(table.remove(CHUNK).is_none() && table.get(CHUNK).is_none() && table.get(0).is_none());
+        assert_eq!(numbers, (1..=LAST).collect::<Vec<_>>());
+        assert!(table.remove(LAST - 1).is_some());
+        assert!(table.remove(LAST - 1).is_none() && table.get(LAST - 1).is_none() && table.get(0).is_none());
         assert_eq!((table.len(), table.chunks.len()), (32, 2));
-        assert_eq!(table.get(CHUNK + 1).map(|actor| actor.number()), Some(CHUNK + 1));
-        assert!(table.remove(CHUNK + 1).is_some());
+        assert_eq!(table.get(LAST).map(|actor| actor.number()), Some(LAST));
+        assert!(table.remove(LAST).is_some());
         assert_eq!(table.chunks.len(), 1);
     }
 }

@@ -1,5 +1,5 @@
 //! The counter of `docs/coming-from.md`, in Odeon.
-use odeon_actor as odeon;
+extern crate odeon_actor as odeon;
 
 // page
 use odeon::{System, actor};

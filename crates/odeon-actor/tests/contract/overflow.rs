@@ -45,7 +45,8 @@ async fn a_mailbox_that_rejects_makes_nobody_wait() {
 async fn a_mailbox_that_drops_the_oldest_keeps_the_newest() {
     const CAPACITY: u64 = 3;
     let (system, log) = (System::new(), Log::default());
-    let (worker, gate) = held(&system, CAPACITY as usize, Overflow::DropOldest, &log).await;
+    let (worker, gate) =
+        held(&system, usize::try_from(CAPACITY).expect("few"), Overflow::DropOldest, &log).await;
     for n in 0..10 {
         match n % 2 {
             0 => at_once(worker.note(n).tell()).await.expect("always"),
