@@ -13,7 +13,7 @@ use odeon_mailbox::{ReplyFuture, reply_cell};
 use crate::actor::Actor;
 use crate::call::{Request, remote_call};
 use crate::current;
-use crate::envelope::{Envelope, Meta};
+use crate::envelope::{Answers, Envelope, Meta};
 use crate::error::AskError;
 use crate::handle::{Handle, Target};
 use crate::inline;
@@ -36,7 +36,7 @@ pub struct Ask<'a, A: Actor, Q: Request<A>> {
     asked_at: Instant,
     at: Instant,
     timer: Option<Key>,
-    in_reply_to: Option<u64>,
+    in_reply_to: Option<Answers>,
 }
 
 enum State<'a, A: Actor, Q: Request<A>> {
@@ -56,7 +56,7 @@ impl<'a, A: Actor, Q: Request<A>> Ask<'a, A, Q> {
         handle: &'a Handle<A>,
         request: Q,
         deadline: Option<Deadline>,
-        in_reply_to: Option<u64>,
+        in_reply_to: Option<Answers>,
     ) -> Self {
         let state = State::New(request, deadline);
         Self { handle, state, asked_at: Instant::ZERO, at: Instant::ZERO, timer: None, in_reply_to }
