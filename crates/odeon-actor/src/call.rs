@@ -10,7 +10,7 @@ use crate::actor::Actor;
 use crate::ask::Ask;
 use crate::current;
 use crate::cx::Cx;
-use crate::envelope::{Envelope, Meta};
+use crate::envelope::{Answers, Envelope, Meta};
 use crate::error::{AskError, TryTellError};
 use crate::handle::{Handle, RemoteCall, Target};
 use crate::overflow;
@@ -112,7 +112,7 @@ pub struct Call<'a, A: Actor, Q: Request<A>> {
     pub(crate) handle: &'a Handle<A>,
     pub(crate) request: Q,
     pub(crate) deadline: Option<Deadline>,
-    pub(crate) in_reply_to: Option<u64>,
+    pub(crate) in_reply_to: Option<Answers>,
 }
 
 impl<'a, A: Actor, Q: Request<A>> Call<'a, A, Q> {
@@ -129,7 +129,7 @@ impl<'a, A: Actor, Q: Request<A>> Call<'a, A, Q> {
 
     /// Says that it answers the receiver's message of this number; within this process.
     pub const fn in_reply_to(mut self, nonce: u64) -> Self {
-        self.in_reply_to = Some(nonce);
+        self.in_reply_to = Some(Answers::to(nonce));
         self
     }
 
@@ -182,7 +182,7 @@ fn try_via<A: Actor, Q: Request<A>>(
     via: &dyn Via<A::Message>,
     request: Q,
     deadline: Option<Deadline>,
-    in_reply_to: Option<u64>,
+    in_reply_to: Option<Answers>,
 ) -> Result<(), TryTellError<Q>> {
     let expires_at = deadline.map(|deadline| deadline.at(via.clock().now()));
     let mut request = Some(request);

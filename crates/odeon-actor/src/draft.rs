@@ -3,7 +3,7 @@
 use odeon_core::Deadline;
 
 use crate::actor::Actor;
-use crate::envelope::{Envelope, Meta};
+use crate::envelope::{Answers, Envelope, Meta};
 use crate::error::TellError;
 use crate::handle::Handle;
 
@@ -45,7 +45,7 @@ use crate::handle::Handle;
 pub struct Draft<M> {
     message: M,
     deadline: Option<Deadline>,
-    in_reply_to: Option<u64>,
+    in_reply_to: Option<Answers>,
     wants_reply: bool,
 }
 
@@ -63,7 +63,7 @@ impl<M> Draft<M> {
 
     /// It answers the receiver's message of this number.
     pub const fn in_reply_to(mut self, nonce: u64) -> Self {
-        self.in_reply_to = Some(nonce);
+        self.in_reply_to = Some(Answers::to(nonce));
         self
     }
 

@@ -12,7 +12,7 @@ use odeon_mailbox::Lost;
 use crate::actor::Actor;
 use crate::call::{Call, Request};
 use crate::cx::Cx;
-use crate::envelope::{Envelope, Meta};
+use crate::envelope::{Answers, Envelope, Meta};
 use crate::error::{AskError, TellError};
 use crate::handle::Handle;
 use crate::inbox::Inbox;
@@ -83,7 +83,7 @@ impl<R> Drop for Elsewhere<R> {
 fn deliver<B: Actor, R: 'static, P: Request<B>>(
     other: &Handle<B>,
     system: &System,
-    in_reply_to: Option<u64>,
+    in_reply_to: Option<Answers>,
     expires_at: Option<Instant>,
     make: impl FnOnce(Result<R, AskError>) -> P + Send + 'static,
 ) -> Deliver<R> {
@@ -198,7 +198,7 @@ impl<A: Actor, Q: Request<A>> Call<'_, A, Q> {
             let what = "the answer can go to another actor only if it or the one asked is in this process";
             return Err(TellError::Refused(Refusal::new(RefusalCode::BadRequest, what)));
         };
-        let deliver = deliver(other, system, Some(nonce), expires_at, make);
+        let deliver = deliver(other, system, Some(Answers::to(nonce)), expires_at, make);
         let asked = handle.clone();
         if handle.0.system().is_none() {
             // The answer comes here first.

@@ -1,6 +1,7 @@
 //! Envelopes: a message with what its receiver may ask about it.
 
 use std::fmt;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use odeon_core::Instant;
@@ -30,7 +31,25 @@ pub(crate) struct Meta {
 #[derive(Clone)]
 struct Far {
     peer: Option<Arc<Peer>>,
-    in_reply_to: Option<u64>,
+    in_reply_to: Option<Answers>,
+}
+
+/// The message that another one answers, by its number; eight bytes even if it is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Answers(NonZeroU64);
+
+impl Answers {
+    pub(crate) const fn to(nonce: u64) -> Self {
+        // Nobody comes to send as many.
+        match NonZeroU64::new(nonce.wrapping_add(1)) {
+            Some(after) => Self(after),
+            None => Self(NonZeroU64::MAX),
+        }
+    }
+
+    const fn nonce(self) -> u64 {
+        self.0.get() - 1
+    }
 }
 
 impl<M> Envelope<M> {
@@ -118,10 +137,10 @@ impl Meta {
         Self { from: 0, expires_at: u64::MAX, nonce: 0, far: None }
     }
 
-    pub(crate) fn answering(mut self, nonce: Option<u64>) -> Self {
-        if nonce.is_some() {
+    pub(crate) fn answering(mut self, answers: Option<Answers>) -> Self {
+        if answers.is_some() {
             let far = self.far.get_or_insert_with(|| Box::new(Far { peer: None, in_reply_to: None }));
-            far.in_reply_to = nonce;
+            far.in_reply_to = answers;
         }
         self
     }
@@ -137,7 +156,7 @@ impl Meta {
     }
 
     pub(crate) fn in_reply_to(&self) -> Option<u64> {
-        self.far.as_ref().and_then(|far| far.in_reply_to)
+        self.far.as_ref().and_then(|far| far.in_reply_to).map(Answers::nonce)
     }
 
     pub(crate) const fn wants_reply(&self) -> bool {

@@ -277,7 +277,7 @@ pub use odeon_macros::protocol;
 ///
 /// - `timeout 5 * SECOND => body` runs when the time is over, counted from the beginning; it may be a time or a point.
 /// - `else => body` runs at once when nothing that waits is wanted: the receive never waits.
-/// - `use path(arguments)` is a set of clauses written elsewhere, by [`clauses!`] or one of [`clauses`].
+/// - `use path(arguments)` is a set of clauses written elsewhere, by [`clauses!`] or one of [`mod@clauses`].
 /// - `receive!(raw cx, { .. })` takes messages that have expired as well.
 ///
 /// With `else` the value is the body's; without, it is an `Option`, `None` once the actor is to stop or has drained.

@@ -12,7 +12,7 @@ use crate::envelope::Envelope;
 use crate::life::Down;
 use crate::receive::{Item, Receive, Received, RecvError};
 
-/// A receive under way: [`Cx::recv`] and its kin.
+/// A receive under way: [`Cx::recv`](crate::Cx::recv) and its kin.
 #[must_use = "a receive takes nothing until it is awaited"]
 pub struct Recv<'c, A: Actor, F>(pub(crate) Receive<'c, A, F>);
 
@@ -20,11 +20,11 @@ pub struct Recv<'c, A: Actor, F>(pub(crate) Receive<'c, A, F>);
 #[must_use = "a receive takes nothing until it is awaited"]
 pub struct RecvWithin<'c, A: Actor, F>(pub(crate) Receive<'c, A, F>);
 
-/// A receive of whatever comes: [`Cx::recv_any`].
+/// A receive of whatever comes: [`Cx::recv_any`](crate::Cx::recv_any).
 #[must_use = "a receive takes nothing until it is awaited"]
 pub struct RecvAny<'c, A: Actor, F>(pub(crate) Receive<'c, A, F>);
 
-/// A receive of notices: [`Cx::recv_down`].
+/// A receive of notices: [`Cx::recv_down`](crate::Cx::recv_down).
 #[must_use = "a receive takes nothing until it is awaited"]
 pub struct RecvDown<'c, A: Actor, F>(pub(crate) Receive<'c, A, F>);
 

@@ -12,7 +12,7 @@ use odeon_mailbox::{Entry, Standing, Ticket};
 
 use crate::actor::Actor;
 use crate::call::{Request, remote_call};
-use crate::envelope::{Envelope, Meta};
+use crate::envelope::{Answers, Envelope, Meta};
 use crate::error::TellError;
 use crate::handle::{Handle, Target};
 use crate::local::Local;
@@ -31,7 +31,7 @@ pub struct Tell<'a, A: Actor, Q: Request<A>> {
     /// Until it is sent.
     request: Option<Q>,
     deadline: Option<Deadline>,
-    in_reply_to: Option<u64>,
+    in_reply_to: Option<Answers>,
     /// Boxed: most tells are sent at the first poll, and what they carry is moved at every step.
     slow: Option<Box<Slow<'a, A>>>,
 }
@@ -52,7 +52,7 @@ impl<'a, A: Actor, Q: Request<A>> Tell<'a, A, Q> {
         handle: &'a Handle<A>,
         request: Q,
         deadline: Option<Deadline>,
-        in_reply_to: Option<u64>,
+        in_reply_to: Option<Answers>,
     ) -> Self {
         Self { handle, request: Some(request), deadline, in_reply_to, slow: None }
     }

@@ -43,6 +43,18 @@ impl Taker {
         Some(n)
     }
 
+    /// Says how often it has looked at a message until it found 9.
+    #[handle]
+    async fn count_looks(&mut self, cx: &mut Cx<Self>) -> u64 {
+        let mut looks = 0;
+        let found = cx.recv_match(|message| {
+            looks += 1;
+            number(message) == 9
+        });
+        assert!(found.await.is_some());
+        looks
+    }
+
     /// Waits for something that is no message first.
     #[handle]
     async fn pass_and_take(&mut self, gate: Gate, least: u64, cx: &mut Cx<Self>) -> Option<u64> {
@@ -189,6 +201,21 @@ async fn what_is_there_already_is_taken_oldest_first() {
     }
     assert_eq!(taker.note(4).await, Ok(4));
     assert_eq!(log.entries(), ["taken 3", "handled 1", "handled 2", "handled 4"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_receive_looks_at_a_message_once() {
+    let (system, log) = (System::new(), Log::default());
+    let taker = taker(&system, &log);
+    let counting = beside({
+        let taker = taker.clone();
+        async move { taker.count_looks().await }
+    });
+    for n in 1..=9 {
+        settle().await;
+        taker.note(n).tell().await.expect("taken");
+    }
+    assert_eq!(counting.result().await, Ok(9));
 }
 
 /// While a handler waits for something else, messages do not notify; no matter when they come, a receive sees them.
