@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use odeon::{AskError, Cx, Handle, Reply, SpawnOptions, Switch, System, actor};
-use odeon_core::ActorId;
 
 use crate::support::{Gate, SECOND, at_once, beside, name, settle, wait_for};
 
@@ -58,9 +57,20 @@ impl Link {
         other.pass(Vec::new()).within(within).await?
     }
 
+    /// Takes the next message, asks, and answers what it took.
     #[handle]
-    fn number(&self, cx: &mut Cx<Self>) -> ActorId {
-        cx.me().id()
+    async fn take_and_ask(
+        &mut self,
+        other: LinkHandle,
+        within: Duration,
+        cx: &mut Cx<Self>,
+    ) -> Result<u64, AskError> {
+        let taken = cx.recv().await;
+        let answer = other.pass(Vec::new()).within(within).await;
+        if let Ok(LinkMessage::Pass(_, reply)) = taken {
+            reply.send(Ok(1));
+        }
+        answer?
     }
 }
 
@@ -158,6 +168,22 @@ async fn who_answers_later_is_not_waiting() {
     assert!(matches!(late, Err(AskError::Timeout { .. })), "{late:?}");
     assert_eq!(keeper.answer_kept().await, Ok(()));
     assert_eq!(asking.result().await, Ok(Ok(7)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_takes_messages_itself_is_not_waiting() {
+    let system = System::new();
+    let links = links(&system, 1);
+    let other = system.spawn(Link::default());
+    // It takes the other's ask by itself, and asks back before it has answered.
+    let asking_back = beside({
+        let (other, first) = (other.clone(), links[0].clone());
+        async move { other.take_and_ask(first, SECOND).await }
+    });
+    settle().await;
+    assert_eq!(links[0].pass(vec![other]).await, Ok(Ok(1)), "answered by the one that asks it");
+    let late = asking_back.result().await.expect("answered");
+    assert!(matches!(late, Err(AskError::Timeout { .. })), "{late:?}");
 }
 
 #[tokio::test(start_paused = true)]
