@@ -13,12 +13,8 @@ use odeon_mailbox::{ReplyFuture, reply_cell};
 use crate::actor::Actor;
 use crate::call::{Request, remote_call};
 use crate::current;
-<<<<<<< HEAD
 use crate::cycles::Trace;
-use crate::envelope::{Envelope, Meta};
-=======
 use crate::envelope::{Answers, Envelope, Meta};
->>>>>>> w-recv
 use crate::error::AskError;
 use crate::handle::{Handle, Target};
 use crate::inbox::Inbox;
@@ -42,13 +38,9 @@ pub struct Ask<'a, A: Actor, Q: Request<A>> {
     asked_at: Instant,
     at: Instant,
     timer: Option<Key>,
-<<<<<<< HEAD
-    in_reply_to: Option<u64>,
+    in_reply_to: Option<Answers>,
     /// While cycles are looked for: dropped when the ask is.
     trace: Option<Box<Trace>>,
-=======
-    in_reply_to: Option<Answers>,
->>>>>>> w-recv
 }
 
 enum State<'a, A: Actor, Q: Request<A>> {

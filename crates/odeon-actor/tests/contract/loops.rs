@@ -243,11 +243,7 @@ async fn a_loop_that_is_started_again_has_the_messages_passed_over_and_timers_of
         let log = log.clone();
         tree.child(ChildSpec::new(move || Heart { log: log.clone(), began })).expect("there is room")
     };
-<<<<<<< HEAD
     let _supervisor = tree.start();
-=======
-    let _tree = tree.start();
->>>>>>> w-recv
     tokio::time::sleep(SECOND + SECOND / 2).await;
     heart.fall().tell().await.expect("taken");
     settle().await;
