@@ -9,7 +9,8 @@ use std::sync::Arc;
 use crate::inbox::Inbox;
 
 /// Actors of one chunk: 16 bytes each, against some 45 as entries of a map of their own.
-const CHUNK: u64 = 32;
+const CHUNK: u64 = CHUNK_LEN as u64;
+const CHUNK_LEN: usize = 32;
 
 type Slot = Option<Arc<dyn Inbox>>;
 
@@ -22,7 +23,7 @@ pub(crate) struct Table {
 #[derive(Default)]
 struct Chunk {
     live: u64,
-    slots: [Slot; CHUNK as usize],
+    slots: [Slot; CHUNK_LEN],
 }
 
 impl Table {

@@ -174,7 +174,7 @@ async fn an_actor_that_runs_is_seen_running() {
     #[actor]
     impl Looks {
         #[handle]
-        fn look(&self, at: Handle<Looks>) -> Doing {
+        fn look(&self, at: Handle<Self>) -> Doing {
             at.explain().expect("it is here").doing
         }
     }

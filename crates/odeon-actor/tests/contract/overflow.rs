@@ -43,15 +43,15 @@ async fn a_mailbox_that_rejects_makes_nobody_wait() {
 
 #[tokio::test(start_paused = true)]
 async fn a_mailbox_that_drops_the_oldest_keeps_the_newest() {
-    const CAPACITY: u64 = 3;
+    const CAPACITY: usize = 3;
     let (system, log) = (System::new(), Log::default());
-    let (worker, gate) = held(&system, CAPACITY as usize, Overflow::DropOldest, &log).await;
+    let (worker, gate) = held(&system, CAPACITY, Overflow::DropOldest, &log).await;
     for n in 0..10 {
         match n % 2 {
             0 => at_once(worker.note(n).tell()).await.expect("always"),
             _ => worker.note(n).try_tell().expect("always"),
         }
-        assert_eq!(worker.depth(), usize::try_from(CAPACITY.min(n + 1)).expect("few"), "the bound is exact");
+        assert_eq!(worker.depth(), CAPACITY.min(usize::try_from(n).expect("few") + 1), "the bound is exact");
     }
     assert_eq!(system.dead_letters(), 7);
     gate.open();
