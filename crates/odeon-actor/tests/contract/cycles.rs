@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use odeon::{AskError, Cx, Handle, Reply, SpawnOptions, Switch, System, actor};
+use odeon::{AskError, Cx, Envelope, Handle, Reply, SpawnOptions, Switch, System, actor};
 
 use crate::support::{Gate, SECOND, at_once, beside, name, settle, wait_for};
 
@@ -67,7 +67,7 @@ impl Link {
     ) -> Result<u64, AskError> {
         let taken = cx.recv().await;
         let answer = other.pass(Vec::new()).within(within).await;
-        if let Ok(LinkMessage::Pass(_, reply)) = taken {
+        if let Some(LinkMessage::Pass(_, reply)) = taken.map(Envelope::into_message) {
             reply.send(Ok(1));
         }
         answer?
