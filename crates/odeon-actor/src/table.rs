@@ -9,10 +9,7 @@ use std::sync::Arc;
 use crate::inbox::Inbox;
 
 /// Actors of one chunk: 16 bytes each, against some 45 as entries of a map of their own.
-const CHUNK: u64 = SLOTS as u64;
-
-/// The same, as a length.
-const SLOTS: usize = 32;
+const CHUNK: usize = 32;
 
 type Slot = Option<Arc<dyn Inbox>>;
 
@@ -25,7 +22,7 @@ pub(crate) struct Table {
 #[derive(Default)]
 struct Chunk {
     live: u64,
-    slots: [Slot; SLOTS],
+    slots: [Slot; CHUNK],
 }
 
 impl Table {
