@@ -37,6 +37,13 @@ impl Link {
     }
 
     #[handle]
+    async fn hold(&mut self) {
+        if let Some(gate) = &self.gate {
+            gate.pass().await;
+        }
+    }
+
+    #[handle]
     fn keep(&mut self, reply: Reply<u64>) {
         self.kept.push(reply);
     }
@@ -128,6 +135,26 @@ async fn a_chain_is_no_cycle() {
     // Nor is one whose earlier asks have been answered.
     for n in 0..5 {
         assert_eq!(at_once(links[n].pass(vec![links[(n + 1) % 5].clone()])).await, Ok(Ok(1)));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_its_answer_is_not_waiting_although_it_has_not_looked() {
+    let (system, gate) = (System::new(), Gate::new());
+    let links = links(&system, 1);
+    let other = system.spawn(Link { gate: Some(gate.clone()), ..Link::default() });
+    other.hold().tell().await.expect("taken");
+    gate.wait_entered().await;
+    let mut asks = Vec::new();
+    for (depth, way) in [(1, [links[0].clone(), other.clone()]), (2, [other.clone(), links[0].clone()])] {
+        let [first, then] = way;
+        asks.push(beside(async move { first.pass(vec![then]).await }));
+        wait_for("it is queued", || other.depth() == depth).await;
+    }
+    // It answers the first and asks back for the second, before anybody else runs.
+    gate.open();
+    for ask in asks {
+        assert_eq!(at_once(ask.result()).await, Ok(Ok(1)));
     }
 }
 
