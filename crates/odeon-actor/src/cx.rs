@@ -81,8 +81,9 @@ impl<A: Actor> Cx<A> {
         self.ending.get_or_insert_with(|| Box::new(reason));
     }
 
-    pub(crate) fn into_batch(self) -> Batch<Envelope<A::Message>> {
-        self.batch
+    /// What waits to be handled, and all the rest.
+    pub(crate) fn into_batch(mut self) -> (Batch<Envelope<A::Message>>, Self) {
+        (std::mem::take(&mut self.batch), self)
     }
 
     pub(crate) fn local(&self) -> &Arc<Local<A>> {

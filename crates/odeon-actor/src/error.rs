@@ -125,6 +125,18 @@ fn joined(path: &[ActorLabel]) -> String {
     labels.join(", which asks ")
 }
 
+/// Why an actor was not given a name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RegisterError {
+    /// The name belongs to another actor already.
+    #[error(transparent)]
+    Taken(#[from] NameTaken),
+    /// The actor is of another system or server, or the handle is one of a proxy.
+    #[error("`{0}` can name only an actor of the system that is asked to register it")]
+    Elsewhere(ActorName),
+}
+
 /// To the millisecond, as people say it; what is less stays as it is.
 fn rounded(duration: Duration) -> Duration {
     match u64::try_from(duration.as_millis()) {

@@ -90,7 +90,7 @@ pub use call::{Call, Inline, Request};
 pub use cx::Cx;
 pub use draft::Draft;
 pub use envelope::Envelope;
-pub use error::{AskError, NameTaken, TellError, TryTellError};
+pub use error::{AskError, NameTaken, RegisterError, TellError, TryTellError};
 pub use explain::{Doing, Explanation, WaitingAsk};
 pub use group::{
     Broadcast, GROUP_WATCHERS_MAX, GROUPS_MAX, GroupChange, GroupError, GroupEvent, GroupWatch, MEMBERS_MAX,

@@ -82,10 +82,21 @@ impl<A: Actor> Local<A> {
             self.schedule();
             return;
         }
-        if let Err(notified) = self.cell.begin().try_leave(Waiting::Messages) {
-            notified.give_way();
-            self.schedule();
+        match self.cell.begin().try_leave(Waiting::Messages) {
+            // Who found it in the tables before now saw it notified, and relied on that.
+            Ok(()) if self.is_expected() => self.notify(),
+            Ok(()) => {}
+            Err(notified) => {
+                notified.give_way();
+                self.schedule();
+            }
         }
+    }
+
+    /// Whether somebody wants something of the actor.
+    fn is_expected(&self) -> bool {
+        let mailbox = &self.mailbox;
+        self.life.is_killed() || mailbox.has_control() || !mailbox.is_empty() || mailbox.is_closed()
     }
 
     /// Drops the actor of a block that was never launched.
@@ -110,22 +121,23 @@ impl<A: Actor> Local<A> {
 
     /// As [`notify`](Self::notify), for what is not to wait until whoever runs here has come to an end.
     pub(crate) fn notify_elsewhere(self: &Arc<Self>) {
-        if self.cell.notify() && self.system.run_queue().push_shared(Arc::clone(self) as _).is_err() {
-            self.end_without_runners();
+        if self.cell.notify() {
+            self.schedule_elsewhere();
         }
     }
 
     /// Puts the cell, which was found to be notified, on the run queue.
     pub(crate) fn schedule(self: &Arc<Self>) {
-        if self.system.run_queue().push(Arc::clone(self) as Arc<dyn Runnable>).is_err() {
-            self.end_without_runners();
+        if let Err(entry) = self.system.run_queue().push(Arc::clone(self) as _) {
+            entry.abandon();
         }
     }
 
-    /// The runners are gone, and so is everybody else who might run this actor: it ends here.
-    fn end_without_runners(self: &Arc<Self>) {
-        self.life.set_killed();
-        Arc::clone(self).run(&mut Turn::new());
+    /// The same, behind all that is ready.
+    pub(crate) fn schedule_elsewhere(self: &Arc<Self>) {
+        if let Err(entry) = self.system.run_queue().push_shared(Arc::clone(self) as _) {
+            entry.abandon();
+        }
     }
 
     pub(crate) fn kill(self: &Arc<Self>) {
@@ -185,6 +197,12 @@ impl<A: Actor> Local<A> {
 impl<A: Actor> Runnable for Local<A> {
     fn run(self: Arc<Self>, turn: &mut Turn) {
         run(&self, turn);
+    }
+
+    /// The runners are gone, and so is everybody else who might run this actor: it ends here.
+    fn abandon(self: Arc<Self>) {
+        self.life.set_killed();
+        run(&self, &mut Turn::new());
     }
 }
 

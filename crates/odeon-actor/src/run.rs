@@ -61,9 +61,7 @@ pub(crate) fn run<A: Actor>(local: &Arc<Local<A>>, turn: &mut Turn) {
             },
             Outcome::Spent => {
                 entered.give_way();
-                let queue = local.system.run_queue();
-                // Closed meanwhile, the queue's owner ends all actors.
-                let _ = queue.push_shared(Arc::clone(local) as _);
+                local.schedule_elsewhere();
                 return;
             }
             Outcome::Over => {
@@ -108,6 +106,7 @@ fn steps<A: Actor>(
                 };
             }
             tally.returned();
+            now = Now(None);
         }
         let Some(contents) = entered.contents() else {
             match revive(local, entered) {
@@ -177,6 +176,10 @@ fn steps<A: Actor>(
                     continue;
                 }
                 take(local, entered, envelope, &mut turn.spare, &mut tally);
+                if entered.contents().is_some_and(|contents| !contents.cx.pace.is_short()) {
+                    // The handler may have taken long: the next message may have expired by now.
+                    now = Now(None);
+                }
             }
             Some(Received::Control(Control::Tick(ticker))) => {
                 if let Some(envelope) = cx.take_tick(&*ticker) {
@@ -266,7 +269,7 @@ fn handle_now<A: Actor>(local: &Local<A>, contents: &mut Contents<A>, message: A
     }
 }
 
-/// The clock, read at most once a turn.
+/// The clock, read once for as many messages as are handled in a moment.
 struct Now(Option<Instant>);
 
 impl Now {
@@ -286,7 +289,9 @@ pub(crate) fn end<A: Actor>(local: &Arc<Local<A>>, entered: &mut Entered<'_, Con
         contained("the drop of a handler", || entered.cancel());
         let Contents { actor, cx } = entered.take()?;
         contained("the drop of an actor", || drop(actor));
-        Some(cx.into_batch())
+        let (batch, rest) = cx.into_batch();
+        contained("the drop of what an actor held", || drop(rest));
+        Some(batch)
     });
     if local.life.progress.end() {
         local.life.count(|counts| counts.failed += 1);
@@ -309,7 +314,7 @@ pub(crate) fn bury<A: Actor>(local: &Local<A>, mut batch: Batch<Envelope<A::Mess
         contained("the drop of a message", || drop(envelope.message));
         local.system.dead_letter(&letter);
     }
-    drop(leftover.control);
+    contained("the drop of control items", || drop(leftover.control));
     local.system.forget(local.life.number);
     local.life.complete_end();
 }

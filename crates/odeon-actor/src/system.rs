@@ -14,7 +14,7 @@ use odeon_mailbox::{Bounds, CAPACITY_DEFAULT, Overflow, RunQueue, Turn};
 
 use crate::actor::Actor;
 use crate::cycles::Cycles;
-use crate::error::NameTaken;
+use crate::error::{NameTaken, RegisterError};
 use crate::group::Groups;
 use crate::handle::{Handle, Target};
 use crate::inbox::Inbox;
@@ -56,11 +56,12 @@ type DeadLetterHook = Arc<dyn Fn(&DeadLetter) + Send + Sync>;
 pub(crate) struct Actors {
     by_number: Table,
     by_name: BTreeMap<ActorName, Named>,
+    /// Of those that have names: an end must not go through all names there are.
+    names: BTreeMap<u64, Vec<ActorName>>,
     pub(crate) reserved: Reserved,
 }
 
 struct Named {
-    number: u64,
     inbox: Arc<dyn Inbox>,
     typed: Arc<dyn Any + Send + Sync>,
 }
@@ -272,16 +273,17 @@ impl System {
     /// Gives a running actor a name; an actor may have several. Names are free again when it ends.
     ///
     /// # Errors
-    /// When the name belongs to another actor.
-    pub fn register<A: Actor>(&self, name: ActorName, handle: &Handle<A>) -> Result<(), NameTaken> {
-        let Target::Here(local) = &handle.0 else {
-            return Err(NameTaken(name));
+    /// When the name belongs to another actor, or the handle is not one of an actor of this system.
+    pub fn register<A: Actor>(&self, name: ActorName, handle: &Handle<A>) -> Result<(), RegisterError> {
+        let local = match &handle.0 {
+            Target::Here(local) if self.is_same(&local.system) => local,
+            _ => return Err(RegisterError::Elsewhere(name)),
         };
         let mut actors = self.actors();
         actors.claim(name.clone(), local)?;
         // It may have ended before the name was there to be freed.
         if local.life.is_ending() {
-            actors.by_name.remove(&name);
+            actors.unname(local.life.number, &name);
         }
         Ok(())
     }
@@ -442,9 +444,10 @@ impl System {
     pub(crate) fn forget(&self, number: u64) {
         let mut actors = self.actors();
         let forgotten = actors.by_number.remove(number);
-        actors.by_name.retain(|_, named| named.number != number);
+        let names = actors.names.remove(&number).unwrap_or_default();
+        let freed: Vec<_> = names.iter().filter_map(|name| actors.by_name.remove(name)).collect();
         drop(actors);
-        drop(forgotten);
+        drop((forgotten, freed));
         self.0.groups.forget(number);
     }
 
@@ -507,7 +510,19 @@ impl Actors {
     fn name<A: Actor>(&mut self, name: ActorName, local: &Arc<Local<A>>) {
         let (inbox, typed) =
             (Arc::clone(local) as Arc<dyn Inbox>, Arc::clone(local) as Arc<dyn Any + Send + Sync>);
-        self.by_name.insert(name, Named { number: local.life.number, inbox, typed });
+        self.names.entry(local.life.number).or_default().push(name.clone());
+        self.by_name.insert(name, Named { inbox, typed });
+    }
+
+    /// Takes back a name that was given too late.
+    fn unname(&mut self, number: u64, name: &ActorName) {
+        self.by_name.remove(name);
+        if let Some(names) = self.names.get_mut(&number) {
+            names.retain(|given| given != name);
+            if names.is_empty() {
+                self.names.remove(&number);
+            }
+        }
     }
 
     /// Enters an actor under the name that was reserved for it.

@@ -226,7 +226,7 @@ impl<A: Actor> Ends for Ticker<A> {
         let (due, make) = (state.due, state.make.take());
         drop(state);
         // Outside the lock: what it holds is not ours to know.
-        drop(make);
+        contained("the drop of a ticker", || drop(make));
         Some(due)
     }
 

@@ -109,10 +109,13 @@ impl Timers {
         self.insert(at, Due::Fire(fire), tasks)
     }
 
-    /// Forgets an entry; `false` when it has been due already.
+    /// Forgets an entry; `false` when it has been due already. Once closed, nothing has been.
     pub(crate) fn forget(&self, key: Key) -> bool {
-        let forgotten = self.lock().due.remove(&key);
-        forgotten.is_some()
+        let mut state = self.lock();
+        let forgotten = state.due.remove(&key);
+        let is_closed = state.is_closed;
+        drop(state);
+        forgotten.is_some() || is_closed
     }
 
     /// Ends the task. Nothing is due any longer.
@@ -164,7 +167,9 @@ impl Timers {
                 std::mem::swap(kept, &mut waker);
                 true
             }
-            Some(Due::Fire(_)) | None => false,
+            Some(Due::Fire(_)) => false,
+            // Closed, it never is.
+            None => state.is_closed,
         };
         drop(state);
         kept

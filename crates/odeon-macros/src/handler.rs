@@ -13,7 +13,7 @@ use crate::names::{is_kebab, kebab, pascal};
 use crate::spoken::Spoken;
 
 /// What `Handle` calls its own methods, and what the prelude's traits give it.
-const HANDLE_METHODS: [&str; 22] = [
+const HANDLE_METHODS: [&str; 24] = [
     "as_protocol",
     "call",
     "clone",
@@ -21,6 +21,7 @@ const HANDLE_METHODS: [&str; 22] = [
     "depth",
     "drain",
     "ended",
+    "explain",
     "forward",
     "id",
     "incarnation",
@@ -33,6 +34,7 @@ const HANDLE_METHODS: [&str; 22] = [
     "recipient",
     "reference",
     "send_envelope",
+    "stats",
     "stop",
     "to_owned",
     "try_into",

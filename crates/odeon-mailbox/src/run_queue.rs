@@ -37,6 +37,10 @@ const OWN_IN_A_ROW_MAX: usize = 32;
 pub trait Runnable: Send + Sync + 'static {
     /// Runs until there is nothing to do, or nothing left of the turn. Must not panic.
     fn run(self: Arc<Self>, turn: &mut Turn);
+
+    /// Its queue is closed: no runner will run it. Called instead of [`run`](Self::run), outside the queue's lock. Must
+    /// not panic.
+    fn abandon(self: Arc<Self>) {}
 }
 
 /// What is ready to run. Cheap to clone: all clones are one queue.
@@ -131,7 +135,8 @@ impl RunQueue {
     ///
     /// # Errors
     ///
-    /// The entry, back, when the queue is closed.
+    /// An entry to be [abandoned](Runnable::abandon), when the queue is closed: this one, or the one whose place it
+    /// has taken.
     pub fn push(&self, entry: Entry) -> Result<(), Entry> {
         if OWNER.with(ThreadCell::get) != Arc::as_ptr(&self.0) {
             return self.push_shared(entry);
@@ -161,6 +166,12 @@ impl RunQueue {
         Ok(())
     }
 
+    fn push_or_abandon(&self, entry: Entry) {
+        if let Err(entry) = self.push_shared(entry) {
+            entry.abandon();
+        }
+    }
+
     /// Takes what is next in the shared queue, if there is something: for the owner of a queue whose runners are
     /// gone.
     #[must_use]
@@ -176,7 +187,7 @@ impl RunQueue {
         Runner { queue: self.clone(), number: state.runner_next, turn: Turn::new() }
     }
 
-    /// Ends all runners; what is ready is dropped.
+    /// Ends all runners; what is ready is abandoned.
     pub fn close(&self) {
         let mut state = self.lock();
         state.is_closed = true;
@@ -184,7 +195,8 @@ impl RunQueue {
         let (ready, idle) = (std::mem::take(&mut state.ready), std::mem::take(&mut state.idle));
         drop(state);
         wake_all(idle.into_iter().map(|(_, waker)| waker));
-        drop((ready, lost));
+        drop(lost);
+        ready.into_iter().for_each(Runnable::abandon);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -280,8 +292,7 @@ impl Drop for Owning<'_> {
     fn drop(&mut self) {
         OWNER.with(|owner| owner.set(self.before.0));
         if let Some(left) = NEXT.with(|next| next.replace(self.before.1.take())) {
-            // Closed meanwhile: what is ready is dropped, like all the rest.
-            drop(self.queue.push_shared(left));
+            self.queue.push_or_abandon(left);
         }
     }
 }
@@ -299,7 +310,7 @@ impl Future for Runner {
             in_a_row = if own.is_some() { in_a_row + 1 } else { 0 };
             if is_by_choice || (in_a_row > OWN_IN_A_ROW_MAX && queue.has_shared()) {
                 in_a_row = 0;
-                own.take().into_iter().for_each(|entry| drop(queue.push_shared(entry)));
+                own.take().into_iter().for_each(|entry| queue.push_or_abandon(entry));
             }
             let entry = match own {
                 Some(entry) => entry,

@@ -1,10 +1,10 @@
 //! Death: askers learn of it at once and why, and a panic ends one actor.
 
-use odeon::{AskError, ExitReason, PanicReport, System, TellError, TryTellError};
+use odeon::{AskError, Cx, ExitReason, Handle, PanicReport, System, TellError, TryTellError, actor};
 
 use crate::support::{
     Fragile, Gate, Log, PANIC_LINE, PANIC_TEXT, PATIENCE, Start, Worker, WorkerCalls, WorkerHandle, at_once,
-    beside, ended, settle,
+    beside, ended, settle, wait_for,
 };
 
 type Ending = (fn(&WorkerHandle), ExitReason);
@@ -213,4 +213,51 @@ fn a_runtime_that_goes_ends_its_actors() {
     drop(runtime);
     assert_eq!(hear.recv_timeout(PATIENCE), Ok(ExitReason::Killed));
     assert_eq!(system.live(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_closed_system_ends_all_its_actors_and_tells_who_waits() {
+    let system = System::new();
+    let (idle, held, kept) =
+        (system.spawn(Worker::default()), system.spawn(Worker::default()), system.spawn(Worker::default()));
+    let gate = Gate::new();
+    held.hold(gate.clone()).tell().await.expect("taken");
+    gate.wait_entered().await;
+    let asker = beside({
+        let kept = kept.clone();
+        async move { kept.keep().await }
+    });
+    settle().await;
+    system.close();
+    assert_eq!(asker.result().await, Err(AskError::Dead(ExitReason::Killed)), "and no timeout");
+    for worker in [&idle, &held, &kept] {
+        assert_eq!(at_once(worker.ended()).await, ExitReason::Killed);
+        assert_eq!(worker.note(1).await, Err(AskError::Dead(ExitReason::Killed)));
+    }
+    let late = system.spawn(Worker::default());
+    assert_eq!(at_once(late.ended()).await, ExitReason::Killed);
+    assert_eq!(system.live(), 0);
+}
+
+/// Closes its own system from a handler, and spawns after that.
+struct Closer;
+
+#[actor]
+impl Closer {
+    #[handle]
+    fn close(&mut self, other: Handle<Worker>, cx: &mut Cx<Self>) {
+        other.note(1).try_tell().expect("there is room");
+        cx.system().close();
+        cx.spawn(Worker::default());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_system_closed_by_its_own_actor_ends_them_all() {
+    let system = System::new();
+    let (closer, other) = (system.spawn(Closer), system.spawn(Worker::default()));
+    closer.close(other.clone()).tell().await.expect("taken");
+    assert_eq!(ended(&closer).await, ExitReason::Killed);
+    assert_eq!(ended(&other).await, ExitReason::Killed);
+    wait_for("none is left", || system.live() == 0).await;
 }

@@ -6,7 +6,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::task::{Context, Waker};
 
-use odeon::{ExitReason, Handle, LookupOrSpawnError, NameTaken, RESERVE_WAITERS_MAX, SpawnOptions, System};
+use odeon::{
+    ExitReason, Handle, LookupOrSpawnError, NameTaken, RESERVE_WAITERS_MAX, RegisterError, SpawnOptions,
+    System,
+};
 
 use crate::support::{Delegate, Gate, Log, Worker, WorkerCalls, at_once, ended, name};
 
@@ -19,7 +22,7 @@ async fn a_taken_name_is_refused_and_the_newcomer_never_starts() {
     assert_eq!(refused.err(), Some(NameTaken(name("cart"))));
     assert_eq!(system.live(), 1);
     let other = system.spawn(Worker::logging(&log));
-    assert_eq!(system.register(name("cart"), &other), Err(NameTaken(name("cart"))));
+    assert_eq!(system.register(name("cart"), &other), Err(NameTaken(name("cart")).into()));
     let found = system.lookup::<Worker>(&name("cart")).expect("the first has it");
     assert_eq!(found.id(), first.id());
     other.stop();
@@ -130,7 +133,7 @@ async fn while_an_actor_is_made_its_name_is_taken_and_others_wait() {
     let mut waits = Box::pin(cart(&system));
     let make = || {
         assert!(poll_once(waits.as_mut()).is_pending());
-        assert_eq!(system.register(name("cart"), &other), Err(NameTaken(name("cart"))));
+        assert_eq!(system.register(name("cart"), &other), Err(NameTaken(name("cart")).into()));
         assert!(system.spawn_with(SpawnOptions::named(name("cart")), Worker::default()).is_err());
         assert!(system.inbox(&name("cart")).is_none(), "nobody finds it half made");
         Worker::default()
@@ -188,4 +191,13 @@ async fn past_4096_who_wait_for_an_actor_the_next_is_refused() {
     for waits in waiting {
         assert_eq!(waits.await.expect("found").id(), made.id());
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_system_names_none_but_its_own() {
+    let (here, there) = (System::new(), System::new());
+    let stranger = there.spawn(Worker::default());
+    assert_eq!(here.register(name("cart"), &stranger), Err(RegisterError::Elsewhere(name("cart"))));
+    let own = here.spawn(Worker::default());
+    assert_eq!(here.register(name("cart"), &own), Ok(()), "the name was not taken by the attempt");
 }

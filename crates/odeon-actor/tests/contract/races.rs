@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use odeon::{AskError, ExitReason, NameTaken, SpawnOptions, System};
+use odeon::{AskError, ExitReason, RegisterError, SpawnOptions, System};
 
 use crate::support::{PATIENCE, SECOND, Worker, WorkerCalls, WorkerHandle, beside, ended, name};
 
@@ -97,7 +97,7 @@ async fn a_name_that_meets_the_end_is_free() {
             async move { system.register(name("cart"), &worker) }
         });
         end(&worker, round);
-        let outcome: Result<(), NameTaken> = registering.result().await;
+        let outcome: Result<(), RegisterError> = registering.result().await;
         assert_eq!(outcome, Ok(()), "nobody else wants it");
         assert_ne!(ended(&worker).await, ExitReason::Normal);
         assert!(system.inbox(&name("cart")).is_none(), "round {round}");
