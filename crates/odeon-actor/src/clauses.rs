@@ -87,7 +87,8 @@ pub mod unexpected {
     }
 }
 
-/// Takes whatever is left, and handles it by the actor's handlers: `use clauses::handlers(self)`.
+/// Takes whatever is left, and handles it by the actor's handlers: `use clauses::handlers(self)`. It is for an actor's
+/// own loop; in a handler it would be a future within itself, which the compiler refuses.
 pub mod handlers {
     use crate::{Actor, Cx, Envelope};
 

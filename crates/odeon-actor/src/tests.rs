@@ -20,6 +20,6 @@ impl Actor for Idle {
 fn the_block_of_an_actor_stays_small() {
     let block = size_of::<Local<Idle>>();
     let life = size_of::<Life>();
-    assert!(block <= 272 && life <= 64, "the block has {block} bytes, the life {life}");
+    assert!(block <= 264 && life <= 64, "the block has {block} bytes, the life {life}");
     assert!(size_of::<Envelope<()>>() <= 32, "what is known of a message besides itself");
 }

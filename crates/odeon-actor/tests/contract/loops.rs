@@ -159,6 +159,33 @@ async fn a_loop_can_be_written_by_hand() {
     wait_for("the number", || log.entries() == ["2"]).await;
 }
 
+/// Wants nothing that comes.
+struct Picky;
+
+impl Actor for Picky {
+    type Message = u64;
+
+    const HAS_RUN: bool = true;
+
+    async fn handle(&mut self, _: u64, _: &mut Cx<Self>) {}
+
+    async fn run(&mut self, cx: &mut Cx<Self>) -> Result<(), Failure> {
+        assert!(cx.recv_match(|_| false).await.is_none());
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_loop_that_drains_leaves_what_it_did_not_want_as_dead_letters() {
+    let system = System::new();
+    let picky = system.spawn(Picky);
+    picky.send_envelope(odeon::Draft::new(1)).await.expect("taken");
+    settle().await;
+    picky.drain();
+    assert_eq!(ended(&picky).await, ExitReason::Drained);
+    assert_eq!(system.dead_letters(), 1);
+}
+
 /// Asks after a request with a deadline, and after none came.
 struct Patient {
     back: WorkerHandle,

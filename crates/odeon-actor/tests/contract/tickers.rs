@@ -70,6 +70,13 @@ impl Clock {
         cx.after_to(&other, SECOND, |tick| ClockStrike { tick }).expect("there is room")
     }
 
+    /// Sets so many for others, as many for each.
+    #[handle]
+    fn set_for(&mut self, others: Vec<Handle<Self>>, count: usize, cx: &mut Cx<Self>) -> usize {
+        let set = others.iter().cycle().take(count);
+        set.filter(|other| cx.after_to(other, SECOND, |tick| ClockStrike { tick }).is_ok()).count()
+    }
+
     #[handle]
     fn cancel(&mut self, timer: TimerId, cx: &mut Cx<Self>) -> bool {
         cx.cancel(timer)
@@ -90,6 +97,19 @@ impl Clock {
             _ => false,
         };
         cx.recv_match(wanted).await.is_some()
+    }
+
+    /// Passes over what comes within two seconds, and takes all of it if told so.
+    #[handle]
+    async fn pass_over(&mut self, takes: bool, cx: &mut Cx<Self>) {
+        assert!(cx.recv_match(|_| false).within(2 * SECOND).await.is_err());
+        while takes && let Some(envelope) = cx.try_recv() {
+            match envelope.into_message() {
+                ClockMessage::Strike(ClockStrike { tick }, _) => self.log.push(tick.seqno),
+                ClockMessage::Note(ClockNote { n }, _) => self.log.push(n),
+                other => panic!("{other:?}"),
+            }
+        }
     }
 
     #[handle]
@@ -213,6 +233,30 @@ async fn ticks_do_not_starve_data() {
     assert_eq!(entries.len(), 2 + 2 * CONTROL_BURST_MAX);
 }
 
+/// Ticks that a receive has passed over neither, whoever takes them then.
+#[tokio::test(start_paused = true)]
+async fn ticks_passed_over_do_not_starve_data() {
+    for takes in [false, true] {
+        let (system, log) = (System::new(), Log::default());
+        let clock = clock(&system, &log);
+        for _ in 0..2 * CONTROL_BURST_MAX {
+            clock.once(SECOND).await.expect("answered").expect("set");
+        }
+        clock.pass_over(takes).tell().await.expect("taken");
+        for n in 1..=2 {
+            clock.note(n).tell().await.expect("taken");
+        }
+        pass(3 * SECOND).await;
+        let entries = log.entries();
+        let place = |entry: &str| entries.iter().position(|e| e == entry).expect("it was logged");
+        assert_eq!(
+            (place("1"), place("2")),
+            (CONTROL_BURST_MAX, 2 * CONTROL_BURST_MAX + 1),
+            "takes: {takes}"
+        );
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_busy_actor_handles_its_ticks() {
     let (system, log) = (System::new(), Log::default());
@@ -314,6 +358,16 @@ async fn an_actor_sets_16384_timers_and_not_one_more() {
     pass(2 * SECOND).await;
     assert_eq!(log.entries().len(), TIMERS_MAX);
     clock.once(SECOND).await.expect("answered").expect("all are over");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_actor_sets_16384_timers_for_others_and_not_one_more() {
+    let (system, log) = (System::new(), Log::default());
+    let (owner, others) = (clock(&system, &log), vec![clock(&system, &log), clock(&system, &log)]);
+    assert_eq!(owner.set_for(others.clone(), TIMERS_MAX).await, Ok(TIMERS_MAX));
+    assert_eq!(owner.set_for(others.clone(), 1).await, Ok(0));
+    pass(2 * SECOND).await;
+    assert_eq!(owner.set_for(others, TIMERS_MAX).await, Ok(TIMERS_MAX), "those that are over do not count");
 }
 
 #[tokio::test(start_paused = true)]
