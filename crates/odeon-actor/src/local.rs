@@ -78,6 +78,9 @@ impl<A: Actor> Local<A> {
 
     /// Lets the actor begin: nobody could run it before.
     pub(crate) fn launch(self: &Arc<Self>) {
+        if self.system.is_closed() {
+            self.life.set_killed();
+        }
         if A::HAS_START || A::HAS_RUN {
             self.schedule();
             return;

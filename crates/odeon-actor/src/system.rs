@@ -46,6 +46,8 @@ struct Shared {
     groups: Groups,
     cycles: Cycles,
     is_measured: AtomicBool,
+    /// Who comes from now on ends at once.
+    is_closed: AtomicBool,
     dead_letters: AtomicU64,
     on_dead_letter: Mutex<Option<DeadLetterHook>>,
 }
@@ -220,6 +222,7 @@ impl System {
             groups: Groups::default(),
             cycles: Cycles::new(),
             is_measured: AtomicBool::new(false),
+            is_closed: AtomicBool::new(false),
             dead_letters: AtomicU64::new(0),
             on_dead_letter: Mutex::default(),
         });
@@ -389,6 +392,10 @@ impl System {
         self.0.reply_timeout.store(nanos(timeout), Ordering::Relaxed);
     }
 
+    pub(crate) fn is_closed(&self) -> bool {
+        self.0.is_closed.load(Ordering::SeqCst)
+    }
+
     pub(crate) fn run_queue(&self) -> &RunQueue {
         &self.0.queue
     }
@@ -472,6 +479,8 @@ impl Shared {
 
     /// The runners are gone, as with a runtime that shuts down, or are to go: every actor ends here, as killed.
     fn end_without_runners(&self) {
+        // Before the table is read: whoever is not in it yet sees this when it is launched.
+        self.is_closed.store(true, Ordering::SeqCst);
         let actors: Vec<_> = self.actors().by_number.iter().cloned().collect();
         actors.iter().for_each(|actor| actor.kill());
         let mut turn = Turn::new();
