@@ -2,10 +2,13 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Waker};
 use std::time::Duration;
 
-use odeon::{AskError, Cx, Down, System, actor};
+use odeon::{AskError, Cx, Down, System, TokioSpawn, actor};
+use odeon_core::seam::{BoxFuture, Clock};
 use tokio::time::Instant;
 
 use crate::support::{
@@ -244,4 +247,50 @@ async fn a_panic_that_the_handler_catches_is_no_reply_at_once() {
     let worker = System::new().spawn(Worker::default());
     assert_eq!(at_once(worker.catch_own_panic()).await, Err(AskError::NoReply));
     assert_eq!(worker.note(1).await, Ok(1), "the actor lives");
+}
+
+/// A clock that a handler moves, as if it took that long.
+#[derive(Debug, Default)]
+struct ByHand(AtomicU64);
+
+impl Clock for ByHand {
+    fn now(&self) -> odeon_core::Instant {
+        odeon_core::Instant::from_nanos(self.0.load(Ordering::Relaxed))
+    }
+
+    fn unix_ms(&self) -> u64 {
+        0
+    }
+
+    fn sleep_until(&self, _: odeon_core::Instant) -> BoxFuture<'static, ()> {
+        Box::pin(std::future::pending())
+    }
+}
+
+struct Slow {
+    clock: Arc<ByHand>,
+    handled: Arc<AtomicU64>,
+}
+
+#[actor]
+impl Slow {
+    /// Takes 400 ms without ever waiting.
+    #[handle]
+    fn compute(&mut self) {
+        self.clock.0.fetch_add(400_000_000, Ordering::Relaxed);
+        self.handled.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_expires_behind_slow_ones_of_one_turn_is_not_run() {
+    let (clock, handled) = (Arc::new(ByHand::default()), Arc::new(AtomicU64::new(0)));
+    let system = System::with(clock.clone(), Arc::new(TokioSpawn::current()));
+    let slow = system.spawn(Slow { clock, handled: Arc::clone(&handled) });
+    for _ in 0..5 {
+        slow.compute().within(SECOND).try_tell().expect("there is room");
+    }
+    settle().await;
+    assert_eq!(slow.depth(), 0);
+    assert_eq!(handled.load(Ordering::Relaxed), 3, "at 0, 0.4 and 0.8 s; the others would begin too late");
 }
