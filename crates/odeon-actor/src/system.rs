@@ -46,6 +46,8 @@ struct Shared {
     groups: Groups,
     cycles: Cycles,
     is_measured: AtomicBool,
+    /// Whether actors run on more than one thread.
+    is_parallel: bool,
     /// Who comes from now on ends at once.
     is_closed: AtomicBool,
     dead_letters: AtomicU64,
@@ -215,6 +217,7 @@ impl System {
                 move || me.upgrade().iter().for_each(|shared| shared.end_without_runners())
             }),
             clock,
+            is_parallel: spawn.threads() > 1,
             spawn,
             // 0 is the server itself.
             next: AtomicU64::new(1),
@@ -390,6 +393,10 @@ impl System {
     /// other servers' actors follow as well.
     pub fn set_reply_timeout(&self, timeout: Duration) {
         self.0.reply_timeout.store(nanos(timeout), Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_parallel(&self) -> bool {
+        self.0.is_parallel
     }
 
     pub(crate) fn is_closed(&self) -> bool {
