@@ -3,12 +3,15 @@
 use std::time::Duration;
 
 use odeon::{
-    Cx, ExitReason, Handle, Reply, SpawnOptions, System, TIMERS_MAX, Tick, TickerError, TimerId, actor,
+    AskError, Cx, ExitReason, Handle, Reply, SpawnOptions, System, TIMERS_MAX, Tick, TickerError, TimerId,
+    actor,
 };
 use odeon_mailbox::CONTROL_BURST_MAX;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
-use crate::support::{Gate, Log, SECOND, at_once, ended, settle};
+use crate::support::{
+    Fragile, Gate, Log, PATIENCE, SECOND, Worker, WorkerCalls as _, at_once, ended, settle,
+};
 
 /// Sets timers, and logs what comes of them.
 struct Clock {
@@ -378,4 +381,49 @@ async fn a_period_of_nothing_is_a_millisecond() {
     pass(3 * MILLI).await;
     assert!((1..=5).contains(&log.entries().len()), "{:?}", log.entries());
     assert_eq!(at_once(clock.ping()).await, Ok(()));
+}
+
+/// Sets a timer whose message holds something that panics when dropped.
+#[derive(Default)]
+struct Careless;
+
+#[actor]
+impl Careless {
+    #[handle]
+    fn arm(&mut self, to: Option<Handle<Self>>, cx: &mut Cx<Self>) -> bool {
+        let fragile = Fragile;
+        let make = move |_| {
+            let _ = &fragile;
+            CarelessIdle {}
+        };
+        match to {
+            Some(to) => cx.ticker_to(&to, SECOND, SECOND, make).is_ok(),
+            None => cx.ticker(SECOND, make).is_ok(),
+        }
+    }
+
+    #[handle]
+    fn idle(&mut self) {}
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_timer_that_panics_when_dropped_harms_nobody() {
+    let system = System::new();
+    let (own, sender, receiver) = (system.spawn(Careless), system.spawn(Careless), system.spawn(Careless));
+    assert_eq!(own.arm(None).await, Ok(true));
+    assert_eq!(sender.arm(Some(receiver.clone())).await, Ok(true));
+    own.kill();
+    receiver.kill();
+    assert_eq!(ended(&own).await, ExitReason::Killed, "its end is told");
+    assert_eq!(ended(&receiver).await, ExitReason::Killed);
+    // The timer to the dead one is dropped when it is due, by the task that all timers share.
+    tokio::time::sleep(3 * SECOND).await;
+    let (log, gate) = (Log::default(), Gate::new());
+    let held = system.spawn(Worker::logging(&log));
+    held.hold(gate.clone()).tell().await.expect("taken");
+    timeout(PATIENCE, gate.wait_entered()).await.expect("actors still run");
+    let late =
+        timeout(PATIENCE, held.note(1).within(SECOND).into_future()).await.expect("deadlines still come");
+    assert!(matches!(late, Err(AskError::Timeout { .. })), "deadlines still come: {late:?}");
+    assert_eq!(sender.idle().await, Ok(()), "and actors still run");
 }
