@@ -417,3 +417,6 @@ fn damaged(path: &Path, why: impl ToString) -> KeyError {
 fn write(path: &Path, bytes: &[u8], existing: Existing, rng: &dyn Rng) -> Result<(), FileError> {
     files::write(&Contents { what: WHAT, path, bytes, mode: MODE_SECRET }, existing, rng)
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,6 +14,8 @@ mod cookie;
 mod files;
 pub mod keys;
 mod proof;
+#[cfg(test)]
+mod testing;
 pub mod tls;
 
 pub use certificate::{

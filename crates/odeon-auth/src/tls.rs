@@ -11,6 +11,9 @@ mod load;
 mod trust;
 mod verifier;
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
