@@ -227,8 +227,9 @@ pub enum CertificateFault {
     /// No authority of ours stands above it.
     #[error("was not issued by an authority of this ensemble")]
     UnknownIssuer,
-    /// Its signature, or one above it, is not the issuer's.
-    #[error("has a signature that its issuer did not make")]
+    /// Its signature, or one above it, is not the issuer's: it was changed, or comes from an ensemble whose
+    /// authorities have the same names.
+    #[error("was not signed by the authority of this ensemble that it names")]
     BadSignature,
     /// It, or an authority above it, stands on a revocation list.
     #[error("was revoked")]
