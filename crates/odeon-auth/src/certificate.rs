@@ -151,8 +151,9 @@ pub(crate) fn serial_text(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// A moment as people and programs read it: `2026-11-26T17:00:00Z`.
-pub(crate) fn moment(unix_s: u64) -> String {
+/// A moment in seconds since 1970, as people and programs read it: `2026-11-26T17:00:00Z`.
+#[must_use]
+pub fn moment(unix_s: u64) -> String {
     match DateTime::from_unix_duration(Duration::from_secs(unix_s)) {
         Ok(moment) => moment.to_string(),
         Err(_) => format!("{unix_s} seconds after 1970"),

@@ -11,6 +11,7 @@
 pub mod ca;
 mod certificate;
 mod cookie;
+mod expiry;
 mod files;
 pub mod keys;
 mod proof;
@@ -20,10 +21,11 @@ pub mod tls;
 
 pub use certificate::{
     CERTIFICATE_BYTES_MAX, CERTIFICATE_CAPABILITIES_MAX, CertificateError, CertificateFault, PeerCertificate,
-    Usage,
+    Usage, moment,
 };
 pub use cookie::{COOKIE_BYTES, Cookie, CookieError, Existing};
+pub use expiry::{EXPIRY_WARNING_DAYS, ExpiryWarning, expiry_warning};
 pub use files::{CERTIFICATES_FILE_BYTES_MAX, FileError, KEY_FILE_BYTES_MAX};
-pub use keys::{KeyError, KeyKind, Passphrase, PrivateKey};
+pub use keys::{KeyError, KeyKind, Passphrase, PassphraseError, PrivateKey};
 pub use proof::{Proof, Side, prove, transcript, verify};
 pub use tls::{TlsContext, TlsError, TlsFiles};

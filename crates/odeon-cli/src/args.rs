@@ -1,10 +1,14 @@
 //! The arguments of every command.
 
+mod ca;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use odeon_core::{Domain, Role};
+
+pub(crate) use self::ca::{Ca, Cert, PassphraseFd, Renew, Setup, SubjectArgs};
 
 /// Starts, shows, steers and stops an ensemble of actor servers.
 #[derive(Debug, Parser)]
@@ -117,6 +121,9 @@ pub(crate) enum Command {
     /// Keys and secrets of the ensemble
     #[command(subcommand)]
     Admin(Admin),
+    /// The ensemble's authorities, and the servers' certificates
+    #[command(subcommand)]
+    Ca(Ca),
     /// The ensemble's file
     #[command(subcommand)]
     Config(Config),

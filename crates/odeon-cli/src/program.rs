@@ -98,6 +98,7 @@ async fn execute(program: &Program, cli: Cli) -> Result<(), CliError> {
             commands::steer::connect(&context, &from, &to, addresses).await
         }
         Command::Admin(admin) => commands::admin::admin(&context, &admin),
+        Command::Ca(ca) => commands::ca::ca(&context, ca),
         Command::Config(config) => commands::config::config(&context, &config),
         Command::Completions { shell } => commands::learn::completions(&context, shell),
         Command::Version => commands::learn::version(&context),

@@ -1,6 +1,8 @@
 //! The commands, one file per job.
 
 pub(crate) mod admin;
+pub(crate) mod ca;
+pub(crate) mod certificates;
 pub(crate) mod config;
 pub(crate) mod learn;
 pub(crate) mod logs;
