@@ -35,7 +35,7 @@ pub(crate) fn package(context: &Context, package: &Package) -> Result<(), CliErr
     };
     let ensemble = load(context, &file)?;
     let servers = of_host(&home, &ensemble, &file, ids)?;
-    let output = package.output.clone().unwrap_or_else(|| PACKAGE.into());
+    let output = absolute(package.output.as_deref().unwrap_or(Path::new(PACKAGE)))?;
     if output.exists() && !package.force {
         let message = format!("{} is there already", output.display());
         return Err(CliError::failed("exists", message).help("say --force to replace it"));
@@ -121,7 +121,7 @@ fn read(path: &Path) -> Result<Content, CliError> {
 }
 
 pub(crate) fn unpack(context: &Context, unpack: &Unpack) -> Result<(), CliError> {
-    let directory = unpack.directory.clone().unwrap_or_else(|| ".".into());
+    let directory = absolute(unpack.directory.as_deref().unwrap_or(Path::new(".")))?;
     // All of it is looked at before anything is written.
     let members = archive::read(&unpack.file)?;
     let home = context.home_of(Some(&directory))?;
@@ -143,6 +143,10 @@ pub(crate) fn unpack(context: &Context, unpack: &Unpack) -> Result<(), CliError>
         places.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join("\n")
     });
     Ok(())
+}
+
+fn absolute(path: &Path) -> Result<PathBuf, CliError> {
+    std::path::absolute(path).map_err(|e| CliError::of("directory", &e))
 }
 
 fn unwritten(path: &Path, error: &std::io::Error) -> CliError {
