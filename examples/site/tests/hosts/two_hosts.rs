@@ -65,7 +65,7 @@ fn two_hosts_are_one_ensemble_over_mutual_tls_by_the_steps_of_the_guide() {
     assert!(said("--domain /h2 ps").contains("web-0"));
 
     // Both see all of it, and the one supervisor started no registry.
-    let all = ["registry@/", "supervisor@/", "supervisor@/h2", "web-0@/", "web-0@/h2"];
+    let all = ["registry@/", "supervisor@/", "web-0@/", "supervisor@/h2", "web-0@/h2"];
     for host in [&h1, &h2] {
         let servers = host.json(&["list", "servers"]);
         assert_eq!(ids(&servers), all);
