@@ -3,7 +3,7 @@
 use odeon_actor::{Cx, Reply, actor, message};
 use odeon_core::{ActorId, Address, Epoch, ExitReason, ProtocolDescription, Refusal, RefusalCode, ServerId};
 
-use crate::secure::Transport;
+use crate::secure::{LinkCertificate, Transport};
 use crate::server::Server;
 
 /// What a server says of itself.
@@ -60,6 +60,8 @@ pub struct ConnectionEntry {
     pub remote: String,
     /// How the link travels.
     pub transport: Transport,
+    /// The certificate that the peer has shown, over TLS.
+    pub certificate: Option<LinkCertificate>,
     /// Which side connected.
     pub direction: Direction,
     /// What the peer may do here.

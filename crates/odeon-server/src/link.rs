@@ -197,6 +197,7 @@ impl Link {
             epoch: peer.epoch,
             remote: self.remote.clone(),
             transport: self.channel.transport(),
+            certificate: self.channel.certificate().map(|certificate| certificate.as_ref().into()),
             direction: self.direction,
             capabilities: peer.capabilities.iter().map(ToString::to_string).collect(),
             open_asks: self.state().asks.len() as u64,
