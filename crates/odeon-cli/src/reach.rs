@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use odeon_actor::{AskError, Handle};
 use odeon_core::{ActorId, Reference, ServerId, suggest};
-use odeon_ensemble::registry::{RegistryActor, RegistryClient};
+use odeon_ensemble::registry::RegistryActor;
 use odeon_ensemble::supervisor::state::Phase;
 use odeon_ensemble::supervisor::{Selection, ServerRow, Supervisor, SupervisorCalls};
 use odeon_server::{ConnectError, Control, Fault};
@@ -31,7 +31,7 @@ impl Console {
     /// # Errors
     /// When it cannot be reached.
     pub(crate) async fn registry(&self) -> Result<Handle<RegistryActor>, CliError> {
-        self.reach(&RegistryClient::id_in(self.server.id())).await?;
+        self.reach(&self.registry.id().clone()).await?;
         Ok(self.registry.handle())
     }
 
@@ -82,6 +82,14 @@ impl Console {
             return denied(
                 message,
                 "put the ensemble's cookie back, or stop its servers and start them anew",
+            );
+        }
+        if tried.iter().all(|tried| tried.fault == Fault::NoCertificate) {
+            let message =
+                format!("{short} is reached by TLS only, and this home has no console's certificate");
+            return denied(
+                message,
+                "issue one with `ca cert console`, or bring it in the package of this host",
             );
         }
         let tried = tried.iter().find(|tried| tried.fault == Fault::Certificate)?;
