@@ -1,11 +1,13 @@
 //! What two servers do for each other over TLS.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use odeon_actor::ExitReason;
-use odeon_core::{Epoch, Reference};
+use odeon_core::{Address, Epoch, Reference};
 use odeon_server::{Control, ControlCalls as _, Direction, Limits, Server, Transport};
 
+use crate::memory_net::MemoryNet;
 use crate::support::{Echo, EchoCalls as _, Site, ask, at, id, tls, wait_until};
 
 /// TLS-2: what two servers do over a unix socket they do over TLS, and the cookies, which differ, are not used.
@@ -73,4 +75,20 @@ async fn a_thousand_messages_both_ways_at_once_arrive_in_order() {
         let answer = asked.await.expect("no panic").expect("answered");
         assert!(answer.starts_with(&format!("{n} ")) && answer.len() > 4_000);
     }
+}
+
+#[tokio::test]
+async fn tls_is_the_same_over_a_network_in_memory() {
+    let site = Site::new();
+    let net = Arc::new(MemoryNet::default());
+    let place: Address = "tls:memory:1".parse().expect("an address");
+    let mut config = site.config("b@/").epoch(Epoch(1)).listen(place.clone());
+    config.world.net = net.clone();
+    let b = Server::start(config).await.expect("starts");
+    b.spawn_named("echo".parse().expect("a name"), Echo).expect("registered");
+    let mut config = site.config("a@/").known(id("b@/"), vec![place]);
+    config.world.net = net;
+    let a = Server::start(config).await.expect("starts");
+    assert_eq!(ask(&a, b.id()).await, Ok("hi".into()));
+    assert_eq!(a.connections()[0].certificate.as_ref().map(|shown| &shown.server), Some(b.id()));
 }

@@ -7,6 +7,8 @@ extern crate odeon_actor as odeon;
 mod certificates;
 mod ensemble;
 mod failures;
-mod memory;
+#[expect(dead_code, reason = "it is the other tests' too")]
+#[path = "../hostile/memory_net.rs"]
+mod memory_net;
 mod reload;
 mod support;

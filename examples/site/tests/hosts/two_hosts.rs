@@ -80,6 +80,13 @@ fn two_hosts_are_one_ensemble_over_mutual_tls_by_the_steps_of_the_guide() {
     let cookies = [&h1, &h2].map(|host| fs::read(host.home().join("cookie")).expect("read"));
     assert_ne!(cookies[0], cookies[1]);
 
+    // A server loads its certificate at once when told to.
+    let worker = h1.json(&["ps", "web-0"])[0]["process"]["pid"].as_i64().expect("a pid");
+    h1.must(&["kill", "-HUP", &worker.to_string()]);
+    wait_for("the certificate to be loaded", || {
+        h1.done(&["logs", "web-0"]).contains("certificate loaded").then_some(())
+    });
+
     for command in &revoking {
         let outcome = type_in(&hosts, command);
         assert_eq!(outcome.code, 0, "{command:?}: {outcome:?}");
