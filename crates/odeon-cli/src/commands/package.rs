@@ -35,7 +35,7 @@ pub(crate) fn package(context: &Context, package: &Package) -> Result<(), CliErr
     };
     let ensemble = load(context, &file)?;
     let servers = of_host(&home, &ensemble, &file, ids)?;
-    let output = absolute(package.output.as_deref().unwrap_or(Path::new(PACKAGE)))?;
+    let output = absolute(package.output.as_deref().unwrap_or_else(|| Path::new(PACKAGE)))?;
     if output.exists() && !package.force {
         let message = format!("{} is there already", output.display());
         return Err(CliError::failed("exists", message).help("say --force to replace it"));
@@ -121,7 +121,7 @@ fn read(path: &Path) -> Result<Content, CliError> {
 }
 
 pub(crate) fn unpack(context: &Context, unpack: &Unpack) -> Result<(), CliError> {
-    let directory = absolute(unpack.directory.as_deref().unwrap_or(Path::new(".")))?;
+    let directory = absolute(unpack.directory.as_deref().unwrap_or_else(|| Path::new(".")))?;
     // All of it is looked at before anything is written.
     let members = archive::read(&unpack.file)?;
     let home = context.home_of(Some(&directory))?;

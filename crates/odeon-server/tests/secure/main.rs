@@ -7,7 +7,6 @@ extern crate odeon_actor as odeon;
 mod certificates;
 mod ensemble;
 mod failures;
-#[expect(dead_code, reason = "it is the other tests' too")]
 #[path = "../hostile/memory_net.rs"]
 mod memory_net;
 mod reload;

@@ -17,9 +17,7 @@ async fn a_renewed_certificate_is_used_by_new_links_without_a_restart() {
     let b = site.listener("b@/", Limits::default()).await;
     let before = site.client("a@/", &b).await;
     assert_eq!(ask(&before, b.id()).await, Ok("hi".into()));
-    let shown = |client: &odeon_server::Server| {
-        client.connections()[0].certificate.clone().expect("a certificate").serial
-    };
+    let shown = |client: &Server| client.connections()[0].certificate.clone().expect("a certificate").serial;
     let old = shown(&before);
     let place = ServerFiles::below(&site.home.server(&id("b@/")));
     let renewed = site
