@@ -99,6 +99,8 @@ async fn execute(program: &Program, cli: Cli) -> Result<(), CliError> {
         }
         Command::Admin(admin) => commands::admin::admin(&context, &admin),
         Command::Ca(ca) => commands::ca::ca(&context, ca),
+        Command::Package(package) => commands::package::package(&context, &package),
+        Command::Unpack(unpack) => commands::package::unpack(&context, &unpack),
         Command::Config(config) => commands::config::config(&context, &config),
         Command::Completions { shell } => commands::learn::completions(&context, shell),
         Command::Version => commands::learn::version(&context),

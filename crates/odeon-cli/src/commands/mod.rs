@@ -6,6 +6,7 @@ pub(crate) mod certificates;
 pub(crate) mod config;
 pub(crate) mod learn;
 pub(crate) mod logs;
+pub(crate) mod package;
 pub(crate) mod see;
 pub(crate) mod serve;
 pub(crate) mod steer;
