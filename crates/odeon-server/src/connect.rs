@@ -13,6 +13,7 @@ use odeon_wire::{CloseReason, RefuseCode, Session};
 use crate::control::Direction;
 use crate::link::Link;
 use crate::peers::Wish;
+use crate::secure::{Channel, Transport};
 use crate::server::Server;
 
 /// Time to connect to one address, before the handshake begins.
@@ -204,7 +205,8 @@ impl Server {
         };
         let session = Session::dial(self.wire_config(), peer.clone(), self.nonce(), self.clock().now());
         let connection = Connection { remote: address.to_string(), ..connection };
-        let (link, opened) = Link::start(self, Direction::Outgoing, session, connection);
+        let channel = Channel::plain(Transport::of(address));
+        let (link, opened) = Link::start(self, Direction::Outgoing, session, connection, channel);
         let mut dialling = Dialling(Some(Arc::clone(&link)));
         let outcome = opened.await;
         dialling.0 = None;

@@ -22,6 +22,7 @@ mod monitors;
 mod os;
 mod peers;
 mod route;
+mod secure;
 mod server;
 
 pub use authority::Authority;
@@ -32,4 +33,5 @@ pub use control::{
 };
 pub use home::{Claim, ClaimError, Home, HomeError};
 pub use os::{OsDisk, OsNet, OsRng};
+pub use secure::Transport;
 pub use server::{Server, StartError};

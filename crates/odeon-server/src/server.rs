@@ -22,6 +22,7 @@ use crate::listener::{Strangers, accept};
 use crate::monitors::Monitors;
 use crate::peers::{Peers, Unwelcome};
 use crate::route::ServerRoute;
+use crate::secure::Channel;
 
 /// How long the listeners, and then the links, may take to end.
 const LINKS_GRACE: Duration = Duration::from_secs(2);
@@ -348,17 +349,28 @@ impl Server {
         config
     }
 
-    pub(crate) fn prove(&self, side: odeon_wire::Side, transcript: &odeon_wire::Transcript) -> [u8; 32] {
-        odeon_auth::prove(&self.0.cookie, proof_side(side), &digest(transcript)).0
+    /// This server's proof over a channel; none before the channel itself has proven anything.
+    pub(crate) fn prove(
+        &self,
+        channel: &Channel,
+        side: odeon_wire::Side,
+        transcript: &odeon_wire::Transcript,
+    ) -> Option<[u8; 32]> {
+        let key = channel.proof_key(&self.0.cookie)?;
+        Some(odeon_auth::prove(key, proof_side(side), &digest(transcript)).0)
     }
 
     pub(crate) fn verify(
         &self,
+        channel: &Channel,
         side: odeon_wire::Side,
         transcript: &odeon_wire::Transcript,
         mac: [u8; 32],
     ) -> bool {
-        odeon_auth::verify(&self.0.cookie, proof_side(side), &digest(transcript), &odeon_auth::Proof(mac))
+        let proof = odeon_auth::Proof(mac);
+        channel
+            .proof_key(&self.0.cookie)
+            .is_some_and(|key| odeon_auth::verify(key, proof_side(side), &digest(transcript), &proof))
     }
 
     /// Whether a peer that has proven itself is welcome.

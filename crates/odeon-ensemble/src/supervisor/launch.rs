@@ -59,7 +59,7 @@ impl Program {
         spec.cwd.clone_from(&self.directory);
         spec.control = home.socket(id, "shim");
         spec.grace_ms = millis(config.map_or(REGISTRY_GRACE, |config| config.policy.stop_grace));
-        let mut listen = &ensemble.registry.listen;
+        let mut listen = &ensemble.registry.place.listen;
         if let Some(config) = config {
             apply(&mut spec, config);
             listen = &config.address;
