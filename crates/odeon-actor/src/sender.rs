@@ -70,6 +70,14 @@ pub enum Sender {
     Remote(RemoteSender),
 }
 
+impl RemoteSender {
+    /// The receiving actor, by its number, and the full mark of what it got; nothing before it has.
+    #[must_use]
+    pub const fn message(&self) -> Option<(u64, &'static str)> {
+        self.message
+    }
+}
+
 impl Sender {
     /// The actor of that number at the other end of a link; 0 is code there that is no actor.
     #[must_use]
