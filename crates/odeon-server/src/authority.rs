@@ -8,9 +8,9 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use odeon_auth::PublicKey;
+use odeon_auth::{PeerCertificate, PublicKey};
 use odeon_core::seam::PeerCredentials;
-use odeon_core::{Capabilities, Origin, Right, Role, ServerId};
+use odeon_core::{Capabilities, Caveat, Origin, Right, Role, ServerId};
 
 /// Where the ensemble's admin key is, by which grants are checked.
 #[derive(Debug, Clone, Default)]
@@ -41,13 +41,24 @@ pub struct Authority {
 }
 
 impl Authority {
-    /// What `peer` holds from the start, having proven itself over a connection with these credentials.
-    pub(crate) fn rights(&self, peer: &ServerId, credentials: PeerCredentials) -> Vec<Right> {
+    /// What `peer` holds from the start, having proven itself over a connection with these credentials, and by this
+    /// certificate if the connection is of TLS.
+    pub(crate) fn rights(
+        &self,
+        peer: &ServerId,
+        credentials: PeerCredentials,
+        certificate: Option<&PeerCertificate>,
+    ) -> Vec<Right> {
         let ours = rustix::process::geteuid().as_raw();
         let is_us = credentials.uid.is_some_and(|uid| uid == ours || uid == 0);
         let by_user =
             (is_us && !self.strict).then(|| Right::new(Capabilities::admin(), Origin::SameUser));
-        by_user.into_iter().chain(self.configured(peer)).collect()
+        let certified = certificate.map(|certificate| Right {
+            capabilities: certificate.capabilities.clone(),
+            caveats: vec![Caveat::NotAfter(certificate.not_after.saturating_add(1))],
+            origin: Origin::Certificate(certificate.serial.clone()),
+        });
+        by_user.into_iter().chain(certified).chain(self.configured(peer)).collect()
     }
 
     /// What the configuration grants `peer`.
@@ -65,7 +76,7 @@ mod tests {
     }
 
     fn can(authority: &Authority, uid: Option<u32>, capability: &str) -> bool {
-        let rights = authority.rights(&id(), PeerCredentials { uid });
+        let rights = authority.rights(&id(), PeerCredentials { uid }, None);
         rights.iter().any(|right| right.capabilities.can(capability))
     }
 

@@ -7,7 +7,7 @@ use odeon_core::{
 
 use crate::admin::{GrantEntry, Retract};
 use crate::rights::{Question, Verdict};
-use crate::secure::Transport;
+use crate::secure::{LinkCertificate, Transport};
 use crate::server::Server;
 
 /// What a server says of itself.
@@ -64,6 +64,8 @@ pub struct ConnectionEntry {
     pub remote: String,
     /// How the link travels.
     pub transport: Transport,
+    /// The certificate that the peer has shown, over TLS.
+    pub certificate: Option<LinkCertificate>,
     /// Which side connected.
     pub direction: Direction,
     /// What the peer may do here.

@@ -73,7 +73,7 @@ impl Link {
         let claimed = self.state().claimed.take();
         let welcome = match claimed {
             // Only now is the claim proven, so that no stranger learns who was here.
-            Some((server, epoch)) if is_right => match self.channel.vouches_for(&server) {
+            Some((server, epoch)) if is_right => match self.channel.vouches_for(&server, epoch) {
                 Ok(()) => self.server.check(&server, epoch),
                 Err(detail) => Err((RefuseCode::Authentication, detail)),
             },

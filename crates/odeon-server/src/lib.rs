@@ -33,12 +33,12 @@ pub use admin::{GrantEntry, Retract};
 pub use audit::{AUDIT_FILE, AUDIT_REFUSED_FILE};
 pub use authority::{AdminKey, Authority};
 pub use config::{Limits, Locate, ServerConfig, World};
-pub use connect::{ConnectError, Tried};
+pub use connect::{ConnectError, Fault, Tried};
 pub use control::{
     ActorEntry, ConnectionEntry, Control, ControlCalls, ControlMessage, Direction, ServerStatus,
 };
 pub use home::{Claim, ClaimError, Home, HomeError};
 pub use os::{OsDisk, OsNet, OsRng};
 pub use rights::Verdict;
-pub use secure::Transport;
+pub use secure::{LinkCertificate, Refreshed, Transport};
 pub use server::{Server, StartError};

@@ -147,9 +147,11 @@ impl Link {
 
     /// The peer has proven itself: what it holds from the start is known.
     pub(crate) fn begin_rights(&self, peer: &ServerId) -> Arc<LinkRights> {
-        let fixed = self.server.authority().rights(peer, self.credentials);
+        let certificate = self.channel.certificate().map(|certificate| &**certificate);
+        let fixed = self.server.authority().rights(peer, self.credentials, certificate);
+        let serial = certificate.map(|certificate| certificate.serial.clone());
         let rights =
-            LinkRights::new(self.server.clone(), self.number, self.channel.transport(), None, fixed);
+            LinkRights::new(self.server.clone(), self.number, self.channel.transport(), serial, fixed);
         self.server.grants().open(self.number);
         Arc::clone(self.rights.get_or_init(|| Arc::new(rights)))
     }
@@ -232,6 +234,7 @@ impl Link {
             epoch: peer.epoch,
             remote: self.remote.clone(),
             transport: self.channel.transport(),
+            certificate: self.channel.certificate().map(|certificate| certificate.as_ref().into()),
             direction: self.direction,
             capabilities: names(&peer.held.rights(peer)),
             open_asks: self.state().asks.len() as u64,

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use crate::control::Direction;
 use crate::link::Link;
-use crate::secure::{Channel, Transport};
+use crate::secure::{self, Channel, Transport};
 use crate::server::Server;
 
 /// Pause after a failed accept: the usual reason is that file descriptors have run out, and it passes.
@@ -70,7 +70,10 @@ pub(crate) async fn accept(
 
 fn welcome(server: &Server, transport: Transport, connection: Connection) {
     let session = Session::listen(server.wire_config(), server.nonce(), server.clock().now());
-    let channel = Channel::plain(transport);
+    let (connection, channel) = match server.tls() {
+        Some(context) if transport == Transport::Tls => secure::welcome(context, connection),
+        _ => (connection, Channel::plain(transport)),
+    };
     let (link, _) = Link::start(server, Direction::Incoming, session, connection, channel);
     if let Some(oldest) = server.strangers().add(&link, server.limits().handshakes_max) {
         oldest.close("too many connections wait for their handshake");

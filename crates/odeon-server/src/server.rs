@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use odeon_actor::{Actor, Handle, Inbox, NameTaken, Peer, SpawnOptions, System};
-use odeon_auth::{Cookie, Side as ProofSide};
+use odeon_auth::{Cookie, Side as ProofSide, TlsContext};
 use odeon_core::seam::{Clock, Net, TaskKind};
 use odeon_core::{ActorId, ActorName, Address, Epoch, Instant, Reference, Refusal, RefusalCode, ServerId};
 use odeon_wire::RefuseCode;
@@ -25,7 +25,7 @@ use crate::listener::{Strangers, accept};
 use crate::monitors::Monitors;
 use crate::peers::{Peers, Unwelcome};
 use crate::route::ServerRoute;
-use crate::secure::Channel;
+use crate::secure::{Channel, Transport, refresh};
 
 /// How long the listeners, and then the links, may take to end.
 const LINKS_GRACE: Duration = Duration::from_secs(2);
@@ -38,6 +38,7 @@ struct Inner {
     id: ServerId,
     epoch: Epoch,
     cookie: Cookie,
+    tls: Option<TlsContext>,
     authority: Authority,
     grants: Mutex<Grants>,
     audit: Audit,
@@ -66,6 +67,12 @@ struct Inner {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
+    /// A `tls:` address, and no certificate.
+    #[error("cannot listen at {address}: this server has no certificate; issue one with `ca cert`")]
+    NoCertificate {
+        /// The address.
+        address: Address,
+    },
     /// An address could not be bound.
     #[error("cannot listen at {address}")]
     Listen {
@@ -112,11 +119,15 @@ impl Server {
     /// Starts a server: binds every address first, or none.
     ///
     /// # Errors
-    /// When an address cannot be bound; those bound before are free again.
+    /// When an address cannot be bound, or is a `tls:` one and there is no certificate; those bound before are free
+    /// again.
     pub async fn start(config: ServerConfig) -> Result<Self, StartError> {
-        let ServerConfig { id, epoch, cookie, listen, known, authority, limits, world } = config;
+        let ServerConfig { id, epoch, cookie, tls, listen, known, authority, limits, world } = config;
         let mut listeners = Vec::new();
         for address in listen {
+            if tls.is_none() && Transport::of(&address) == Transport::Tls {
+                return Err(StartError::NoCertificate { address });
+            }
             match world.net.listen(&address).await {
                 Ok(listener) => listeners.push(listener),
                 Err(source) => return Err(StartError::Listen { address, source }),
@@ -130,6 +141,7 @@ impl Server {
             grants: Mutex::default(),
             audit: Audit::new(Arc::clone(&world.disk), authority.directory.as_deref()),
             links_begun: AtomicU64::new(0),
+            tls,
             authority,
             limits,
             system,
@@ -154,6 +166,10 @@ impl Server {
         for listener in listeners {
             let accepting = accept(server.clone(), listener, server.0.stopping.subscribe());
             server.system().tasks().spawn(TaskKind::Listener, "listener", Box::pin(accepting));
+        }
+        if let Some(context) = server.0.tls.clone() {
+            let refreshing = refresh(server.clone(), context);
+            server.spawn_service("certificates", async move |_| refreshing.await);
         }
         Ok(server)
     }
@@ -369,6 +385,10 @@ impl Server {
 
     pub(crate) fn limits(&self) -> &Limits {
         &self.0.limits
+    }
+
+    pub(crate) fn tls(&self) -> Option<&TlsContext> {
+        self.0.tls.as_ref()
     }
 
     pub(crate) fn authority(&self) -> &Authority {

@@ -48,6 +48,22 @@ pub enum TlsUse {
     Never,
 }
 
+impl TlsUse {
+    /// As text, for the environment of a server.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::IfThere => "if-there",
+            Self::Always => "always",
+            Self::Never => "never",
+        }
+    }
+
+    /// From its text. What nobody has written counts as nothing said.
+    pub(crate) fn named(text: &str) -> Self {
+        [Self::Always, Self::Never].into_iter().find(|one| one.name() == text).unwrap_or_default()
+    }
+}
+
 /// All of it, with the places needed to check it against the roles.
 #[derive(Debug)]
 pub(super) struct NetworkDraft {
