@@ -8,6 +8,7 @@
 //! time whatever they find; a proof made by one side of a link never verifies as the other side's; who a peer is
 //! comes from its certificate's `odeon:` URIs and from nothing else in it.
 
+mod admin;
 pub mod ca;
 mod certificate;
 mod cookie;
@@ -19,6 +20,7 @@ mod proof;
 mod testing;
 pub mod tls;
 
+pub use admin::{AdminError, AdminFiles};
 pub use certificate::{
     CERTIFICATE_BYTES_MAX, CERTIFICATE_CAPABILITIES_MAX, CertificateError, CertificateFault, PeerCertificate,
     Usage,

@@ -3,7 +3,6 @@
 use std::fmt;
 use std::str::FromStr;
 
-use ed25519_dalek::pkcs8::{DecodePrivateKey as _, EncodePrivateKey as _};
 use ed25519_dalek::{Signer as _, SigningKey, VerifyingKey};
 use odeon_core::seam::Rng;
 use zeroize::Zeroizing;
@@ -17,9 +16,6 @@ pub enum GrantKeyError {
     /// It is no Ed25519 public key, or one of the few that verify anything.
     #[error("it is not an Ed25519 public key: expected 64 digits of lower-case hexadecimal")]
     Public,
-    /// It is no private key.
-    #[error("it is not an Ed25519 private key in PKCS#8")]
-    Private,
 }
 
 /// An Ed25519 signature.
@@ -96,6 +92,11 @@ impl GrantKey {
         Self(SigningKey::from_bytes(&seed))
     }
 
+    /// The key that a file held.
+    pub(crate) const fn of(key: SigningKey) -> Self {
+        Self(key)
+    }
+
     /// Its public half.
     #[must_use]
     pub fn public(&self) -> PublicKey {
@@ -106,23 +107,6 @@ impl GrantKey {
     #[must_use]
     pub fn sign(&self, message: &[u8]) -> Signature {
         Signature(self.0.sign(message).to_bytes())
-    }
-
-    /// The key in PKCS#8, DER. As secret as the key.
-    ///
-    /// # Errors
-    /// Not for any key that exists.
-    pub fn to_pkcs8(&self) -> Result<Zeroizing<Vec<u8>>, GrantKeyError> {
-        let document = self.0.to_pkcs8_der().map_err(|_| GrantKeyError::Private)?;
-        Ok(Zeroizing::new(document.as_bytes().to_vec()))
-    }
-
-    /// The key of a PKCS#8 document, DER.
-    ///
-    /// # Errors
-    /// When it is none.
-    pub fn from_pkcs8(der: &[u8]) -> Result<Self, GrantKeyError> {
-        SigningKey::from_pkcs8_der(der).map(Self).map_err(|_| GrantKeyError::Private)
     }
 }
 

@@ -1,7 +1,6 @@
 //! What a chain may be, and that no block of it ever widens it.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use minicbor::bytes::ByteVec;
 use odeon_core::seam::Rng;
@@ -11,18 +10,7 @@ use proptest::sample::{select, subsequence};
 
 use super::block::{RawBlock, RawCaveat, SignedBlock};
 use super::*;
-
-#[derive(Debug, Default)]
-struct Counting(AtomicU64);
-
-impl Rng for Counting {
-    fn fill(&self, bytes: &mut [u8]) {
-        for chunk in bytes.chunks_mut(8) {
-            let number = self.0.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed).to_le_bytes();
-            chunk.copy_from_slice(&number[..chunk.len()]);
-        }
-    }
-}
+use crate::testing::Seeded;
 
 fn id(text: &str) -> ServerId {
     text.parse().expect("a server id")
@@ -71,7 +59,7 @@ fn encoded(blocks: &[SignedBlock]) -> Vec<u8> {
 
 #[test]
 fn a_chain_is_read_again_and_its_text_too() {
-    let rng = Counting::default();
+    let rng = Seeded::default();
     let ([admin, _, two, three], chain) = three_blocks(&rng);
     assert_eq!(GrantChain::read(chain.as_bytes(), &admin.public()), Ok(chain.clone()));
     assert_eq!(GrantChain::from_text(&chain.to_text(), &admin.public()), Ok(chain.clone()));
@@ -82,7 +70,7 @@ fn a_chain_is_read_again_and_its_text_too() {
 
 #[test]
 fn a_chain_of_another_admin_key_is_refused() {
-    let rng = Counting::default();
+    let rng = Seeded::default();
     let ([_, one, ..], chain) = three_blocks(&rng);
     let refused = GrantChain::read(chain.as_bytes(), &one.public());
     assert_eq!(refused, Err(GrantError::Unsigned { block: 0, by: "the ensemble's admin key" }));
@@ -90,7 +78,7 @@ fn a_chain_of_another_admin_key_is_refused() {
 
 #[test]
 fn a_change_of_any_byte_is_refused() {
-    let rng = Counting::default();
+    let rng = Seeded::default();
     let ([admin, ..], chain) = three_blocks(&rng);
     for place in 0..chain.as_bytes().len() {
         let mut bent = chain.as_bytes().to_vec();
@@ -101,7 +89,7 @@ fn a_change_of_any_byte_is_refused() {
 
 #[test]
 fn cut_reordered_repeated_and_foreign_blocks_are_refused() {
-    let rng = Counting::default();
+    let rng = Seeded::default();
     let ([admin, one, ..], chain) = three_blocks(&rng);
     for length in 0..chain.as_bytes().len() {
         assert!(GrantChain::read(&chain.as_bytes()[..length], &admin.public()).is_err(), "{length} bytes");
@@ -122,7 +110,7 @@ fn cut_reordered_repeated_and_foreign_blocks_are_refused() {
 
 #[test]
 fn without_the_last_blocks_the_chain_is_anothers_to_answer_for() {
-    let rng = Counting::default();
+    let rng = Seeded::default();
     let ([admin, one, two, three], chain) = three_blocks(&rng);
     let cut = GrantChain::read(&encoded(&signed(&chain)[..1]), &admin.public()).expect("the admin's block");
     let (server, peer) = (id("web-0@/"), id("ann@/"));
@@ -143,7 +131,7 @@ fn without_the_last_blocks_the_chain_is_anothers_to_answer_for() {
 
 #[test]
 fn an_answer_serves_for_its_server_peer_epoch_link_challenge_and_chain_alone() {
-    let rng = Counting::default();
+    let rng = Seeded::default();
     let ([admin, one, _, three], chain) = three_blocks(&rng);
     let (server, peer, other) = (id("web-0@/"), id("ann@/"), id("eve@/"));
     let another = GrantChain::issue(&admin, &rng, block(Some(one.public()), first())).expect("issued");
@@ -191,7 +179,7 @@ fn raw() -> RawBlock {
 
 #[test]
 fn an_unknown_caveat_field_or_version_is_refused() {
-    let rng = Counting::default();
+    let rng = Seeded::default();
     let admin = GrantKey::generate(&rng);
     let known = minicbor::to_vec(raw()).expect("encodes");
     assert!(GrantChain::read(&by_hand(&admin, &known), &admin.public()).is_ok());
@@ -216,7 +204,7 @@ fn an_unknown_caveat_field_or_version_is_refused() {
 
 #[test]
 fn the_first_block_says_where_what_until_when_and_for_whom() {
-    let rng = Counting::default();
+    let rng = Seeded::default();
     let admin = GrantKey::generate(&rng);
     for missing in 0..3 {
         let mut caveats = first();
@@ -230,7 +218,7 @@ fn the_first_block_says_where_what_until_when_and_for_whom() {
 
 #[test]
 fn eight_blocks_are_read_and_nine_are_not() {
-    let rng = Counting::default();
+    let rng = Seeded::default();
     let [admin, one, ..] = keys(&rng);
     let mut chain = GrantChain::issue(&admin, &rng, block(Some(one.public()), first())).expect("issued");
     for _ in 1..CHAIN_BLOCKS_MAX {
@@ -242,7 +230,7 @@ fn eight_blocks_are_read_and_nine_are_not() {
 
 #[test]
 fn a_chain_of_8_kib_is_looked_at_and_one_byte_more_is_not() {
-    let rng = Counting::default();
+    let rng = Seeded::default();
     let admin = GrantKey::generate(&rng);
     let outcome = |bytes| GrantChain::read(&vec![0; bytes], &admin.public());
     assert_eq!(outcome(CHAIN_BYTES_MAX), Err(GrantError::Malformed));
@@ -251,7 +239,7 @@ fn a_chain_of_8_kib_is_looked_at_and_one_byte_more_is_not() {
 
 #[test]
 fn a_block_has_16_limits_of_32_alternatives_at_most() {
-    let rng = Counting::default();
+    let rng = Seeded::default();
     let admin = GrantKey::generate(&rng);
     let issue = |limits: usize, alternatives: usize| {
         let servers = (0..alternatives).map(|n| id(&format!("w-{n}@/"))).collect::<BTreeSet<_>>();
@@ -346,7 +334,7 @@ proptest! {
         steps in prop::collection::vec(prop::collection::vec(caveat(), 0..3), 1..4),
         situations in prop::collection::vec(situation(), 32),
     ) {
-        let rng = Counting::default();
+        let rng = Seeded::default();
         let [admin, one, ..] = keys(&rng);
         let whole = vec![
             Caveat::Servers(SERVERS.iter().map(|text| id(text)).collect()),
@@ -370,7 +358,7 @@ proptest! {
 
     #[test]
     fn no_bytes_at_all_are_a_chain_by_chance(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
-        let admin = GrantKey::generate(&Counting::default());
+        let admin = GrantKey::generate(&Seeded::default());
         prop_assert!(GrantChain::read(&bytes, &admin.public()).is_err());
     }
 }
