@@ -207,11 +207,12 @@ async fn a_grant_holds_for_its_holder_on_its_link_within_its_limits_alone() {
 
     // Passed on, with a limit more, to whoever has the key.
     let until = Caveat::NotAfter(u64::MAX);
-    let block =
-        NewBlock { now_ms: stage.now_ms(), grantee: None, holder: Some(eves.public()), caveats: vec![until, limits[1].clone()] };
+    let caveats = vec![until, limits[1].clone()];
+    let block = NewBlock { now_ms: stage.now_ms(), grantee: None, holder: Some(eves.public()), caveats };
     let narrowed = grant.narrow(&key, &OsRng, block).expect("narrowed");
     eve.admin_authorize(&id("b@/"), &narrowed, &eves).await.expect("authorised");
-    let at = |path: &str| loader(&eve, "loader").eval(Some(path.to_owned()));
+    let eves_loader = loader(&eve, "loader");
+    let at = |path: &str| eves_loader.eval(Some(path.to_owned()));
     assert_eq!(at("cart/public/1").await.expect("answered"), Ok(4));
     assert!(at("cart/private").await.expect("answered").is_err());
     refused(loader(&eve, "loader").load().await);

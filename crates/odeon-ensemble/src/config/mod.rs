@@ -4,6 +4,7 @@
 //! a role the program does not have. Every error is reported, each with its place, what was expected and, where
 //! something is near, a suggestion. Nothing here starts, binds or looks anything up.
 
+mod auth;
 mod check;
 mod code;
 mod ensemble;
@@ -20,6 +21,7 @@ mod error_tests;
 #[cfg(test)]
 mod tests;
 
+pub use auth::AuthConfig;
 pub use code::ErrorCode;
 pub use ensemble::{Ensemble, ScaleError, ServerSpec};
 pub use limits::{
