@@ -9,6 +9,7 @@ mod commands;
 mod context;
 mod error;
 mod output;
+mod passphrases;
 mod program;
 mod reach;
 mod schema;

@@ -1,7 +1,10 @@
 //! The commands, one file per job.
 
 pub(crate) mod admin;
+pub(crate) mod audit;
+pub(crate) mod can;
 pub(crate) mod config;
+pub(crate) mod grant;
 pub(crate) mod learn;
 pub(crate) mod logs;
 pub(crate) mod see;

@@ -97,16 +97,6 @@ impl<'a> Section<'a> {
         table(key, self.get(key)?, report)
     }
 
-    /// `true` or `false`.
-    pub(super) fn truth(&self, key: &str, report: &mut Report<'_>) -> Option<bool> {
-        let value = self.get(key)?;
-        let truth = value.get_ref().as_bool();
-        if truth.is_none() {
-            bad_type(key, "`true` or `false`", value, report);
-        }
-        truth
-    }
-
     /// A whole number within a range.
     pub(super) fn integer(
         &self,
