@@ -78,9 +78,18 @@ fn view_keys(context: &Context) -> Result<(), CliError> {
     Ok(())
 }
 
+fn console_key_path(home: &Home) -> std::path::PathBuf {
+    grant::directory(home).join("console.key")
+}
+
+/// Whether this user's commands can hold grants yet.
+pub(crate) fn has_console_key(home: &Home) -> bool {
+    console_key_path(home).exists()
+}
+
 /// The key by which this user's commands hold grants.
 pub(crate) fn console_key(home: &Home) -> Result<GrantKey, CliError> {
-    let path = grant::directory(home).join("console.key");
+    let path = console_key_path(home);
     GrantKey::load_or_create(&path, &OsRng).map_err(|e| CliError::of("grant-key", &e))
 }
 
