@@ -142,7 +142,9 @@ impl Meta {
 
     pub(crate) fn answering(mut self, answers: Option<Answers>) -> Self {
         if answers.is_some() {
-            let far = self.far.get_or_insert_with(|| Box::new(Far { peer: None, message: None, in_reply_to: None }));
+            let far = self
+                .far
+                .get_or_insert_with(|| Box::new(Far { peer: None, message: None, in_reply_to: None }));
             far.in_reply_to = answers;
         }
         self

@@ -95,7 +95,8 @@ impl AdminFiles {
     pub fn public(&self) -> Result<PublicKey, AdminError> {
         let bytes = files::read(&self.public, WHAT, KEY_FILE_BYTES_MAX, Readers::All)?;
         let text = str::from_utf8(&bytes).ok();
-        text.and_then(|text| text.parse().ok()).ok_or_else(|| AdminError::Public { path: self.public.clone() })
+        text.and_then(|text| text.parse().ok())
+            .ok_or_else(|| AdminError::Public { path: self.public.clone() })
     }
 
     /// Reads the private half, and sees to it that the public one is its own.
@@ -104,7 +105,11 @@ impl AdminFiles {
     /// When a file is missing or damaged, the passphrase is another, or the two do not belong together.
     pub fn private(&self, passphrase: &Passphrase) -> Result<GrantKey, AdminError> {
         let key = grant_key(&PrivateKey::load_protected(&self.private, passphrase)?, &self.private)?;
-        if self.public()? == key.public() { Ok(key) } else { Err(AdminError::Mismatch { files: self.clone() }) }
+        if self.public()? == key.public() {
+            Ok(key)
+        } else {
+            Err(AdminError::Mismatch { files: self.clone() })
+        }
     }
 }
 

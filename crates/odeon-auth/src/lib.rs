@@ -28,8 +28,8 @@ pub use certificate::{
 pub use cookie::{COOKIE_BYTES, Cookie, CookieError, Existing};
 pub use files::{CERTIFICATES_FILE_BYTES_MAX, FileError, KEY_FILE_BYTES_MAX};
 pub use grant::{
-    BLOCK_CAVEATS_MAX, CHAIN_BLOCKS_MAX, CHAIN_BYTES_MAX, CHALLENGE_BYTES, GrantBlock, GrantChain, GrantError, GrantId,
-    GrantKey, GrantQuestion, GrantKeyError, NewBlock, PublicKey, Signature,
+    BLOCK_CAVEATS_MAX, CHAIN_BLOCKS_MAX, CHAIN_BYTES_MAX, CHALLENGE_BYTES, GrantBlock, GrantChain,
+    GrantError, GrantId, GrantKey, GrantKeyError, GrantQuestion, NewBlock, PublicKey, Signature,
 };
 pub use keys::{KeyError, KeyKind, Passphrase, PrivateKey};
 pub use proof::{Proof, Side, prove, transcript, verify};

@@ -142,7 +142,11 @@ fn covers(held: &Mark, mark: &str) -> bool {
     rest.is_some_and(|rest| rest.is_empty() || (held.method().is_none() && rest.starts_with('#')))
 }
 
-fn list<T: fmt::Display>(f: &mut fmt::Formatter<'_>, what: &str, items: impl Iterator<Item = T>) -> fmt::Result {
+fn list<T: fmt::Display>(
+    f: &mut fmt::Formatter<'_>,
+    what: &str,
+    items: impl Iterator<Item = T>,
+) -> fmt::Result {
     let items: Vec<String> = items.map(|item| item.to_string()).collect();
     write!(f, "{what} {}", items.join(" or "))
 }
@@ -269,8 +273,10 @@ mod tests {
             unix_ms: 59_999,
         };
         let other: ServerId = "other@/".parse().expect("an id");
-        let unsaid = Act { server: &other, roles: &[], actors: &[], mark: None, path: None, unix_ms: 60_000, ..said };
-        let capability = |text: &str| Caveat::Capabilities(set::<crate::Capability>(&[text]).into_iter().collect());
+        let unsaid =
+            Act { server: &other, roles: &[], actors: &[], mark: None, path: None, unix_ms: 60_000, ..said };
+        let capability =
+            |text: &str| Caveat::Capabilities(set::<crate::Capability>(&[text]).into_iter().collect());
         let caveats = [
             Caveat::Servers(set(&["web-0@/", "web-1@/"])),
             Caveat::Roles(set(&["web"])),

@@ -106,7 +106,8 @@ impl Server {
     /// Keeps what must outlast the process.
     fn save_grants(&self, grants: &MutexGuard<'_, Grants>) -> Result<(), Refusal> {
         let Some(directory) = &self.authority().directory else { return Ok(()) };
-        let texts = [(RETRACTIONS_FILE, grants.retractions_text()), (DELEGATED_FILE, grants.delegated_text())];
+        let texts =
+            [(RETRACTIONS_FILE, grants.retractions_text()), (DELEGATED_FILE, grants.delegated_text())];
         for (name, text) in texts {
             let path = directory.join(name);
             self.world().disk.replace(&path, text.as_bytes()).map_err(|error| {
@@ -128,7 +129,9 @@ impl Server {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 not_authorised(format!("{} has no admin key: `admin keys` makes one", self.id()))
             }
-            Err(error) => refuse(RefusalCode::Internal, format!("{} cannot be read: {error}", path.display())),
+            Err(error) => {
+                refuse(RefusalCode::Internal, format!("{} cannot be read: {error}", path.display()))
+            }
             Ok(bytes) => str::from_utf8(&bytes).ok().and_then(|text| text.parse().ok()).map_or_else(
                 || refuse(RefusalCode::Internal, format!("{} is not an admin key", path.display())),
                 Ok,
@@ -139,7 +142,10 @@ impl Server {
     /// The link by which a message came, and its peer.
     fn link_of(&self, sender: &Sender) -> Result<(Arc<Link>, Arc<Peer>), Refusal> {
         let Sender::Remote(remote) = sender else {
-            return refuse(RefusalCode::BadRequest, "code of this process may do everything and presents nothing");
+            return refuse(
+                RefusalCode::BadRequest,
+                "code of this process may do everything and presents nothing",
+            );
         };
         let links = self.peers().all();
         let is_it = |link: &&Arc<Link>| link.peer().is_some_and(|peer| Arc::ptr_eq(peer, &remote.peer));
@@ -183,11 +189,16 @@ impl Server {
         signature: &str,
     ) -> Result<GrantEntry, Refusal> {
         let (Some(challenge), Ok(signature)) = (unhex(challenge), signature.parse::<Signature>()) else {
-            return refuse(RefusalCode::BadPayload, "challenge and signature are 32 and 64 bytes in hexadecimal");
+            return refuse(
+                RefusalCode::BadPayload,
+                "challenge and signature are 32 and 64 bytes in hexadecimal",
+            );
         };
         let asked = self.grants().answer(link.number, &challenge, self.clock().now());
         let Some(chain) = asked else {
-            return not_authorised("there is no such challenge on this link: it was answered, or is older than 30 s");
+            return not_authorised(
+                "there is no such challenge on this link: it was answered, or is older than 30 s",
+            );
         };
         let Some(transcript) = link.transcript() else {
             return refuse(RefusalCode::Internal, "the link has no transcript to bind an answer to");
@@ -227,7 +238,10 @@ impl Server {
     pub(crate) fn retract(&self, sender: &Sender, what: &Retract) -> Result<u64, Refusal> {
         let parsed = match what {
             Retract::Grant(id) => id.parse::<GrantId>().map(Retracted::Grant).map_err(|()| {
-                Refusal::new(RefusalCode::BadPayload, format!("`{id}` is not the id of a grant: expected 32 digits"))
+                Refusal::new(
+                    RefusalCode::BadPayload,
+                    format!("`{id}` is not the id of a grant: expected 32 digits"),
+                )
             })?,
             Retract::Grantee(grantee) => Retracted::Grantee(grantee),
         };
@@ -245,7 +259,11 @@ impl Server {
     /// The grants that count now.
     pub(crate) fn list_grants(&self) -> Vec<GrantEntry> {
         let unix_ms = self.clock().unix_ms();
-        self.grants().list(unix_ms).into_iter().map(|(chain, delegated)| GrantEntry::of(chain, delegated)).collect()
+        self.grants()
+            .list(unix_ms)
+            .into_iter()
+            .map(|(chain, delegated)| GrantEntry::of(chain, delegated))
+            .collect()
     }
 }
 
@@ -298,7 +316,8 @@ impl Server {
         // Question and answer belong to one link.
         let link = self.link_to(at).await.map_err(|error| AskError::from(unreachable(&error)))?;
         let present = ControlPresentGrant { grant: grant.to_text() };
-        let challenge: Result<String, Refusal> = self.ask_over(&link, at, "server/1#present-grant", &present).await?;
+        let challenge: Result<String, Refusal> =
+            self.ask_over(&link, at, "server/1#present-grant", &present).await?;
         let text = challenge.map_err(AskError::Refused)?;
         let internal = |detail: &str| AskError::Refused(Refusal::new(RefusalCode::Internal, detail));
         let challenge = unhex(&text).ok_or_else(|| internal("the challenge is not 32 bytes"))?;
@@ -325,7 +344,8 @@ impl Server {
     pub async fn admin_retract(&self, at: &ServerId, what: Retract) -> Result<u64, AskError> {
         let link = self.link_to(at).await.map_err(|error| AskError::from(unreachable(&error)))?;
         let what = ControlRetractGrants { what };
-        let retracted: Result<u64, Refusal> = self.ask_over(&link, at, "server/1#retract-grants", &what).await?;
+        let retracted: Result<u64, Refusal> =
+            self.ask_over(&link, at, "server/1#retract-grants", &what).await?;
         retracted.map_err(AskError::Refused)
     }
 

@@ -186,7 +186,12 @@ impl Audit {
         }
     }
 
-    fn write(&self, path: Option<&Path>, size: &mut Option<usize>, lines: &VecDeque<String>) -> std::io::Result<()> {
+    fn write(
+        &self,
+        path: Option<&Path>,
+        size: &mut Option<usize>,
+        lines: &VecDeque<String>,
+    ) -> std::io::Result<()> {
         let (Some(path), false) = (path, lines.is_empty()) else { return Ok(()) };
         for line in lines {
             let before = match *size {

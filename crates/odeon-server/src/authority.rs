@@ -51,8 +51,7 @@ impl Authority {
     ) -> Vec<Right> {
         let ours = rustix::process::geteuid().as_raw();
         let is_us = credentials.uid.is_some_and(|uid| uid == ours || uid == 0);
-        let by_user =
-            (is_us && !self.strict).then(|| Right::new(Capabilities::admin(), Origin::SameUser));
+        let by_user = (is_us && !self.strict).then(|| Right::new(Capabilities::admin(), Origin::SameUser));
         let certified = certificate.map(|certificate| Right {
             capabilities: certificate.capabilities.clone(),
             caveats: vec![Caveat::NotAfter(certificate.not_after.saturating_add(1))],

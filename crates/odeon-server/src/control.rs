@@ -2,7 +2,8 @@
 
 use odeon_actor::{Cx, Reply, actor, message};
 use odeon_core::{
-    ActorId, Address, Capability, Epoch, ExitReason, Mark, ProtocolDescription, Refusal, RefusalCode, ServerId,
+    ActorId, Address, Capability, Epoch, ExitReason, Mark, ProtocolDescription, Refusal, RefusalCode,
+    ServerId,
 };
 
 use crate::admin::{GrantEntry, Retract};

@@ -140,7 +140,13 @@ impl Grants {
     }
 
     /// Remembers a challenge that was given over a link for a chain.
-    pub(crate) fn challenge(&mut self, link: u64, chain: GrantChain, bytes: [u8; CHALLENGE_BYTES], now: Instant) {
+    pub(crate) fn challenge(
+        &mut self,
+        link: u64,
+        chain: GrantChain,
+        bytes: [u8; CHALLENGE_BYTES],
+        now: Instant,
+    ) {
         // A link that is over has nobody who could answer.
         let Some(link) = self.links.get_mut(&link) else { return };
         link.challenges.retain(|challenge| challenge.until > now);
@@ -176,7 +182,12 @@ impl Grants {
     }
 
     /// A grantee holds a chain from now on, over whatever link.
-    pub(crate) fn delegate(&mut self, grantee: &ServerId, chain: GrantChain, now_ms: u64) -> Result<(), NotTaken> {
+    pub(crate) fn delegate(
+        &mut self,
+        grantee: &ServerId,
+        chain: GrantChain,
+        now_ms: u64,
+    ) -> Result<(), NotTaken> {
         self.check(&chain, now_ms)?;
         self.delegated.retain(|_, held| {
             held.retain(|held| !held.is_over(now_ms) && held.chain != chain);

@@ -53,7 +53,8 @@ impl World {
             Caveat::Capabilities(Capabilities::admin()),
             Caveat::NotAfter(not_after),
         ];
-        let block = NewBlock { now_ms, grantee: Some(id(grantee)), holder: Some(self.holder.public()), caveats };
+        let block =
+            NewBlock { now_ms, grantee: Some(id(grantee)), holder: Some(self.holder.public()), caveats };
         GrantChain::issue(&self.admin, &self.rng, block).expect("issued")
     }
 
@@ -174,7 +175,11 @@ fn grantees_cannot_use_up_the_memory_of_retractions() {
     let mut world = World::new();
     let unknown = Retracted::Grant(GrantId([9; 16]));
     assert_eq!(world.grants.retract(unknown, By::Grantee, NOW_MS), Ok(0));
-    assert_eq!(world.grants.retractions_text().lines().count(), 1, "nothing was taken away, nothing is remembered");
+    assert_eq!(
+        world.grants.retractions_text().lines().count(),
+        1,
+        "nothing was taken away, nothing is remembered"
+    );
     for number in 0..RETRACTIONS_MAX {
         let mut bytes = [0; 16];
         bytes[..8].copy_from_slice(&(number as u64).to_le_bytes());
@@ -184,7 +189,10 @@ fn grantees_cannot_use_up_the_memory_of_retractions() {
             let own = world.grants.retract(Retracted::Grant(chain.id()), By::Grantee, NOW_MS);
             assert_eq!(own, Err(NotTaken::RetractionsFull));
         }
-        assert_eq!(world.grants.retract(Retracted::Grant(GrantId(bytes)), By::Admin, NOW_MS).map(drop), Ok(()));
+        assert_eq!(
+            world.grants.retract(Retracted::Grant(GrantId(bytes)), By::Admin, NOW_MS).map(drop),
+            Ok(())
+        );
     }
     assert_eq!(world.grants.retract(unknown, By::Admin, NOW_MS), Err(NotTaken::RetractionsFull));
 }
@@ -212,7 +220,9 @@ fn what_is_kept_is_taken_in_again_and_a_changed_file_is_refused() {
     assert_eq!(other_key.delegated_to(&id("bob@/")).count(), 0);
 
     let cut = retractions.trim_end();
-    for (text, line) in [("", 1), (cut, 3), ("odeon retractions 2\n", 1), ("odeon retractions 1\ngrant x 1\n", 2)] {
+    for (text, line) in
+        [("", 1), (cut, 3), ("odeon retractions 2\n", 1), ("odeon retractions 1\ngrant x 1\n", 2)]
+    {
         assert_eq!(Grants::default().read_retractions(text), Err(line), "{text:?}");
     }
     let nonsense = "odeon delegated grants 1\nnonsense\n";

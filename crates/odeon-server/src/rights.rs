@@ -186,6 +186,9 @@ pub(crate) fn names(rights: &[Right]) -> Vec<String> {
 
 impl fmt::Debug for LinkRights {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LinkRights").field("link", &self.link).field("fixed", &self.fixed).finish_non_exhaustive()
+        f.debug_struct("LinkRights")
+            .field("link", &self.link)
+            .field("fixed", &self.fixed)
+            .finish_non_exhaustive()
     }
 }

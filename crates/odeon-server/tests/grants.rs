@@ -10,12 +10,10 @@ use std::time::Duration;
 
 use odeon_actor::{AskError, Cx, Handle, actor};
 use odeon_auth::{Cookie, GrantChain, GrantKey, NewBlock, PublicKey};
-use odeon_core::{
-    ActorId, Capabilities, Caveat, Epoch, Reference, Refusal, RefusalCode, Right, ServerId,
-};
+use odeon_core::{ActorId, Capabilities, Caveat, Epoch, Reference, Refusal, RefusalCode, Right, ServerId};
 use odeon_server::{
-    AUDIT_FILE, AUDIT_REFUSED_FILE, AdminKey, Authority, Control, ControlCalls, GrantEntry, Home, OsRng, Retract,
-    Server, ServerConfig, StartError, World,
+    AUDIT_FILE, AUDIT_REFUSED_FILE, AdminKey, Authority, Control, ControlCalls, GrantEntry, Home, OsRng,
+    Retract, Server, ServerConfig, StartError, World,
 };
 
 #[derive(Debug)]
@@ -85,10 +83,19 @@ impl Stage {
         self.b.clock().unix_ms()
     }
 
-    fn issue(&self, grantee: Option<&str>, holder: Option<PublicKey>, what: &[&str], more: &[Caveat]) -> GrantChain {
+    fn issue(
+        &self,
+        grantee: Option<&str>,
+        holder: Option<PublicKey>,
+        what: &[&str],
+        more: &[Caveat],
+    ) -> GrantChain {
         let until = self.now_ms() / 1000 + 3_600;
-        let mut caveats =
-            vec![Caveat::Servers([id("b@/")].into()), Caveat::Capabilities(held(what)), Caveat::NotAfter(until)];
+        let mut caveats = vec![
+            Caveat::Servers([id("b@/")].into()),
+            Caveat::Capabilities(held(what)),
+            Caveat::NotAfter(until),
+        ];
         caveats.extend_from_slice(more);
         let block = NewBlock { now_ms: self.now_ms(), grantee: grantee.map(id), holder, caveats };
         GrantChain::issue(&self.admin, &OsRng, block).expect("issued")
@@ -115,8 +122,7 @@ async fn start_b(home: &Home, admin: AdminKey, epoch: u64) -> Result<Server, Sta
     let mut config = ServerConfig::new(id("b@/"), cookie(), World::real(home.host().clone()))
         .epoch(Epoch(epoch))
         .listen("tcp:127.0.0.1:0".parse().expect("an address"));
-    config.authority =
-        Authority { admin, directory: Some(home.server(&id("b@/"))), ..Authority::default() };
+    config.authority = Authority { admin, directory: Some(home.server(&id("b@/"))), ..Authority::default() };
     let b = Server::start(config).await?;
     b.spawn_named("loader".parse().expect("a name"), Loader).expect("registered");
     b.spawn_named("other".parse().expect("a name"), Loader).expect("registered");
@@ -144,7 +150,10 @@ async fn srv_9_stop_is_refused_until_the_admin_key_authorises_it() {
     let stage = Stage::new().await;
     let a = stage.server("a@/").await;
     let text = refused(control(&a).shutdown().await);
-    assert!(text.contains("server/1#shutdown needs the capability `shutdown`, which a@/ does not hold here"), "{text}");
+    assert!(
+        text.contains("server/1#shutdown needs the capability `shutdown`, which a@/ does not hold here"),
+        "{text}"
+    );
     // The seed's way: whoever has the admin key authorises, here for itself.
     let grant = stage.issue(Some("a@/"), None, &["shutdown"], &[]);
     let entry = a.admin_authorize(&id("b@/"), &grant, &stage.admin).await.expect("authorised");
@@ -152,7 +161,10 @@ async fn srv_9_stop_is_refused_until_the_admin_key_authorises_it() {
     control(&a).shutdown().await.expect("allowed");
     stage.b.shutdown_requested().await;
     stage.b.shutdown(Duration::from_secs(1)).await;
-    assert!(a.actor::<Loader>(Reference::new(id("b@/"), ActorId::SERVER)).ping().await.is_err(), "it has ended");
+    assert!(
+        a.actor::<Loader>(Reference::new(id("b@/"), ActorId::SERVER)).ping().await.is_err(),
+        "it has ended"
+    );
 }
 
 #[tokio::test]
@@ -233,7 +245,8 @@ async fn a_challenge_is_good_for_one_answer() {
     let grant = stage.issue(Some("a@/"), None, &["loader"], &[]);
     let challenge = control(&a).present_grant(grant.to_text()).await.expect("answered").expect("a challenge");
     for _ in 0..2 {
-        let answered = control(&a).answer_challenge(challenge.clone(), "00".repeat(64)).await.expect("answered");
+        let answered =
+            control(&a).answer_challenge(challenge.clone(), "00".repeat(64)).await.expect("answered");
         assert_eq!(answered.expect_err("refused").code, RefusalCode::NotAuthorised);
     }
     // Nobody is locked out by challenges that nobody answers.
@@ -310,9 +323,8 @@ async fn what_the_configuration_grants_counts_over_a_link_and_can_says_so_before
     let there: Handle<Control> = a.actor("c@/:0".parse().expect("a reference"));
     refused(there.stop_actor("loader".parse().expect("an actor")).await);
 
-    let can = |who: &str, what: &str| {
-        there.can(id(who), what.parse().expect("a capability"), None, None, None)
-    };
+    let can =
+        |who: &str, what: &str| there.can(id(who), what.parse().expect("a capability"), None, None, None);
     let verdict = can("a@/", "loader").await.expect("answered").expect("one's own");
     assert!(verdict.allowed && verdict.why.contains("`auth` of the configuration"), "{}", verdict.why);
     let verdict = can("a@/", "shutdown").await.expect("answered").expect("one's own");
@@ -339,8 +351,13 @@ async fn every_privileged_act_is_written_down_and_a_flood_of_refusals_is_not() {
     let lines: Vec<&str> = allowed.lines().collect();
     assert_eq!(lines.len(), 3, "{allowed}");
     for part in [
-        r#""server":"b@/""#, r#""peer":"a@/""#, r#""transport":"tcp""#, r#""actor":"loader""#,
-        r#""mark":"test-loader/1#load""#, r#""capability":"loader""#, r#""allowed":true"#,
+        r#""server":"b@/""#,
+        r#""peer":"a@/""#,
+        r#""transport":"tcp""#,
+        r#""actor":"loader""#,
+        r#""mark":"test-loader/1#load""#,
+        r#""capability":"loader""#,
+        r#""allowed":true"#,
         &format!(r#""chain":["{}"]"#, grant.id()),
     ] {
         assert!(lines[1].contains(part), "{part} is not in {}", lines[1]);

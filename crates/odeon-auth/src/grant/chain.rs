@@ -49,13 +49,17 @@ pub enum GrantError {
         by: &'static str,
     },
     /// A block does not follow the one before it.
-    #[error("block {block} of the grant does not follow the one before it: blocks were left out or put in another order")]
+    #[error(
+        "block {block} of the grant does not follow the one before it: blocks were left out or put in another order"
+    )]
     Order {
         /// Which block, from 0.
         block: usize,
     },
     /// The first block lacks what it must say.
-    #[error("the grant does not say {what}: the first block names servers, capabilities, an expiry, and a grantee or key")]
+    #[error(
+        "the grant does not say {what}: the first block names servers, capabilities, an expiry, and a grantee or key"
+    )]
     Incomplete {
         /// What is missing.
         what: &'static str,
@@ -64,7 +68,9 @@ pub enum GrantError {
     #[error("the grant can be passed on by its holder alone, and this is not the holder's key")]
     NotHolder,
     /// More caveats, or alternatives of one, than a block may have.
-    #[error("a block of a grant has {BLOCK_CAVEATS_MAX} limits at most, of {CAVEAT_ITEMS_MAX} alternatives each, and none of no alternative")]
+    #[error(
+        "a block of a grant has {BLOCK_CAVEATS_MAX} limits at most, of {CAVEAT_ITEMS_MAX} alternatives each, and none of no alternative"
+    )]
     TooManyCaveats,
 }
 

@@ -298,8 +298,8 @@ fn situation() -> impl Strategy<Value = Situation> {
     let actors = subsequence(ACTORS.to_vec(), 0..=ACTORS.len());
     let said = (select(CAPABILITIES.to_vec()), select(SERVERS.to_vec()), roles, actors);
     let reached = (prop::option::of(select(MARKS.to_vec())), prop::option::of(select(PATHS.to_vec())));
-    (said, reached, 0_u64..200_000).prop_map(|((capability, server, roles, actors), (mark, path), unix_ms)| {
-        Situation {
+    (said, reached, 0_u64..200_000).prop_map(
+        |((capability, server, roles, actors), (mark, path), unix_ms)| Situation {
             capability,
             server: id(server),
             roles: roles.iter().map(|role| role.parse().expect("a role")).collect(),
@@ -307,8 +307,8 @@ fn situation() -> impl Strategy<Value = Situation> {
             mark,
             path,
             unix_ms,
-        }
-    })
+        },
+    )
 }
 
 impl Situation {
@@ -361,4 +361,24 @@ proptest! {
         let admin = GrantKey::generate(&Seeded::default());
         prop_assert!(GrantChain::read(&bytes, &admin.public()).is_err());
     }
+}
+
+/// The bytes are frozen: what is written today is read by whatever comes later.
+#[test]
+fn a_block_has_these_bytes() {
+    let caveats = [
+        Caveat::Servers([id("a@/")].into()),
+        Caveat::Roles(["r".parse().expect("a role")].into()),
+        Caveat::Actors(["0".parse().expect("an actor")].into()),
+        Caveat::Paths(["p".parse().expect("a path")].into()),
+        Caveat::Marks(["m/1".parse().expect("a mark")].into()),
+        Caveat::Capabilities(held(&["c"])),
+        Caveat::NotAfter(9),
+    ];
+    let block = RawBlock { caveats: caveats.iter().map(RawCaveat::of).collect(), ..raw() };
+    let bytes = minicbor::to_vec(block).expect("encodes");
+    let expected = "87014050070707070707070707070707070707070065616e6e402f4087\
+        82008181636140 2f82018181617282028181613082038181617082048181636d2f31\
+        8205818161638206810 9";
+    assert_eq!(to_hex(&bytes), expected.replace(' ', ""));
 }

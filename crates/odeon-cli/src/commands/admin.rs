@@ -52,7 +52,9 @@ fn keys(context: &Context, force: bool, passphrase_fd: Option<u32>) -> Result<()
     // Before anybody has typed two passphrases in vain.
     if !force && files.public.exists() {
         let message = format!("there is an admin key at {} already", files.public.display());
-        return Err(CliError::failed("exists", message).help("`--force` replaces it: what it has granted ends then"));
+        return Err(
+            CliError::failed("exists", message).help("`--force` replaces it: what it has granted ends then")
+        );
     }
     let passphrase = Passphrases::from(passphrase_fd)?.new(ADMIN_KEY)?;
     let public = files.create(&passphrase, &OsRng, existing(force)).map_err(failed)?;
@@ -117,7 +119,8 @@ async fn grants_at(context: &Context, server: &str) -> Result<(), CliError> {
     let entries: Vec<GrantEntry> = control.list_grants().within(console.timeout).await?;
     context.output().data(&entries, |entries| {
         let line = |entry: &GrantEntry| {
-            let grantee = entry.grantee.as_ref().map_or_else(|| "whoever has its key".to_owned(), ToString::to_string);
+            let grantee =
+                entry.grantee.as_ref().map_or_else(|| "whoever has its key".to_owned(), ToString::to_string);
             let how = if entry.delegated { "presented for it" } else { "presented by itself" };
             format!("{}  {grantee}, {how}: {}", entry.id, entry.right)
         };
@@ -151,8 +154,8 @@ fn lines_or(lines: impl Iterator<Item = String>, none: &str) -> String {
 pub(crate) fn keep(home: &Home, chain: &GrantChain) -> Result<std::path::PathBuf, CliError> {
     let file = grant::directory(home).join(format!("{}.grant", chain.id()));
     let text = chain.to_text() + "\n";
-    OsDisk.replace(&file, text.as_bytes()).map_err(|e| {
-        CliError::failed("io", format!("{} cannot be written: {e}", file.display()))
-    })?;
+    OsDisk
+        .replace(&file, text.as_bytes())
+        .map_err(|e| CliError::failed("io", format!("{} cannot be written: {e}", file.display())))?;
     Ok(file)
 }

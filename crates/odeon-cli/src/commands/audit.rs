@@ -25,10 +25,16 @@ pub(crate) async fn audit(context: &Context, options: AuditArgs) -> Result<(), C
         Some(server) => context.server_id(server)?,
         None => supervisor_id(&context.domain()),
     };
-    let directory = context.home_if_made()?.map(|home| home.server(&id)).filter(|directory| directory.is_dir());
+    let directory =
+        context.home_if_made()?.map(|home| home.server(&id)).filter(|directory| directory.is_dir());
     if let Some(directory) = directory {
         let before = |name: &str| directory.join(format!("{name}.1"));
-        let files = [before(AUDIT_FILE), directory.join(AUDIT_FILE), before(AUDIT_REFUSED_FILE), directory.join(AUDIT_REFUSED_FILE)];
+        let files = [
+            before(AUDIT_FILE),
+            directory.join(AUDIT_FILE),
+            before(AUDIT_REFUSED_FILE),
+            directory.join(AUDIT_REFUSED_FILE),
+        ];
         let texts = files.iter().filter_map(|file| read(file).ok());
         let lines = texts.flat_map(|text| text.lines().map(ToOwned::to_owned).collect::<Vec<_>>()).collect();
         return show(context.output(), lines, most);

@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use odeon_actor::TokioClock;
 use odeon_auth::{AdminFiles, CHAIN_BYTES_MAX, GrantChain, GrantKey, NewBlock, PublicKey};
 use odeon_core::seam::Clock as _;
 use odeon_core::{Capability, Caveat, ServerId};
-use odeon_actor::TokioClock;
 use odeon_server::{Home, OsRng};
 use serde_json::json;
 
@@ -47,8 +47,10 @@ pub(crate) async fn authorize(context: &Context, options: Authorize) -> Result<(
     let passphrase = Passphrases::from(options.passphrase_fd)?.known(ADMIN_KEY)?;
     let admin = AdminFiles::below(home.root()).private(&passphrase).map_err(|e| failed(&e))?;
     let now_ms = TokioClock::new().unix_ms();
-    let mut caveats =
-        vec![Caveat::Servers([server.clone()].into()), Caveat::Capabilities(options.capabilities.into_iter().collect())];
+    let mut caveats = vec![
+        Caveat::Servers([server.clone()].into()),
+        Caveat::Capabilities(options.capabilities.into_iter().collect()),
+    ];
     caveats.push(until(now_ms, options.expires));
     caveats.extend(limits(options.limits));
     let is_for_server = grantee.server.is_some();
@@ -80,7 +82,8 @@ pub(crate) fn narrow(context: &Context, options: Narrow) -> Result<(), CliError>
         None => Grantee { server: given.last().grantee.clone(), key: given.last().holder },
     };
     let now_ms = TokioClock::new().unix_ms();
-    let mut caveats: Vec<Caveat> = options.expires.map(|expires| until(now_ms, expires)).into_iter().collect();
+    let mut caveats: Vec<Caveat> =
+        options.expires.map(|expires| until(now_ms, expires)).into_iter().collect();
     if !options.capabilities.is_empty() {
         let only: std::collections::BTreeSet<Capability> = options.capabilities.into_iter().collect();
         caveats.push(Caveat::Capabilities(only.into_iter().collect()));

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use odeon_core::{Capabilities, Capability, Domain, Role, ServerId};
 use serde::{Deserialize, Serialize};
 
-use super::LIST_ITEMS_MAX;
 use super::code::ErrorCode;
 use super::ensemble::Ensemble;
 use super::reader::{self, Section};
 use super::report::Report;
+use super::{AUTH_BYTES_MAX, LIST_ITEMS_MAX};
 
 /// What the file says of who may do what at a server.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -67,6 +67,12 @@ pub(super) fn read_auth(
         if let (Ok(id), Some(held)) = (id, held) {
             auth.insert(id, held);
         }
+    }
+    let bytes = serde_json::to_vec(&auth).map_or(0, |json| json.len());
+    if bytes > AUTH_BYTES_MAX {
+        let message = format!("`auth` takes {bytes} bytes");
+        let help = format!("expected {AUTH_BYTES_MAX} at most: grants can say the rest");
+        report.add(ErrorCode::TooMany, section.span("auth").unwrap_or_default(), message, help);
     }
     auth
 }

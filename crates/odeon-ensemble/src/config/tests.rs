@@ -187,6 +187,15 @@ fn limits_hold_at_the_last_and_fail_past_it() {
     let address = |count: usize| format!("[roles.a]\naddress = [{}]", "'tcp:h:0',".repeat(count));
     // One argument and its closing zero, and the two braces of empty settings.
     let command = |bytes: usize| format!("[roles.a]\nargs = ['{}']", "x".repeat(bytes - 3));
+    // `{"a@/":["…","…"]}`, of capabilities of 100 characters but for the last, which has 20 at least.
+    let auth = |bytes: usize| {
+        let (whole, rest) = ((bytes - 32) / 103, (bytes - 32) % 103);
+        let held = (0..whole).fold(String::new(), |mut text, i| {
+            let _ = write!(text, "'{i:0>100}',");
+            text
+        });
+        format!("auth = {{ a = [{held}'{:c>1$}'] }}\n[roles.a]", "", rest + 20)
+    };
     let long_role = |length: usize| format!("[roles.{}]", "r".repeat(length));
     for (at, past, code) in [
         (roles(ROLES_MAX, 1), roles(ROLES_MAX + 1, 1), ErrorCode::TooMany),
@@ -198,6 +207,7 @@ fn limits_hold_at_the_last_and_fail_past_it() {
         (address(SERVER_ADDRESSES_MAX), address(SERVER_ADDRESSES_MAX + 1), ErrorCode::TooMany),
         (command(COMMAND_BYTES_MAX), command(COMMAND_BYTES_MAX + 1), ErrorCode::TooMany),
         (comment(CONFIG_BYTES_MAX), comment(CONFIG_BYTES_MAX + 1), ErrorCode::FileTooLarge),
+        (auth(AUTH_BYTES_MAX), auth(AUTH_BYTES_MAX + 1), ErrorCode::TooMany),
         (long_role(61), long_role(62), ErrorCode::BadName),
     ] {
         good(&at);

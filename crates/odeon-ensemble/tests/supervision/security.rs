@@ -69,16 +69,21 @@ async fn ask(stranger: &Server, to: &Reference, mark: &str) -> Result<Value, Ask
 }
 
 /// Tries one message, and checks that the page says what came of it.
-async fn try_one(stranger: &Server, to: &Reference, method: &MethodDescription, promised: &BTreeMap<String, Needs>) {
+async fn try_one(
+    stranger: &Server,
+    to: &Reference,
+    method: &MethodDescription,
+    promised: &BTreeMap<String, Needs>,
+) {
     let mark = &method.mark;
-    let needs = promised.get(mark).unwrap_or_else(|| panic!("docs/security.md does not say what {mark} needs"));
+    let needs =
+        promised.get(mark).unwrap_or_else(|| panic!("docs/security.md does not say what {mark} needs"));
     let said = method.needs.clone().map(Needs::Capability);
     let outcome = ask(stranger, to, mark).await;
     match needs {
         Needs::Capability(_) => {
             assert_eq!(said.as_ref(), Some(needs), "{mark}");
-            let is_refused =
-                matches!(&outcome, Err(AskError::Refused(refusal)) if refusal.code == RefusalCode::NotAuthorised);
+            let is_refused = matches!(&outcome, Err(AskError::Refused(refusal)) if refusal.code == RefusalCode::NotAuthorised);
             assert!(is_refused, "{mark}: {outcome:?}");
         }
         Needs::OwnOrAdmin => {
@@ -98,10 +103,12 @@ fn only_tcp(addresses: &[Address]) -> Vec<Address> {
 
 pub(crate) async fn every_remote_entry_point_is_what_the_page_says() {
     let listen = "listen = ['tcp:127.0.0.1:0']";
-    let stage = Stage::up(&format!("registry = {{ {listen} }}\nsupervisor = {{ {listen} }}\n[roles.idle]")).await;
+    let stage =
+        Stage::up(&format!("registry = {{ {listen} }}\nsupervisor = {{ {listen} }}\n[roles.idle]")).await;
     let (_console, registry) = stage.console().await;
     let cookie = Cookie::load(&stage.setting.home.cookie()).expect("the cookie");
-    let mut config = ServerConfig::new(id("stranger"), cookie, World::real(stage.setting.home.host().clone()));
+    let mut config =
+        ServerConfig::new(id("stranger"), cookie, World::real(stage.setting.home.host().clone()));
     for server in [id("registry"), id("supervisor")] {
         let entry = registry.handle().lookup(server.clone()).await.expect("answers").expect("known");
         config = config.known(server, only_tcp(&entry.addresses));
@@ -127,16 +134,21 @@ pub(crate) async fn every_remote_entry_point_is_what_the_page_says() {
 }
 
 pub(crate) async fn strict_servers_believe_no_user() {
-    let file = "strict = true\nauth = { console = ['shutdown'] }\n[roles.idle]\nauth = { console = ['connect'] }";
+    let file =
+        "strict = true\nauth = { console = ['shutdown'] }\n[roles.idle]\nauth = { console = ['connect'] }";
     let stage = Stage::up(file).await;
     let (console, _registry) = stage.console().await;
     console.know(id("idle-0"), vec![stage.setting.home.address(&id("idle-0"))]);
     let there: Handle<Control> = console.actor(Reference::new(id("idle-0"), ActorId::SERVER));
     let refused = there.list_grants().await;
-    assert!(matches!(&refused, Err(AskError::Refused(why)) if why.code == RefusalCode::NotAuthorised), "{refused:?}");
+    assert!(
+        matches!(&refused, Err(AskError::Refused(why)) if why.code == RefusalCode::NotAuthorised),
+        "{refused:?}"
+    );
     for (capability, is_held) in [("connect", true), ("shutdown", true), ("admin", false)] {
         let what = capability.parse().expect("a capability");
-        let verdict = there.can(id("console"), what, None, None, None).await.expect("answers").expect("one's own");
+        let verdict =
+            there.can(id("console"), what, None, None, None).await.expect("answers").expect("one's own");
         assert_eq!(verdict.allowed, is_held, "{capability}: {}", verdict.why);
     }
     stage.down(&["idle-0"]).await;

@@ -32,7 +32,8 @@ fn what_is_granted_counts_until_it_is_retracted_and_is_written_down() {
     assert_eq!(wrong.code, 1, "{wrong:?}");
     assert!(wrong.err.contains("passphrase"), "{wrong:?}");
 
-    let grant = with_passphrase(&project, &["admin", "authorize", "web-0", "web-1", "loader", "--actor", "greeter"]);
+    let grant =
+        with_passphrase(&project, &["admin", "authorize", "web-0", "web-1", "loader", "--actor", "greeter"]);
     assert_eq!(grant["presented"], true);
     let id = grant["id"].as_str().expect("an id");
     let now = project.done(&can);
@@ -60,7 +61,8 @@ fn a_grant_is_narrowed_offline_by_its_holder_and_by_nobody_else() {
     with_passphrase(&project, &["admin", "keys"]);
     let console = project.json(&["admin", "keys", "--view"])["console"].as_str().expect("a key").to_owned();
     let to_console = format!("key:{console}");
-    let given = with_passphrase(&project, &["admin", "authorize", "web-0", &to_console, "admin", "--expires", "1h"]);
+    let given =
+        with_passphrase(&project, &["admin", "authorize", "web-0", &to_console, "admin", "--expires", "1h"]);
     assert_eq!(given["presented"], false, "whoever has the key presents it");
     let id = given["id"].as_str().expect("an id");
     let narrow = ["admin", "narrow", id, "--only", "shutdown", "--actor", "0", "--to", "web-1"];
@@ -68,7 +70,8 @@ fn a_grant_is_narrowed_offline_by_its_holder_and_by_nobody_else() {
     assert_eq!(narrowed["right"]["capabilities"], serde_json::json!(["shutdown"]));
     assert_eq!(narrowed["right"]["origin"]["grant"].as_array().map(Vec::len), Some(2));
     // Web-1 holds it now, and passes it on; what it holds cannot be widened.
-    let wider = project.json(&["admin", "narrow", narrowed["id"].as_str().expect("an id"), "--only", "admin"]);
+    let wider =
+        project.json(&["admin", "narrow", narrowed["id"].as_str().expect("an id"), "--only", "admin"]);
     assert_eq!(wider["right"]["capabilities"], serde_json::json!(["shutdown"]));
     let unknown = project.fails(1, &["admin", "narrow", "nothing"]);
     assert!(unknown.contains("no grant `nothing`"), "{unknown}");
