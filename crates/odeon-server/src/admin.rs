@@ -5,7 +5,7 @@
 //! who then holds it over every link, until it ends or is retracted.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
@@ -91,7 +91,7 @@ impl Server {
         Ok(())
     }
 
-    fn read_text(&self, path: &PathBuf) -> Result<Option<String>, StartError> {
+    fn read_text(&self, path: &Path) -> Result<Option<String>, StartError> {
         let source = match self.world().disk.read(path) {
             Ok(bytes) => match String::from_utf8(bytes) {
                 Ok(text) => return Ok(Some(text)),
@@ -100,7 +100,7 @@ impl Server {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => error,
         };
-        Err(StartError::Grants { path: path.clone(), source })
+        Err(StartError::Grants { path: path.into(), source })
     }
 
     /// Keeps what must outlast the process.
