@@ -27,6 +27,8 @@ mod view;
 #[cfg(test)]
 mod tests;
 
+#[cfg(test)]
+pub(crate) use self::certify::{CLIENT_AUTH, SERVER_AUTH};
 pub use self::certify::{DAYS_MAX, SKEW_S};
 pub(crate) use self::certify::{Holder, Order, Parent, certify};
 pub use self::error::CaError;

@@ -151,8 +151,9 @@ pub(crate) fn serial_text(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// A moment as people and programs read it: `2026-11-26T17:00:00Z`.
-pub(crate) fn moment(unix_s: u64) -> String {
+/// A moment in seconds since 1970, as people and programs read it: `2026-11-26T17:00:00Z`.
+#[must_use]
+pub fn moment(unix_s: u64) -> String {
     match DateTime::from_unix_duration(Duration::from_secs(unix_s)) {
         Ok(moment) => moment.to_string(),
         Err(_) => format!("{unix_s} seconds after 1970"),
@@ -227,8 +228,9 @@ pub enum CertificateFault {
     /// No authority of ours stands above it.
     #[error("was not issued by an authority of this ensemble")]
     UnknownIssuer,
-    /// Its signature, or one above it, is not the issuer's.
-    #[error("has a signature that its issuer did not make")]
+    /// Its signature, or one above it, is not the issuer's: it was changed, or comes from an ensemble whose
+    /// authorities have the same names.
+    #[error("was not signed by the authority of this ensemble that it names")]
     BadSignature,
     /// It, or an authority above it, stands on a revocation list.
     #[error("was revoked")]

@@ -12,6 +12,7 @@ mod admin;
 pub mod ca;
 mod certificate;
 mod cookie;
+mod expiry;
 mod files;
 mod grant;
 pub mod keys;
@@ -23,14 +24,15 @@ pub mod tls;
 pub use admin::{AdminError, AdminFiles};
 pub use certificate::{
     CERTIFICATE_BYTES_MAX, CERTIFICATE_CAPABILITIES_MAX, CertificateError, CertificateFault, PeerCertificate,
-    Usage,
+    Usage, moment,
 };
 pub use cookie::{COOKIE_BYTES, Cookie, CookieError, Existing};
+pub use expiry::{EXPIRY_WARNING_DAYS, ExpiryWarning, expiry_warning};
 pub use files::{CERTIFICATES_FILE_BYTES_MAX, FileError, KEY_FILE_BYTES_MAX};
 pub use grant::{
     BLOCK_CAVEATS_MAX, CHAIN_BLOCKS_MAX, CHAIN_BYTES_MAX, CHALLENGE_BYTES, GrantBlock, GrantChain,
     GrantError, GrantId, GrantKey, GrantKeyError, GrantQuestion, NewBlock, PublicKey, Signature,
 };
-pub use keys::{KeyError, KeyKind, Passphrase, PrivateKey};
+pub use keys::{KeyError, KeyKind, Passphrase, PassphraseError, PrivateKey};
 pub use proof::{Proof, Side, prove, transcript, verify};
 pub use tls::{TlsContext, TlsError, TlsFiles};

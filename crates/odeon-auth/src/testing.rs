@@ -94,7 +94,12 @@ pub(crate) struct Pki {
 
 impl Pki {
     pub(crate) fn new(kind: KeyKind) -> Self {
-        let rng = Seeded::default();
+        Self::called(kind, "root", 0)
+    }
+
+    /// The same with a root of this name, and keys from another seed.
+    pub(crate) fn called(kind: KeyKind, root_name: &str, seed: u64) -> Self {
+        let rng = Seeded(AtomicU64::new(seed << 32));
         let make = |holder, name: &str, parent: Option<&Entity>| {
             let order = Order {
                 holder,
@@ -106,8 +111,8 @@ impl Pki {
             let parent = parent.map(Entity::parent);
             Entity { certificate: certify(order, &key, parent.as_ref(), &rng).expect("made"), key }
         };
-        let root = make(Holder::Root, "root", None);
-        let sub = make(Holder::Sub, "sub", Some(&root));
+        let root = make(Holder::Root, root_name, None);
+        let sub = make(Holder::Sub, &format!("below the {root_name}"), Some(&root));
         Self { root, sub, kind, rng, directory: tempfile::tempdir().expect("a temporary directory") }
     }
 

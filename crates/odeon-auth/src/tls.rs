@@ -12,7 +12,7 @@ mod trust;
 mod verifier;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -62,6 +62,12 @@ impl TlsFiles {
         let own = crate::ca::ServerFiles::below(server);
         let crl = files.crl();
         Self { chain: own.chain(), key: own.key(), roots: files.root_pem(), crl: crl.exists().then_some(crl) }
+    }
+
+    /// Whether the server has a certificate at all. If not, it speaks no TLS; if so, everything else must be there.
+    #[must_use]
+    pub fn are_there(&self) -> bool {
+        self.chain.exists()
     }
 }
 

@@ -1,6 +1,7 @@
 //! The arguments of every command.
 
 mod admin;
+mod ca;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,6 +10,7 @@ use clap::{Args, Parser, Subcommand};
 use odeon_core::{Domain, Role};
 
 pub(crate) use self::admin::{Admin, AuditArgs, Authorize, Can, Limits, Narrow};
+pub(crate) use self::ca::{Ca, Cert, PassphraseFd, Renew, Setup, SubjectArgs};
 
 /// Starts, shows, steers and stops an ensemble of actor servers.
 #[derive(Debug, Parser)]
@@ -126,6 +128,9 @@ pub(crate) enum Command {
     /// Keys, secrets and grants of the ensemble
     #[command(subcommand)]
     Admin(Admin),
+    /// The ensemble's authorities, and the servers' certificates
+    #[command(subcommand)]
+    Ca(Ca),
     /// The ensemble's file
     #[command(subcommand)]
     Config(Config),

@@ -100,6 +100,7 @@ async fn execute(program: &Program, cli: Cli) -> Result<(), CliError> {
         Command::Admin(admin) => commands::admin::admin(&context, admin).await,
         Command::Can(question) => commands::can::can(&context, question).await,
         Command::Audit(options) => commands::audit::audit(&context, options).await,
+        Command::Ca(ca) => commands::ca::ca(&context, ca),
         Command::Config(config) => commands::config::config(&context, &config),
         Command::Completions { shell } => commands::learn::completions(&context, shell),
         Command::Version => commands::learn::version(&context),

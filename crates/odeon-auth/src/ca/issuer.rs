@@ -99,6 +99,12 @@ impl<'a> Issuer<'a> {
         &self.index.issued
     }
 
+    /// Who stands behind the subordinate, and so behind what it issues unless something else is said.
+    #[must_use]
+    pub fn subject(&self) -> Subject {
+        Subject::of(self.certificate.tbs_certificate().subject())
+    }
+
     /// Issues a certificate with a new key, and puts both in the server's place.
     ///
     /// # Errors

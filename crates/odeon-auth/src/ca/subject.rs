@@ -46,6 +46,16 @@ pub struct SubjectError {
 }
 
 impl Subject {
+    /// What a name says of them; where it says nothing, the default.
+    pub(crate) fn of(name: &Name) -> Self {
+        let usual = Self::default();
+        Self {
+            country: name.country().ok().flatten().map_or(usual.country, |country| country.to_string()),
+            organization: name.organization().ok().flatten().map_or(usual.organization, String::from),
+            location: name.locality().ok().flatten().map_or(usual.location, String::from),
+        }
+    }
+
     /// The subject with this common name.
     ///
     /// # Errors

@@ -8,16 +8,14 @@ use webpki::{
     CertRevocationList, EndEntityCert, ExpirationPolicy, KeyUsage, RevocationCheckDepth, RevocationOptions,
     RevocationOptionsBuilder, UnknownStatusPolicy,
 };
+use x509_cert::Certificate;
+use x509_cert::der::Decode as _;
+use x509_cert::ext::pkix::ExtendedKeyUsage;
 
 use crate::certificate::{CertificateError, CertificateFault, PeerCertificate, Usage};
 
 /// Most certificates that a peer sends beside its own: a root, two authorities below it, and one to spare.
 pub const INTERMEDIATES_MAX: usize = 4;
-
-/// The purposes of a certificate, encoded. It must have the one that is needed: a certificate without any, which
-/// X.509 takes for one that is good for all, is refused, and so is a chain over an authority without.
-const SERVER_AUTH: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 3, 1];
-const CLIENT_AUTH: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 3, 2];
 
 /// What a context trusts.
 pub(super) struct Trust {
@@ -58,8 +56,8 @@ impl Trust {
         now: UnixTime,
     ) -> Result<(), CertificateFault> {
         let purpose = match usage {
-            Usage::Dialling => KeyUsage::required(CLIENT_AUTH),
-            Usage::Listening => KeyUsage::required(SERVER_AUTH),
+            Usage::Dialling => KeyUsage::client_auth(),
+            Usage::Listening => KeyUsage::server_auth(),
         };
         let lists: Vec<&CertRevocationList<'_>> = self.lists.iter().collect();
         EndEntityCert::try_from(leaf)
@@ -68,13 +66,26 @@ impl Trust {
                 leaf.verify_for_usage(self.algorithms, &self.roots, others, now, purpose, revocation, None)
                     .map(|_| ())
             })
-            .map_err(|e| fault(e, usage))
+            .map_err(|e| fault(e, usage))?;
+        if !has_purposes(leaf) {
+            return Err(CertificateFault::WrongUsage { usage });
+        }
+        Ok(())
     }
 
     /// Whether a list names the certificate.
     pub(super) fn is_revoked(&self, peer: &PeerCertificate) -> bool {
         self.revoked.contains(&(peer.issuer.clone(), peer.serial.clone()))
     }
+}
+
+/// Whether a certificate says at all what it is for. X.509 takes one that does not for one that is good for
+/// everything; we do not.
+fn has_purposes(leaf: &CertificateDer<'_>) -> bool {
+    Certificate::from_der(leaf).is_ok_and(|certificate| {
+        let purposes = certificate.tbs_certificate().get_extension::<ExtendedKeyUsage>();
+        purposes.is_ok_and(|found| found.is_some_and(|(_, purposes)| !purposes.0.is_empty()))
+    })
 }
 
 /// Every list there is counts for the authority that made it. An authority that made none has revoked nobody, and
@@ -98,9 +109,10 @@ fn fault(error: webpki::Error, usage: Usage) -> CertificateFault {
             CertificateFault::NotYetValid { not_before: not_before.as_secs() }
         }
         Error::UnknownIssuer => CertificateFault::UnknownIssuer,
-        Error::InvalidSignatureForPublicKey | Error::SignatureAlgorithmMismatch => {
-            CertificateFault::BadSignature
-        }
+        // The last: another kind of key than the authority's of that name.
+        Error::InvalidSignatureForPublicKey
+        | Error::SignatureAlgorithmMismatch
+        | Error::UnsupportedSignatureAlgorithmForPublicKeyContext(_) => CertificateFault::BadSignature,
         Error::CertRevoked => CertificateFault::Revoked,
         Error::CaUsedAsEndEntity => CertificateFault::IsAuthority,
         Error::EndEntityUsedAsCa | Error::PathLenConstraintViolated => CertificateFault::IssuerMayNot,

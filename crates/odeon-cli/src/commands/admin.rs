@@ -56,7 +56,7 @@ fn keys(context: &Context, force: bool, passphrase_fd: Option<u32>) -> Result<()
             CliError::failed("exists", message).help("`--force` replaces it: what it has granted ends then")
         );
     }
-    let passphrase = Passphrases::from(passphrase_fd)?.new(ADMIN_KEY)?;
+    let passphrase = Passphrases::from(passphrase_fd)?.ask_new(ADMIN_KEY)?;
     let public = files.create(&passphrase, &OsRng, existing(force)).map_err(failed)?;
     let written = json!({ "public": files.public, "private": files.private, "key": public.to_string() });
     context.output().data(&written, |_| {

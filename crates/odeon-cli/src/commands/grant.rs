@@ -44,7 +44,7 @@ pub(crate) async fn authorize(context: &Context, options: Authorize) -> Result<(
     let home = context.home()?;
     let server = context.server_id(&options.server)?;
     let grantee = grantee(context, &home, &options.grantee)?;
-    let passphrase = Passphrases::from(options.passphrase_fd)?.known(ADMIN_KEY)?;
+    let passphrase = Passphrases::from(options.passphrase_fd)?.ask_known(ADMIN_KEY)?;
     let admin = AdminFiles::below(home.root()).private(&passphrase).map_err(|e| failed(&e))?;
     let now_ms = TokioClock::new().unix_ms();
     let mut caveats = vec![

@@ -3,6 +3,8 @@
 pub(crate) mod admin;
 pub(crate) mod audit;
 pub(crate) mod can;
+pub(crate) mod ca;
+pub(crate) mod certificates;
 pub(crate) mod config;
 pub(crate) mod grant;
 pub(crate) mod learn;

@@ -1,6 +1,7 @@
 //! The commands that show something: `ps`, `status`, `ping`, `list`, `lookup`.
 
 use odeon_actor::{AskError, Handle};
+use odeon_auth::moment;
 use odeon_core::{ActorId, Domain, Reference, Role, ServerId};
 use odeon_ensemble::registry::{Entry, Health, RegistryActorCalls};
 use odeon_ensemble::supervisor::plan::StepKind;
@@ -9,6 +10,7 @@ use odeon_ensemble::supervisor::{Selection, ServerRow, SupervisorCalls};
 use odeon_server::{ActorEntry, ConnectionEntry, Control, ControlCalls, Direction, ServerStatus};
 use serde_json::json;
 
+use super::certificates;
 use crate::args::{List, Select};
 use crate::context::{Console, Context};
 use crate::error::CliError;
@@ -31,6 +33,7 @@ pub(crate) async fn ps(context: &Context, select: Select) -> Result<(), CliError
         rows.insert(0, supervisor_row(&console).await?);
     }
     context.output().data(&rows, |rows| ps_table(rows, &console.domain, terminal_width()));
+    certificates::warn(context, &console.home, rows.iter().map(|row| &row.id));
     Ok(())
 }
 
@@ -114,11 +117,17 @@ pub(crate) async fn status(context: &Context, id: &str) -> Result<(), CliError> 
     let console = context.console().await?;
     let id = context.server_id(id)?;
     let status = console.control(&id).await?.status().within(console.timeout).await?;
-    context.output().data(&status, show_status);
+    let mut document = json!(status);
+    let end = certificates::end(&console.home, &id);
+    if let (Some(end), Some(document)) = (end, document.as_object_mut()) {
+        document.insert("certificate_not_after".to_owned(), json!(moment(end)));
+    }
+    context.output().data(&document, |_| show_status(&status, end));
+    certificates::warn(context, &console.home, [&id]);
     Ok(())
 }
 
-fn show_status(status: &ServerStatus) -> String {
+fn show_status(status: &ServerStatus, certificate_end: Option<u64>) -> String {
     let addresses: Vec<String> = status.addresses.iter().map(ToString::to_string).collect();
     let rows = [
         ("server", status.server.to_string()),
@@ -132,7 +141,9 @@ fn show_status(status: &ServerStatus) -> String {
         ("dead letters", status.dead_letters.to_string()),
         ("version", status.version.clone()),
     ];
-    rows.map(|(name, value)| format!("{name:<14}{value}")).join("\n")
+    let certificate = certificate_end.map(|end| ("certificate", format!("until {}", moment(end))));
+    let rows = rows.into_iter().chain(certificate);
+    rows.map(|(name, value)| format!("{name:<14}{value}")).collect::<Vec<_>>().join("\n")
 }
 
 pub(crate) async fn ping(context: &Context, target: &str) -> Result<(), CliError> {

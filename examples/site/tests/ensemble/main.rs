@@ -4,6 +4,7 @@
 //! what it started is gone when it ends, however it ends.
 
 mod authority;
+mod certificates;
 mod commands;
 mod configs;
 mod crashes;
