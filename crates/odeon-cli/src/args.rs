@@ -131,6 +131,11 @@ pub(crate) enum Command {
     /// The ensemble's authorities, and the servers' certificates
     #[command(subcommand)]
     Ca(Ca),
+    /// Gather what a new host needs: its file, what it trusts, its servers' certificates and keys
+    #[command(after_help = PACKAGE)]
+    Package(Package),
+    /// Put the content of a package where `up` finds it
+    Unpack(Unpack),
     /// The ensemble's file
     #[command(subcommand)]
     Config(Config),
@@ -235,6 +240,40 @@ pub(crate) struct Message {
     /// Its arguments, a JSON object
     #[arg(default_value = "{}", value_name = "JSON")]
     pub(crate) arguments: String,
+}
+
+const PACKAGE: &str = "\
+A supervisor takes along the servers of its file and its domain's console. Never in a
+package: the authorities' keys, the administrator's key, and the cookie, which links
+between hosts do not use.";
+
+/// `package`.
+#[derive(Debug, Args)]
+pub(crate) struct Package {
+    /// The servers that will run there; a supervisor stands for all that it starts
+    #[arg(required = true, value_name = "SERVER")]
+    pub(crate) servers: Vec<String>,
+    /// The file of that host [default: the nearest odeon.toml above]
+    #[arg(long, short = 'C', value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Where the package is written [default: package.tar]
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// Replace a package that is there
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+/// `unpack`.
+#[derive(Debug, Args)]
+pub(crate) struct Unpack {
+    /// The package
+    pub(crate) file: PathBuf,
+    /// The directory for odeon.toml and the home [default: here]
+    pub(crate) directory: Option<PathBuf>,
+    /// Replace files that are there
+    #[arg(long)]
+    pub(crate) force: bool,
 }
 
 /// `config`.

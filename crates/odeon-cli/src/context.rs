@@ -24,7 +24,7 @@ use crate::reach::not_up;
 pub(crate) const FILE: &str = "odeon.toml";
 
 /// The name of the certificate by which commands speak to other hosts, and the beginning of their own names.
-const CONSOLE: &str = "console";
+pub(crate) const CONSOLE: &str = "console";
 
 /// How long a question may take if nothing else is said.
 const TIMEOUT: Duration = Duration::from_secs(5);

@@ -101,6 +101,8 @@ async fn execute(program: &Program, cli: Cli) -> Result<(), CliError> {
         Command::Can(question) => commands::can::can(&context, question).await,
         Command::Audit(options) => commands::audit::audit(&context, options).await,
         Command::Ca(ca) => commands::ca::ca(&context, ca),
+        Command::Package(package) => commands::package::package(&context, &package),
+        Command::Unpack(unpack) => commands::package::unpack(&context, &unpack),
         Command::Config(config) => commands::config::config(&context, &config),
         Command::Completions { shell } => commands::learn::completions(&context, shell),
         Command::Version => commands::learn::version(&context),

@@ -120,7 +120,7 @@ impl Console {
         }
         let tried = tried.iter().find(|tried| tried.fault == Fault::Certificate)?;
         let message = format!("{short} at {}: {}", tried.address, tried.why);
-        denied(message, "see the certificates with `ca list`; renew one with `ca renew`")
+        denied(message, "see the certificates with `ca view`; renew one with `ca renew`")
     }
 
     /// The ensemble is not up.

@@ -57,6 +57,9 @@ Commands:
   audit        Show who did what by which right, and who was refused
   admin        Keys, secrets and grants of the ensemble
   ca           The ensemble's authorities, and the servers' certificates
+  package      Gather what a new host needs: its file, what it trusts, its
+               servers' certificates and keys
+  unpack       Put the content of a package where `up` finds it
   config       The ensemble's file
   completions  Print a completion script
   version      Print the version

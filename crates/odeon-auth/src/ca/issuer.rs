@@ -123,6 +123,10 @@ impl<'a> Issuer<'a> {
         let key = PrivateKey::generate(order.kind, self.rng);
         let made = self.certify(order, &key)?;
         self.enter(&made)?;
+        // Servers look for a list when they start; one that came later would be none to those that run.
+        if !self.files.crl().exists() {
+            self.write_list()?;
+        }
         key.save(&place.key(), existing, self.rng)?;
         self.write_chain(&made, place, existing)?;
         Ok(made.peer)

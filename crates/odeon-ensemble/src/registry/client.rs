@@ -96,7 +96,7 @@ impl RegistryClient {
             let outcome = if is_added {
                 handle.renew(id.clone(), epoch).await
             } else {
-                let addresses = self.announced.as_deref().unwrap_or(server.addresses()).to_vec();
+                let addresses = self.announced.as_deref().unwrap_or_else(|| server.addresses()).to_vec();
                 handle.add(id.clone(), addresses, roles.clone(), epoch, Tenure::Leased).await
             };
             asked.send_replace(true);
