@@ -159,13 +159,9 @@ impl<A: Actor> Inbox for Local<A> {
             Refusal::new(RefusalCode::UnknownMark, "this actor cannot be reached from other servers")
         })?;
         let method = protocol.method(mark)?;
-        if let Some(needs) = method.needs
-            && !sender.can(needs)
-        {
-            let who = sender.server().map_or_else(String::new, ToString::to_string);
-            let detail =
-                format!("{} needs the capability `{needs}`, which {who} does not hold here", method.mark);
-            return Err(Refusal::new(RefusalCode::NotAuthorised, detail));
+        let sender = sender.of_message(self.life.number, method.mark);
+        if let Some(needs) = method.needs {
+            sender.require(needs)?;
         }
         let index = protocol.methods.iter().position(|other| std::ptr::eq(other, method)).unwrap_or_default();
         if payload.encoding == Encoding::Json {

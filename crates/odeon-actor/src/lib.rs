@@ -107,7 +107,7 @@ pub use recv::{Recv, RecvAny, RecvDown, RecvWithin};
 pub use reply::Reply;
 pub use reserve::{LookupOrSpawnError, RESERVE_WAITERS_MAX};
 pub use runtime::{TokioClock, TokioSpawn};
-pub use sender::{Peer, Sender};
+pub use sender::{Deed, Holds, Peer, RemoteSender, Sender};
 pub use stats::{Stats, SystemStats};
 pub use supervise::{
     AddChildError, ChildError, ChildSpec, StartChildError, SupervisedChild, Supervision, Supervisor,

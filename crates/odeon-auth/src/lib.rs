@@ -8,17 +8,20 @@
 //! time whatever they find; a proof made by one side of a link never verifies as the other side's; who a peer is
 //! comes from its certificate's `odeon:` URIs and from nothing else in it.
 
+mod admin;
 pub mod ca;
 mod certificate;
 mod cookie;
 mod expiry;
 mod files;
+mod grant;
 pub mod keys;
 mod proof;
 #[cfg(test)]
 mod testing;
 pub mod tls;
 
+pub use admin::{AdminError, AdminFiles};
 pub use certificate::{
     CERTIFICATE_BYTES_MAX, CERTIFICATE_CAPABILITIES_MAX, CertificateError, CertificateFault, PeerCertificate,
     Usage, moment,
@@ -26,6 +29,10 @@ pub use certificate::{
 pub use cookie::{COOKIE_BYTES, Cookie, CookieError, Existing};
 pub use expiry::{EXPIRY_WARNING_DAYS, ExpiryWarning, expiry_warning};
 pub use files::{CERTIFICATES_FILE_BYTES_MAX, FileError, KEY_FILE_BYTES_MAX};
+pub use grant::{
+    BLOCK_CAVEATS_MAX, CHAIN_BLOCKS_MAX, CHAIN_BYTES_MAX, CHALLENGE_BYTES, GrantBlock, GrantChain,
+    GrantError, GrantId, GrantKey, GrantKeyError, GrantQuestion, NewBlock, PublicKey, Signature,
+};
 pub use keys::{KeyError, KeyKind, Passphrase, PassphraseError, PrivateKey};
 pub use proof::{Proof, Side, prove, transcript, verify};
 pub use tls::{TlsContext, TlsError, TlsFiles};

@@ -1,5 +1,6 @@
 //! The arguments of every command.
 
+mod admin;
 mod ca;
 
 use std::path::PathBuf;
@@ -8,6 +9,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use odeon_core::{Domain, Role};
 
+pub(crate) use self::admin::{Admin, AuditArgs, Authorize, Can, Limits, Narrow};
 pub(crate) use self::ca::{Ca, Cert, PassphraseFd, Renew, Setup, SubjectArgs};
 
 /// Starts, shows, steers and stops an ensemble of actor servers.
@@ -118,7 +120,12 @@ pub(crate) enum Command {
         /// Where that is; looked up if not given
         addresses: Vec<odeon_core::Address>,
     },
-    /// Keys and secrets of the ensemble
+    /// Say whether a server may do something, before it is tried
+    #[command(after_help = "The exit status is 0 if it may, and 3 if it may not.")]
+    Can(Can),
+    /// Show who did what by which right, and who was refused
+    Audit(AuditArgs),
+    /// Keys, secrets and grants of the ensemble
     #[command(subcommand)]
     Admin(Admin),
     /// The ensemble's authorities, and the servers' certificates
@@ -235,20 +242,6 @@ pub(crate) struct Message {
     pub(crate) arguments: String,
 }
 
-/// `admin`.
-#[derive(Debug, Subcommand)]
-pub(crate) enum Admin {
-    /// Make the ensemble's cookie, the secret its servers share
-    Cookie {
-        /// Replace one that is there; running servers keep the old one until they restart
-        #[arg(long)]
-        force: bool,
-        /// Print the cookie that is there, in hexadecimal
-        #[arg(long, conflicts_with = "force")]
-        view: bool,
-    },
-}
-
 const PACKAGE: &str = "\
 A supervisor takes along the servers of its file and its domain's console. Never in a
 package: the authorities' keys, the administrator's key, and the cookie, which links
@@ -304,6 +297,7 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
         "s" | "" => Ok(Duration::from_secs(number)),
         "m" => Ok(Duration::from_secs(number.saturating_mul(60))),
         "h" => Ok(Duration::from_secs(number.saturating_mul(60 * 60))),
+        "d" => Ok(Duration::from_secs(number.saturating_mul(24 * 60 * 60))),
         _ => Err(format!("`{unit}` is not a unit of time; write 250ms, 5s or 2m")),
     }
 }
@@ -325,6 +319,7 @@ mod tests {
         assert_eq!(parse_duration("5"), Ok(Duration::from_secs(5)));
         assert_eq!(parse_duration("2m"), Ok(Duration::from_secs(120)));
         assert_eq!(parse_duration("1h"), Ok(Duration::from_secs(3_600)));
+        assert_eq!(parse_duration("90d"), Ok(Duration::from_secs(7_776_000)));
         assert!(parse_duration("5 parsecs").is_err());
         assert!(parse_duration("-5s").is_err());
     }

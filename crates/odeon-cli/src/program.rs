@@ -97,7 +97,9 @@ async fn execute(program: &Program, cli: Cli) -> Result<(), CliError> {
         Command::Connect { from, to, addresses } => {
             commands::steer::connect(&context, &from, &to, addresses).await
         }
-        Command::Admin(admin) => commands::admin::admin(&context, &admin),
+        Command::Admin(admin) => commands::admin::admin(&context, admin).await,
+        Command::Can(question) => commands::can::can(&context, question).await,
+        Command::Audit(options) => commands::audit::audit(&context, options).await,
         Command::Ca(ca) => commands::ca::ca(&context, ca),
         Command::Package(package) => commands::package::package(&context, &package),
         Command::Unpack(unpack) => commands::package::unpack(&context, &unpack),

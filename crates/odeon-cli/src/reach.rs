@@ -4,14 +4,19 @@
 use std::time::Duration;
 
 use odeon_actor::{AskError, Handle};
-use odeon_core::{ActorId, Reference, ServerId, suggest};
+use odeon_core::{ActorId, Caveat, Reference, ServerId, suggest};
 use odeon_ensemble::registry::RegistryActor;
 use odeon_ensemble::supervisor::state::Phase;
 use odeon_ensemble::supervisor::{Selection, ServerRow, Supervisor, SupervisorCalls};
 use odeon_server::{ConnectError, Control, Fault};
 
+use crate::commands::admin::{console_key, has_console_key};
+use crate::commands::grant::kept;
 use crate::context::Console;
 use crate::error::{CliError, ExitStatus};
+
+/// Most grants that are presented by one command: as many as a link takes.
+const PRESENTED_MAX: usize = 16;
 
 /// How long the supervisor may take to say who runs; without an answer the error says less.
 const EXPLAIN_TIMEOUT: Duration = Duration::from_secs(1);
@@ -53,7 +58,10 @@ impl Console {
         let failure = tokio::select! {
             biased;
             connected = self.server.connect(id, &[]) => match connected {
-                Ok(_) => return Ok(()),
+                Ok(remote) => {
+                    self.present_kept(id, &remote).await;
+                    return Ok(());
+                }
                 Err(failure) => failure,
             },
             () = clock.sleep_until(clock.now() + within) => {
@@ -64,6 +72,24 @@ impl Console {
             return Err(error);
         }
         if *id == self.supervisor_id() { Err(self.not_up()) } else { Err(self.explain(id, &failure).await) }
+    }
+
+    /// Presents what grants this home keeps for this user's commands, where they are not needed by being of the same
+    /// user. One that is refused there is no reason to ask nothing.
+    async fn present_kept(&self, id: &ServerId, remote: &str) {
+        if remote.starts_with("unix:") || !has_console_key(&self.home) {
+            return;
+        }
+        let (Ok(key), Ok(kept)) = (console_key(&self.home), kept(&self.home)) else { return };
+        let own = kept.into_iter().map(|kept| kept.chain).filter(|chain| {
+            let is_for = |caveat: &Caveat| matches!(caveat, Caveat::Servers(servers) if servers.contains(id));
+            chain.last().holder == Some(key.public()) && chain.blocks()[0].caveats.iter().any(is_for)
+        });
+        for chain in own.take(PRESENTED_MAX) {
+            if let Err(error) = self.server.admin_authorize(id, &chain, &key).await {
+                tracing::warn!(grant = %chain.id(), %error, "a grant is not taken at {id}");
+            }
+        }
     }
 
     /// The error, if the two do not accept each other.

@@ -53,7 +53,9 @@ Commands:
   shutdown     Ask a server to end by itself, or stop an actor; policy applies
                afterwards
   connect      Link one server to another
-  admin        Keys and secrets of the ensemble
+  can          Say whether a server may do something, before it is tried
+  audit        Show who did what by which right, and who was refused
+  admin        Keys, secrets and grants of the ensemble
   ca           The ensemble's authorities, and the servers' certificates
   package      Gather what a new host needs: its file, what it trusts, its
                servers' certificates and keys

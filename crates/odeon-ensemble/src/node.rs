@@ -11,15 +11,17 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use odeon_actor::{Actor, Handle, NameTaken};
-use odeon_auth::{Cookie, CookieError};
+use odeon_auth::{AdminFiles, Cookie, CookieError};
 use odeon_core::seam::TaskKind;
 use odeon_core::{ActorName, Address, AddressError, Domain, NameError, Role, ServerId, chain};
-use odeon_server::{ClaimError, Home, HomeError, Server, ServerConfig, StartError, World};
+use odeon_server::{
+    AdminKey, Authority, ClaimError, Home, HomeError, Server, ServerConfig, StartError, World,
+};
 use serde::de::DeserializeOwned;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-use crate::config::{TlsUse, announced};
+use crate::config::{AuthConfig, TlsUse, announced};
 use crate::identity::{IdentityError, identity};
 use crate::process::listeners;
 use crate::registry::{REGISTRY, RegistryActor, RegistryClient};
@@ -49,6 +51,8 @@ pub mod variables {
     pub const KNOWN: &str = "ODEON_KNOWN";
     /// Whether certificates are used: `always`, `never`, or where they are there.
     pub const TLS: &str = "ODEON_TLS";
+    /// Who may do what, as JSON.
+    pub const AUTH: &str = "ODEON_AUTH";
     /// The role's settings, as JSON.
     pub const SETTINGS: &str = "ODEON_SETTINGS";
 }
@@ -72,6 +76,8 @@ pub struct NodeConfig {
     pub known: BTreeMap<ServerId, Vec<Address>>,
     /// Whether it uses its certificate.
     pub tls: TlsUse,
+    /// Who may do what, as the ensemble's file says.
+    pub auth: AuthConfig,
     /// What the ensemble's file says to the role.
     pub settings: serde_json::Value,
     /// The role's own arguments, those after `serve ID`.
@@ -160,6 +166,11 @@ impl NodeConfig {
             "" => RegistryClient::id_in(&id),
             text => ServerId::parse_in(text, &domain)?,
         };
+        let auth = match optional(variables::AUTH).as_str() {
+            "" => AuthConfig::default(),
+            text => serde_json::from_str(text)
+                .map_err(|error| NodeError::Variable { name: variables::AUTH, error })?,
+        };
         let known = match optional(variables::KNOWN).as_str() {
             "" => BTreeMap::new(),
             text => serde_json::from_str(text)
@@ -174,6 +185,7 @@ impl NodeConfig {
             registry,
             known,
             tls: TlsUse::named(&optional(variables::TLS)),
+            auth,
             settings,
             args,
         })
@@ -292,6 +304,7 @@ impl Node {
         let mut server =
             ServerConfig::new(config.id.clone(), cookie, world).epoch(epoch).listen(home.address(&config.id));
         server.tls = tls;
+        server.authority = authority(&home, &config.id, &config.role, &config.auth);
         server.known.clone_from(&config.known);
         if config.id != config.registry {
             // Where the file knows nothing of it, it is a server of this home.
@@ -309,6 +322,17 @@ impl Node {
         let NodeConfig { role, settings, args, .. } = config.clone();
         let announced = OnceLock::new();
         Ok(Self(Arc::new(Inner { server, registry, role, home, settings, args, listeners, announced })))
+    }
+}
+
+/// Who may do what at a server of this home.
+pub(crate) fn authority(home: &Home, id: &ServerId, role: &Role, auth: &AuthConfig) -> Authority {
+    Authority {
+        grants: auth.auth.clone(),
+        strict: auth.strict,
+        roles: vec![role.clone()],
+        admin: AdminKey::File(AdminFiles::below(home.root()).public),
+        directory: Some(home.server(id)),
     }
 }
 

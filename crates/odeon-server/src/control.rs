@@ -1,8 +1,13 @@
 //! The server's own control plane: actor 0 of every server, an actor like any other.
 
 use odeon_actor::{Cx, Reply, actor, message};
-use odeon_core::{ActorId, Address, Epoch, ExitReason, ProtocolDescription, Refusal, RefusalCode, ServerId};
+use odeon_core::{
+    ActorId, Address, Capability, Epoch, ExitReason, Mark, ProtocolDescription, Refusal, RefusalCode,
+    ServerId,
+};
 
+use crate::admin::{GrantEntry, Retract};
+use crate::rights::{Question, Verdict};
 use crate::secure::{LinkCertificate, Transport};
 use crate::server::Server;
 
@@ -180,6 +185,59 @@ impl Control {
     #[handle(needs = "shutdown")]
     fn shutdown(&self) {
         self.server.request_shutdown();
+    }
+
+    /// Presents a grant, as text; answers with a challenge, in hexadecimal. Whoever answers it holds the grant.
+    #[handle]
+    fn present_grant(&self, grant: String, cx: &mut Cx<Self>) -> Result<String, Refusal> {
+        self.server.present(&cx.sender(), &grant)
+    }
+
+    /// Answers a challenge by a signature, in hexadecimal, of what was asked; see the page on grants.
+    #[handle]
+    fn answer_challenge(
+        &self,
+        challenge: String,
+        signature: String,
+        cx: &mut Cx<Self>,
+    ) -> Result<GrantEntry, Refusal> {
+        self.server.take_answer(&cx.sender(), &challenge, &signature)
+    }
+
+    /// Retracts grants; says how many that counted do no longer. One's own, or with `admin`.
+    #[handle]
+    fn retract_grants(&self, what: Retract, cx: &mut Cx<Self>) -> Result<u64, Refusal> {
+        self.server.retract(&cx.sender(), &what)
+    }
+
+    /// The grants that count at this moment.
+    #[handle(needs = "admin")]
+    fn list_grants(&self) -> Vec<GrantEntry> {
+        self.server.list_grants()
+    }
+
+    /// Whether a server may do something here, and by which right. Of oneself, or with `admin`.
+    #[handle]
+    fn can(
+        &self,
+        who: ServerId,
+        what: Capability,
+        actor: Option<ActorId>,
+        mark: Option<Mark>,
+        path: Option<String>,
+        cx: &mut Cx<Self>,
+    ) -> Result<Verdict, Refusal> {
+        if cx.sender().server() != Some(&who) {
+            cx.sender().require("admin")?;
+        }
+        let (mark, path) = (mark.as_ref().map(Mark::as_str), path.as_deref());
+        Ok(self.server.verdict(&who, Question { capability: &what, actor: actor.as_ref(), mark, path }))
+    }
+
+    /// The last lines of the audit log, oldest first, as JSON: at most 256.
+    #[handle(needs = "admin")]
+    fn audit(&self, most: u32) -> Vec<String> {
+        self.server.audit().recent(most as usize)
     }
 
     /// Answers once the server is ready.

@@ -22,6 +22,7 @@ impl Link {
         match event {
             Event::PeerHello { server, epoch } => self.state().claimed = Some((server, epoch)),
             Event::NeedProof { side, transcript } => {
+                self.seen(&transcript);
                 if let Some(mac) = self.server.prove(&self.channel, side, &transcript) {
                     self.state().session.provide_proof(mac);
                 }
@@ -86,8 +87,8 @@ impl Link {
     }
 
     fn accepted(self: &Arc<Self>, server: ServerId, epoch: Epoch) {
-        let capabilities = self.server.authority().capabilities(&server, self.credentials);
-        let peer = Arc::new(Peer { server, epoch, capabilities });
+        let held = self.begin_rights(&server);
+        let peer = Arc::new(Peer { server, epoch, held });
         match self.server.admit(self, &peer) {
             Ok(()) => {
                 let opened = self.state().opened.take();
@@ -115,7 +116,7 @@ impl Link {
         let delivery = Delivery {
             mark: parcel.mark.as_str(),
             payload: Payload { encoding: parcel.encoding, bytes: &parcel.payload },
-            sender: Sender::Remote(Arc::clone(peer), parcel.from),
+            sender: Sender::remote(Arc::clone(peer), parcel.from),
             expires_at: parcel.expires_at,
             reply: ask.map(|ask| (Arc::clone(self) as Arc<dyn ReplySink>, ask)),
         };

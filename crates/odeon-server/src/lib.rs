@@ -9,23 +9,29 @@
 extern crate odeon_actor as odeon;
 
 mod addresses;
+mod admin;
+mod audit;
 mod authority;
 mod config;
 mod connect;
 mod control;
 mod drive;
 mod events;
+mod grants;
 mod home;
 mod link;
 mod listener;
 mod monitors;
 mod os;
 mod peers;
+mod rights;
 mod route;
 mod secure;
 mod server;
 
-pub use authority::Authority;
+pub use admin::{GrantEntry, Retract};
+pub use audit::{AUDIT_FILE, AUDIT_REFUSED_FILE};
+pub use authority::{AdminKey, Authority};
 pub use config::{Limits, Locate, ServerConfig, World};
 pub use connect::{ConnectError, Fault, Tried};
 pub use control::{
@@ -33,5 +39,6 @@ pub use control::{
 };
 pub use home::{Claim, ClaimError, Home, HomeError};
 pub use os::{OsDisk, OsNet, OsRng};
+pub use rights::Verdict;
 pub use secure::{LinkCertificate, Refreshed, Transport};
 pub use server::{Server, StartError};

@@ -12,11 +12,12 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use odeon_actor::{AskError, Inbox, MonitorId, Peer, RemoteCall, ReplySink, TellError};
 use odeon_core::seam::{Connection, PeerCredentials};
 use odeon_core::{ActorId, Encoding, Epoch, ExitReason, Instant, Mark, Refusal, RefusalCode, ServerId};
-use odeon_wire::{AskFailure, CloseReason, Parcel, SendError, Session};
+use odeon_wire::{AskFailure, CloseReason, Parcel, SendError, Session, Transcript};
 use tokio::sync::{Notify, oneshot};
 
 use crate::control::{ConnectionEntry, Direction};
 use crate::drive::Driver;
+use crate::rights::{LinkRights, names};
 use crate::secure::Channel;
 use crate::server::Server;
 
@@ -30,8 +31,14 @@ pub(crate) struct Link {
     pub(crate) remote: String,
     pub(crate) credentials: PeerCredentials,
     pub(crate) channel: Channel,
+    /// Tells it from every other link of this server, before and after.
+    pub(crate) number: u64,
     /// Set when the link is taken into the table of peers.
     peer: OnceLock<Arc<Peer>>,
+    /// What the peer may do here, once it has proven itself.
+    rights: OnceLock<Arc<LinkRights>>,
+    /// What both sides have seen of each other.
+    transcript: OnceLock<[u8; 32]>,
     state: Mutex<State>,
     inbound: Mutex<Inbound>,
     /// Held while one message of the peer's is delivered.
@@ -98,7 +105,10 @@ impl Link {
             remote: connection.remote,
             credentials: connection.credentials,
             channel,
+            number: server.next_link(),
             peer: OnceLock::new(),
+            rights: OnceLock::new(),
+            transcript: OnceLock::new(),
             state: Mutex::new(state),
             inbound: Mutex::new(Inbound::Silent),
             delivering: Mutex::default(),
@@ -128,6 +138,33 @@ impl Link {
     /// The peer has proven itself and is taken in. Once.
     pub(crate) fn set_peer(&self, peer: Arc<Peer>) {
         let _ = self.peer.set(peer);
+    }
+
+    /// What the peer may do here. Before it has proven itself there is nothing to ask.
+    pub(crate) fn rights(&self) -> Option<&Arc<LinkRights>> {
+        self.rights.get()
+    }
+
+    /// The peer has proven itself: what it holds from the start is known.
+    pub(crate) fn begin_rights(&self, peer: &ServerId) -> Arc<LinkRights> {
+        let certificate = self.channel.certificate().map(|certificate| &**certificate);
+        let fixed = self.server.authority().rights(peer, self.credentials, certificate);
+        let serial = certificate.map(|certificate| certificate.serial.clone());
+        let rights =
+            LinkRights::new(self.server.clone(), self.number, self.channel.transport(), serial, fixed);
+        self.server.grants().open(self.number);
+        Arc::clone(self.rights.get_or_init(|| Arc::new(rights)))
+    }
+
+    /// The hellos, as both sides have seen them.
+    pub(crate) fn seen(&self, transcript: &Transcript) {
+        let digest = odeon_auth::transcript(&transcript.dialler_hello, &transcript.listener_hello);
+        let _ = self.transcript.set(digest);
+    }
+
+    /// What tells this link from every other, for both sides alike.
+    pub(crate) fn transcript(&self) -> Option<[u8; 32]> {
+        self.transcript.get().copied()
     }
 
     fn inbound(&self) -> MutexGuard<'_, Inbound> {
@@ -199,7 +236,7 @@ impl Link {
             transport: self.channel.transport(),
             certificate: self.channel.certificate().map(|certificate| certificate.as_ref().into()),
             direction: self.direction,
-            capabilities: peer.capabilities.iter().map(ToString::to_string).collect(),
+            capabilities: names(&peer.held.rights(peer)),
             open_asks: self.state().asks.len() as u64,
         })
     }

@@ -41,6 +41,13 @@ impl Disk for OsDisk {
         // The rename itself is durable once the directory is.
         File::open(directory)?.sync_all()
     }
+
+    #[expect(clippy::disallowed_methods, reason = "this is the disk seam")]
+    fn append(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        let directory = path.parent().unwrap_or_else(|| Path::new("."));
+        DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+        OpenOptions::new().append(true).create(true).mode(0o600).open(path)?.write_all(bytes)
+    }
 }
 
 /// The sockets of this host.
@@ -243,5 +250,10 @@ mod tests {
         OsDisk.replace(&path, b"two").expect("replaced");
         assert_eq!(OsDisk.read(&path).expect("read"), b"two");
         assert_eq!(path.metadata().expect("there").permissions().mode() & 0o777, 0o600);
+        OsDisk.append(&path, b" and a half").expect("added");
+        assert_eq!(OsDisk.read(&path).expect("read"), b"two and a half");
+        let fresh = directory.path().join("new/log");
+        OsDisk.append(&fresh, b"one").expect("made");
+        assert_eq!(fresh.metadata().expect("there").permissions().mode() & 0o777, 0o600);
     }
 }

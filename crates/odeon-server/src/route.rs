@@ -77,7 +77,7 @@ impl Server {
 }
 
 /// That there is no link, as senders are told.
-fn unreachable(error: &ConnectError) -> TellError {
+pub(crate) fn unreachable(error: &ConnectError) -> TellError {
     let server = match error {
         ConnectError::Itself(server)
         | ConnectError::NoAddresses { server, .. }
@@ -156,7 +156,7 @@ impl Route for ServerRoute {
 }
 
 /// A message for actor 0 of the server that `to` is on.
-fn control_call<T: serde::Serialize>(
+pub(crate) fn control_call<T: serde::Serialize>(
     to: &Reference,
     mark: &str,
     arguments: &T,

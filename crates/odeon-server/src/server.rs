@@ -2,7 +2,8 @@
 
 use std::fmt;
 use std::future::Future;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -14,9 +15,11 @@ use odeon_wire::RefuseCode;
 use tokio::sync::watch;
 
 use crate::addresses::Addresses;
+use crate::audit::Audit;
 use crate::authority::Authority;
 use crate::config::{Limits, Locate, ServerConfig, World};
 use crate::control::{ConnectionEntry, Control, ControlCalls, ServerStatus};
+use crate::grants::Grants;
 use crate::link::Link;
 use crate::listener::{Strangers, accept};
 use crate::monitors::Monitors;
@@ -37,6 +40,9 @@ struct Inner {
     cookie: Cookie,
     tls: Option<TlsContext>,
     authority: Authority,
+    grants: Mutex<Grants>,
+    audit: Audit,
+    links_begun: AtomicU64,
     limits: Limits,
     world: World,
     system: System,
@@ -76,6 +82,37 @@ pub enum StartError {
         #[source]
         source: std::io::Error,
     },
+    /// What is kept of grants could not be read.
+    #[error("cannot read {}", .path.display())]
+    Grants {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The file of retractions is not as it was written. Without it, what was retracted would count again.
+    #[error(
+        "line {line} of {} is not as it was written: restore it from a backup; or remove it and retract again what was, since until then it counts",
+        .path.display()
+    )]
+    Retractions {
+        /// The file.
+        path: PathBuf,
+        /// The first line that makes no sense.
+        line: usize,
+    },
+    /// The file of delegated grants is not as it was written.
+    #[error(
+        "line {line} of {} is not as it was written: remove it, and authorise again whom `admin grants` lacks",
+        .path.display()
+    )]
+    Delegated {
+        /// The file.
+        path: PathBuf,
+        /// The first line that makes no sense.
+        line: usize,
+    },
 }
 
 impl Server {
@@ -101,6 +138,9 @@ impl Server {
             id,
             epoch,
             cookie,
+            grants: Mutex::default(),
+            audit: Audit::new(Arc::clone(&world.disk), authority.directory.as_deref()),
+            links_begun: AtomicU64::new(0),
             tls,
             authority,
             limits,
@@ -119,7 +159,9 @@ impl Server {
             stopping: watch::Sender::new(false),
             links: watch::Sender::new(0),
         }));
+        server.load_grants()?;
         server.start_control();
+        server.start_audit();
         let _ = server.0.addresses.set(listeners.iter().map(|listener| listener.address()).collect());
         for listener in listeners {
             let accepting = accept(server.clone(), listener, server.0.stopping.subscribe());
@@ -140,6 +182,27 @@ impl Server {
         if let Some(inbox) = self.system().inbox_by_number(number) {
             let _ = self.0.control.set((handle, inbox));
         }
+    }
+
+    fn start_audit(&self) {
+        if !self.0.audit.has_file() {
+            return;
+        }
+        let server = self.clone();
+        let mut stopping = self.stopping();
+        self.spawn_service("audit", async move |_| {
+            loop {
+                let is_over = tokio::select! {
+                    biased;
+                    _ = stopping.wait_for(|stopping| *stopping) => true,
+                    () = server.audit().wait() => false,
+                };
+                server.audit().flush();
+                if is_over {
+                    break;
+                }
+            }
+        });
     }
 
     /// Who the server is.
@@ -248,6 +311,7 @@ impl Server {
         }
         let mut links = self.0.links.subscribe();
         self.within_links_grace(links.wait_for(|links| *links == 0)).await;
+        self.audit().flush();
         self.system().close();
     }
 
@@ -329,6 +393,23 @@ impl Server {
 
     pub(crate) fn authority(&self) -> &Authority {
         &self.0.authority
+    }
+
+    pub(crate) fn grants(&self) -> MutexGuard<'_, Grants> {
+        lock(&self.0.grants)
+    }
+
+    pub(crate) fn audit(&self) -> &Audit {
+        &self.0.audit
+    }
+
+    pub(crate) fn next_link(&self) -> u64 {
+        self.0.links_begun.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Whether the actor of that number is the server itself.
+    pub(crate) fn is_control(&self, number: u64) -> bool {
+        self.0.control.get().is_some_and(|(_, inbox)| inbox.number() == number)
     }
 
     pub(crate) fn locator(&self) -> Option<&Arc<dyn Locate>> {
@@ -432,6 +513,7 @@ impl Server {
 
     pub(crate) fn link_over(&self, link: &Arc<Link>) {
         self.peers().remove(link);
+        self.grants().close(link.number);
         self.0.links.send_modify(|links| *links -= 1);
     }
 

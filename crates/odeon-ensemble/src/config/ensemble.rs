@@ -13,6 +13,7 @@ use serde::Serialize;
 use toml::Spanned;
 use toml::de::DeTable;
 
+use super::auth::AuthConfig;
 use super::code::ErrorCode;
 use super::network::{NetworkDraft, Place, RegistryConfig, TlsUse};
 use super::reader::{self, Section};
@@ -25,7 +26,8 @@ use super::{CONFIG_BYTES_MAX, ROLES_MAX, WORKERS_MAX, check};
 const FORMAT: &str = "ensemble-v0";
 
 /// The keys of the file's top level.
-const KEYS: [&str; 7] = ["config", "domain", "known", "registry", "roles", "supervisor", "tls"];
+const KEYS: [&str; 9] =
+    ["auth", "config", "domain", "known", "registry", "roles", "strict", "supervisor", "tls"];
 
 /// An ensemble as its file describes it, checked and complete.
 ///
@@ -50,6 +52,9 @@ pub struct Ensemble {
     pub known: BTreeMap<ServerId, Vec<Address>>,
     /// Whether servers use their certificates.
     pub tls: TlsUse,
+    /// Who may do what at every server; in JSON, `strict` and `auth`.
+    #[serde(flatten)]
+    pub auth: AuthConfig,
     /// The roles.
     pub roles: BTreeMap<Role, RoleConfig>,
     /// The text and where each role is named in it, for [`Ensemble::check_roles`].
@@ -267,6 +272,7 @@ fn read(table: &DeTable<'_>, source: &Arc<Source>, directory: &Path, report: &mu
     check_format(&top, report);
     let domain = read_domain(&top, report);
     let network = NetworkDraft::read(&top, &domain, report);
+    let auth = AuthConfig::read(&top, &domain, report);
     let mut drafts: BTreeMap<Role, (Range<usize>, RoleDraft)> = BTreeMap::new();
     let roles = top.table("roles", report);
     for (key, value) in roles.into_iter().flatten().take(ROLES_MAX) {
@@ -297,6 +303,7 @@ fn read(table: &DeTable<'_>, source: &Arc<Source>, directory: &Path, report: &mu
         supervisor: network.supervisor,
         known: network.known,
         tls: network.tls,
+        auth,
         role_spans: role_spans.collect(),
         roles: drafts.into_iter().map(|(role, (_, draft))| (role, draft.config)).collect(),
         source: Arc::clone(source),

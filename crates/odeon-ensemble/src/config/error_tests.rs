@@ -109,6 +109,11 @@ fn each_error_has_its_code_place_and_advice() {
         ("domain = '/'", "missing", 1, 1, "[roles.NAME]"),
         ("", "missing", 1, 1, "describes no role"),
         ("[roles.web]\nworkers 2", "syntax", 2, 9, "expected"),
+        ("strict = 'yes'\n[roles.web]", "bad-type", 1, 10, "expected true or false"),
+        ("auth = ['a']\n[roles.web]", "bad-type", 1, 8, "expected a table"),
+        ("[auth]\nops = 'admin'\n[roles.web]", "bad-type", 2, 7, "a list of strings"),
+        ("[auth]\n'Ops@/' = []\n[roles.web]", "bad-name", 2, 1, "the id of a server"),
+        ("[roles.web]\nauth = { ops = ['Admin'] }", "bad-name", 2, 17, "a capability such as"),
         ("[roles.web]\nexe='a'\nexe='b'", "syntax", 3, 1, "duplicate key"),
     ];
     for (text, code, line, column, part) in cases {

@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use odeon_core::{Address, Role, ServerId};
+use odeon_core::{Address, Capabilities, Role, ServerId};
 use serde::{Serialize, Serializer};
 
 use super::units::serialize_duration;
@@ -39,6 +39,8 @@ pub struct RoleConfig {
     pub log_bytes_max: u64,
     /// How many log files are kept, the current one included.
     pub log_files_max: u32,
+    /// What servers may do at those of the role, beside what the whole file says.
+    pub auth: BTreeMap<ServerId, Capabilities>,
     /// What the role is given as JSON.
     pub settings: serde_json::Map<String, serde_json::Value>,
 }

@@ -10,6 +10,7 @@ use odeon_core::{Address, Domain, NameError, Role, ServerId, suggest};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::auth;
 use super::code::ErrorCode;
 use super::network;
 use super::reader::{self, Listener, Section};
@@ -36,7 +37,7 @@ const RESTARTS: [(&str, Restart); 3] =
     [("always", Restart::Always), ("on-failure", Restart::OnFailure), ("never", Restart::Never)];
 
 /// The keys of a role's table.
-pub(super) const KEYS: [&str; 19] = [
+pub(super) const KEYS: [&str; 20] = [
     "exe",
     "args",
     "env",
@@ -55,6 +56,7 @@ pub(super) const KEYS: [&str; 19] = [
     "stop-grace",
     "log-bytes-max",
     "log-files-max",
+    "auth",
     "settings",
 ];
 
@@ -103,6 +105,7 @@ pub(super) fn read(
         log_files_max: section
             .integer("log-files-max", 1..=LOG_FILES_MAX, report)
             .unwrap_or(LOG_FILES_MAX_DEFAULT),
+        auth: auth::read_auth(&section, domain, report),
         settings: read_settings(&section, report),
     };
     check_command(role, &config, report);

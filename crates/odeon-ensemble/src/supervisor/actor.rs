@@ -60,7 +60,7 @@ type Rows = Result<Vec<ServerRow>, Refusal>;
 #[actor(mark = "supervisor/1")]
 impl Supervisor {
     /// The supervised servers, by id.
-    #[handle]
+    #[handle(needs = "supervisor")]
     fn ps(&self, selection: Selection, cx: &mut Cx<Self>) -> Vec<ServerRow> {
         self.rows(&self.table.select(&selection), cx)
     }

@@ -72,6 +72,7 @@ impl Program {
             (variables::HOME.to_owned(), text(home.root())),
             (variables::DOMAIN.to_owned(), ensemble.domain.to_string()),
             (variables::ROLE.to_owned(), role.to_string()),
+            (variables::AUTH.to_owned(), serde_json::json!(ensemble.auth_of(role)).to_string()),
             (variables::ADDRESSES.to_owned(), joined(listen)),
             (variables::ANNOUNCE.to_owned(), joined(announce)),
             (variables::REGISTRY.to_owned(), ensemble.registry.id.to_string()),

@@ -17,6 +17,7 @@ use super::launch::{Program, registry_role};
 use super::plan::{Found, FoundState, Plan, Step, StepKind};
 use crate::config::{Ensemble, announced};
 use crate::identity::{IdentityError, identity};
+use crate::node::authority;
 use crate::process::{AdoptError, Child};
 use crate::registry::RegistryClient;
 
@@ -108,6 +109,8 @@ impl Supervision {
         let mut server =
             ServerConfig::new(id.clone(), cookie, world).epoch(claim.epoch).listen(home.address(&id));
         server.tls = tls;
+        let role = SUPERVISOR.parse().expect("`supervisor` is a role name");
+        server.authority = authority(&home, &id, &role, &ensemble.auth);
         server.known.clone_from(&ensemble.known);
         server.listen.extend(place.listen.iter().cloned());
         let server = Server::start(server).await?;

@@ -146,6 +146,17 @@ impl Project {
         self.start(arguments).wait_end()
     }
 
+    /// Runs a command that reads this from its standard input.
+    pub(crate) fn site_with(&self, arguments: &[&str], input: &str) -> Outcome {
+        use std::io::Write as _;
+        let mut child = self.command(arguments).stdin(Stdio::piped()).spawn().expect("the program starts");
+        let mut stdin = child.stdin.take().expect("a pipe");
+        // A command that is refused before it reads has closed its end.
+        let _ = stdin.write_all(input.as_bytes());
+        drop(stdin);
+        Running::new(child).wait_end()
+    }
+
     /// Runs a command to its end that finds these lines at the file descriptor 3, as a shell opens it.
     pub(crate) fn site_with_lines(&self, lines: &str, arguments: &[&str]) -> Outcome {
         self.write("lines", lines);
