@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Bound;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -322,6 +323,20 @@ impl System {
             inbox: Arc::clone(&named.inbox),
         };
         actors.by_name.iter().map(entry).collect()
+    }
+
+    /// The registered actors after a name, at most so many, and whether there are more.
+    #[must_use]
+    pub fn registered_after(&self, after: Option<&ActorName>, most: usize) -> (Vec<RegisteredActor>, bool) {
+        let actors = self.actors();
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let mut rest = actors.by_name.range::<ActorName, _>((from, Bound::Unbounded));
+        let entry = |(name, named): (&ActorName, &Named)| RegisteredActor {
+            name: name.clone(),
+            inbox: Arc::clone(&named.inbox),
+        };
+        let page = rest.by_ref().take(most).map(entry).collect();
+        (page, rest.next().is_some())
     }
 
     /// How many actors live.

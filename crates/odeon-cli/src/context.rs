@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use odeon_actor::Handle;
 use odeon_auth::Cookie;
-use odeon_core::seam::{BoxFuture, Rng};
+use odeon_core::seam::BoxFuture;
 use odeon_core::{ActorId, Address, Domain, Reference, ServerId};
 use odeon_ensemble::config::Ensemble;
 use odeon_ensemble::registry::RegistryClient;
@@ -113,8 +113,8 @@ impl Context {
             return Err(not_up(self.name(), &format!("nothing has been started in {}", root.display())));
         };
         let cookie = Cookie::load(&home.cookie()).map_err(|e| CliError::of("cookie", &e))?;
-        let id = ServerId::new(&format!("console-{:016x}", OsRng.next_u64()), domain.clone())
-            .map_err(|e| CliError::usage(e.to_string()))?;
+        let id =
+            ServerId::transient("console", &domain, &OsRng).map_err(|e| CliError::usage(e.to_string()))?;
         let config = ServerConfig::new(id, cookie, World::real(home.host().clone()));
         let server = Server::start(config).await.map_err(|e| CliError::of("start", &e))?;
         let registry = RegistryClient::id_in(server.id());

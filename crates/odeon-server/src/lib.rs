@@ -13,6 +13,7 @@ mod authority;
 mod config;
 mod connect;
 mod control;
+mod defaults;
 mod drive;
 mod events;
 mod home;
@@ -28,8 +29,10 @@ pub use authority::Authority;
 pub use config::{Limits, Locate, ServerConfig, World};
 pub use connect::{ConnectError, Tried};
 pub use control::{
-    ActorEntry, ConnectionEntry, Control, ControlCalls, ControlMessage, Direction, ServerStatus,
+    ActorEntry, ActorPage, ConnectionEntry, ConnectionPage, Control, ControlCalls, ControlMessage, Direction,
+    ServerStatus, all_actors, all_connections,
 };
+pub use defaults::ServerDefaults;
 pub use home::{Claim, ClaimError, Home, HomeError};
 pub use os::{OsDisk, OsNet, OsRng};
 pub use server::{Server, StartError};
