@@ -15,6 +15,7 @@ use crate::actor::Actor;
 use crate::cx::Cx;
 use crate::envelope::Envelope;
 use crate::life::{Down, Life, PINGS_MAX, PingRoom, Watching};
+use crate::links::LinkEnd;
 use crate::run::run;
 use crate::sender::Sender;
 use crate::system::{DeadLetter, System};
@@ -43,6 +44,8 @@ pub(crate) enum Control<M> {
     Ping(ReplyPort<(), ()>, PingRoom),
     /// Boxed: it is rare, and large.
     Down(Box<(Down, Watching)>),
+    /// The end of a linked actor; boxed as well.
+    Linked(Box<LinkEnd>),
     /// Something to do with the [`Contents`] between two messages. Whoever puts it in keeps to one at a time.
     Own(fn(&mut dyn Any)),
     Tick(Arc<dyn Ticks<M>>),

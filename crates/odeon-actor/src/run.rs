@@ -172,6 +172,11 @@ fn steps<A: Actor>(
                     hear(entered, *notice, &mut turn.spare);
                     continue;
                 }
+                Some(Held::Linked(down)) => {
+                    cx.settle();
+                    entered.start(Hearing(*down), &mut turn.spare);
+                    continue;
+                }
                 Some(Held::Own(act)) => {
                     act(contents);
                     continue;
@@ -212,6 +217,12 @@ fn steps<A: Actor>(
             }
             Some(Received::Control(Control::Down(notice))) => {
                 hear(entered, *notice, &mut turn.spare);
+            }
+            Some(Received::Control(Control::Linked(end))) => {
+                if let Some(down) = cx.hear_link(*end) {
+                    cx.settle();
+                    entered.start(Hearing(down), &mut turn.spare);
+                }
             }
             Some(Received::Control(Control::Stop)) => {
                 if local.life.take_stop() {

@@ -17,7 +17,7 @@ use crate::actor::Actor;
 use crate::cycles::Cycles;
 use crate::error::{NameTaken, RegisterError};
 use crate::group::Groups;
-use crate::handle::{Handle, Target};
+use crate::handle::{Handle, Route, Target};
 use crate::inbox::Inbox;
 use crate::life::Life;
 use crate::local::Local;
@@ -53,6 +53,8 @@ struct Shared {
     is_closed: AtomicBool,
     dead_letters: AtomicU64,
     on_dead_letter: Mutex<Option<DeadLetterHook>>,
+    /// To actors of other servers.
+    route: Mutex<Option<Arc<dyn Route>>>,
 }
 
 type DeadLetterHook = Arc<dyn Fn(&DeadLetter) + Send + Sync>;
@@ -229,6 +231,7 @@ impl System {
             is_closed: AtomicBool::new(false),
             dead_letters: AtomicU64::new(0),
             on_dead_letter: Mutex::default(),
+            route: Mutex::default(),
         });
         for _ in 0..shared.spawn.threads().max(1) {
             shared.spawn.spawn(TaskKind::Actor, "actors", Box::pin(shared.queue.runner()));
@@ -394,8 +397,20 @@ impl System {
     /// Ends the system: its tasks end, actors that are left or come later end as killed, and asks to them fail at
     /// once. Without it a system ends with its runtime, or when nobody holds it any longer.
     pub fn close(&self) {
+        let route = self.0.route.lock().unwrap_or_else(PoisonError::into_inner).take();
+        drop(route);
         self.0.timers.close();
         self.0.end_without_runners();
+    }
+
+    /// Says by which way actors of other servers are reached, for handles to those who sent a message. The way is let
+    /// go when the system is [closed](Self::close).
+    pub fn set_route(&self, route: Arc<dyn Route>) {
+        *self.0.route.lock().unwrap_or_else(PoisonError::into_inner) = Some(route);
+    }
+
+    pub(crate) fn route(&self) -> Option<Arc<dyn Route>> {
+        self.0.route.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// How long an ask waits when it does not say: five seconds, unless set otherwise.

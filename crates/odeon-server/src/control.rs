@@ -199,6 +199,18 @@ impl Control {
         Ok(())
     }
 
+    /// Links an actor to the one that asks: each ends when the other ends abnormally.
+    #[handle(needs = "shutdown")]
+    fn link_actor(&self, actor: ActorId, cx: &mut Cx<Self>) -> Result<(), Refusal> {
+        self.server.link_for(&actor, &cx.sender())
+    }
+
+    /// Takes such a link back, as far as the actor here is concerned.
+    #[handle(needs = "shutdown")]
+    fn unlink_actor(&self, actor: ActorId, cx: &mut Cx<Self>) -> Result<(), Refusal> {
+        self.server.unlink_for(&actor, &cx.sender())
+    }
+
     /// Begins the server's shutdown; answered before the links close.
     #[handle(needs = "shutdown")]
     fn shutdown(&self) {

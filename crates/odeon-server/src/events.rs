@@ -130,7 +130,8 @@ impl Link {
                 link.with_session(|session| session.down(monitor_id, reason));
             }
         };
-        let Ok(inbox) = self.server.local_inbox(actor) else {
+        let found = self.server.local_inbox(actor).ok().or_else(|| self.server.linking().actor(actor));
+        let Some(inbox) = found else {
             return tell(ExitReason::NoActor);
         };
         let notify = tell.clone();

@@ -18,6 +18,7 @@ mod drive;
 mod events;
 mod home;
 mod link;
+mod linking;
 mod listener;
 mod monitors;
 mod os;

@@ -204,6 +204,15 @@ impl Link {
         self.send(|state, now| state.session.tell(&parcel, now)).await.map_err(|e| self.tell_error(e))
     }
 
+    /// Sends a tell, if there is room for it now.
+    pub(crate) fn try_tell(&self, call: RemoteCall) -> Result<(), TellError> {
+        let parcel = parcel(call)?;
+        let now = self.server.clock().now();
+        let told = self.state().session.tell(&parcel, now);
+        self.work.notify_one();
+        told.map_err(|e| self.tell_error(e))
+    }
+
     /// Sends an ask and waits for its answer.
     pub(crate) async fn ask(&self, call: RemoteCall) -> Result<(Encoding, Vec<u8>), AskError> {
         let parcel = parcel(call)?;

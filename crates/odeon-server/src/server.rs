@@ -19,6 +19,7 @@ use crate::authority::Authority;
 use crate::config::{Limits, Locate, ServerConfig, World};
 use crate::control::{ConnectionEntry, ConnectionPage, Control, ControlCalls, ServerStatus};
 use crate::link::Link;
+use crate::linking::Linking;
 use crate::listener::{Strangers, accept};
 use crate::monitors::Monitors;
 use crate::peers::{Peers, Unwelcome};
@@ -43,6 +44,7 @@ struct Inner {
     peers: Mutex<Peers>,
     strangers: Strangers,
     monitors: Monitors,
+    linking: Linking,
     known: Mutex<Addresses>,
     locator: OnceLock<Arc<dyn Locate>>,
     addresses: OnceLock<Vec<Address>>,
@@ -101,6 +103,7 @@ impl Server {
             peers: Mutex::default(),
             strangers: Strangers::default(),
             monitors: Monitors::default(),
+            linking: Linking::default(),
             known: Mutex::new(known),
             locator: OnceLock::new(),
             addresses: OnceLock::new(),
@@ -111,6 +114,7 @@ impl Server {
             links: watch::Sender::new(0),
         }));
         server.start_control();
+        server.system().set_route(Arc::new(ServerRoute(server.clone())));
         let _ = server.0.addresses.set(listeners.iter().map(|listener| listener.address()).collect());
         for listener in listeners {
             let accepting = accept(server.clone(), listener, server.0.stopping.subscribe());
@@ -347,6 +351,10 @@ impl Server {
 
     pub(crate) fn monitors(&self) -> &Monitors {
         &self.0.monitors
+    }
+
+    pub(crate) fn linking(&self) -> &Linking {
+        &self.0.linking
     }
 
     pub(crate) fn stopping(&self) -> watch::Receiver<bool> {

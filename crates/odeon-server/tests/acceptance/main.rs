@@ -8,6 +8,7 @@
 extern crate odeon_actor as odeon;
 
 mod control;
+mod links;
 mod several;
 mod srv;
 mod support;
