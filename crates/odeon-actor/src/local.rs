@@ -183,6 +183,12 @@ impl<A: Actor> Local<A> {
         Ok(future)
     }
 
+    /// Counts a message for which there was no room.
+    pub(crate) fn refuse(&self) {
+        self.life.count(|counts| counts.refused += 1);
+        self.system.mailbox_refused();
+    }
+
     /// Counts a message from another server that came too late.
     pub(crate) fn undelivered(&self, sender: Sender) {
         let letter = DeadLetter::new(&self.life, sender, self.death());

@@ -51,6 +51,8 @@ struct Shared {
     is_parallel: bool,
     /// Who comes from now on ends at once.
     is_closed: AtomicBool,
+    /// Messages for which a mailbox had no room.
+    refused: AtomicU64,
     dead_letters: AtomicU64,
     on_dead_letter: Mutex<Option<DeadLetterHook>>,
     /// To actors of other servers.
@@ -230,6 +232,7 @@ impl System {
             is_measured: AtomicBool::new(false),
             is_closed: AtomicBool::new(false),
             dead_letters: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
             on_dead_letter: Mutex::default(),
             route: Mutex::default(),
         });
@@ -352,6 +355,16 @@ impl System {
     #[must_use]
     pub fn dead_letters(&self) -> u64 {
         self.0.dead_letters.load(Ordering::Relaxed)
+    }
+
+    /// How many messages were refused so far because a mailbox had no room.
+    #[must_use]
+    pub fn mailbox_refusals(&self) -> u64 {
+        self.0.refused.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn mailbox_refused(&self) {
+        self.0.refused.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Has `hook` called for each message that reaches nobody, by whoever found that out: it must not block. One

@@ -81,7 +81,7 @@ async fn execute(program: &Program, cli: Cli) -> Result<(), CliError> {
         Command::Supervisor { dir } => commands::up::supervisor(&context, dir).await,
         Command::Serve { id, args } => commands::serve::serve(&context, &id, args).await,
         Command::Ps(select) => commands::see::ps(&context, select).await,
-        Command::Status { id } => commands::see::status(&context, &id).await,
+        Command::Status { id, metrics } => commands::see::status(&context, &id, metrics).await,
         Command::Logs(logs) => commands::logs::logs(&context, logs).await,
         Command::Ping { target } => commands::see::ping(&context, &target).await,
         Command::List(list) => commands::see::list(&context, list).await,

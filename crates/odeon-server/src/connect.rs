@@ -136,6 +136,9 @@ impl Server {
         if let Some(known) = known {
             return self.dial_at(peer, &known).await;
         }
+        let counters = self.counters();
+        let cache = if remembered.is_some() { &counters.addresses_hit } else { &counters.addresses_missed };
+        cache.add(1);
         if let Some(remembered) = remembered {
             if let Ok(link) = self.dial_at(peer, &remembered).await {
                 return Ok(link);

@@ -101,6 +101,15 @@ pub enum Direction {
     Incoming,
 }
 
+impl Direction {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Outgoing => "outgoing",
+            Self::Incoming => "incoming",
+        }
+    }
+}
+
 /// Actor 0.
 #[derive(Debug)]
 pub struct Control {
@@ -118,6 +127,12 @@ impl Control {
     #[handle]
     fn status(&self) -> ServerStatus {
         self.server.status()
+    }
+
+    /// What the server has counted, as OpenMetrics text.
+    #[handle]
+    fn metrics(&self) -> String {
+        self.server.metrics()
     }
 
     /// A page of the registered actors, by name: those after a name, at most so many.

@@ -20,6 +20,7 @@ mod home;
 mod link;
 mod linking;
 mod listener;
+mod metrics;
 mod monitors;
 mod os;
 mod peers;

@@ -21,6 +21,7 @@ use crate::control::{ConnectionEntry, ConnectionPage, Control, ControlCalls, Ser
 use crate::link::Link;
 use crate::linking::Linking;
 use crate::listener::{Strangers, accept};
+use crate::metrics::Counters;
 use crate::monitors::Monitors;
 use crate::peers::{Peers, Unwelcome};
 use crate::route::ServerRoute;
@@ -45,6 +46,7 @@ struct Inner {
     strangers: Strangers,
     monitors: Monitors,
     linking: Linking,
+    counters: Counters,
     known: Mutex<Addresses>,
     locator: OnceLock<Arc<dyn Locate>>,
     addresses: OnceLock<Vec<Address>>,
@@ -104,6 +106,7 @@ impl Server {
             strangers: Strangers::default(),
             monitors: Monitors::default(),
             linking: Linking::default(),
+            counters: Counters::default(),
             known: Mutex::new(known),
             locator: OnceLock::new(),
             addresses: OnceLock::new(),
@@ -351,6 +354,14 @@ impl Server {
 
     pub(crate) fn monitors(&self) -> &Monitors {
         &self.0.monitors
+    }
+
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.0.counters
+    }
+
+    pub(crate) fn started_at(&self) -> Instant {
+        self.0.started_at
     }
 
     pub(crate) fn linking(&self) -> &Linking {

@@ -112,10 +112,16 @@ fn note(process: &ProcessStatus) -> Option<String> {
     }
 }
 
-pub(crate) async fn status(context: &Context, id: &str) -> Result<(), CliError> {
+pub(crate) async fn status(context: &Context, id: &str, metrics: bool) -> Result<(), CliError> {
     let console = context.console().await?;
     let id = context.server_id(id)?;
-    let status = console.control(&id).await?.status().within(console.timeout).await?;
+    let control = console.control(&id).await?;
+    if metrics {
+        let text = control.metrics().within(console.timeout).await?;
+        context.output().data(&json!({ "metrics": text }), |_| text.trim_end().to_owned());
+        return Ok(());
+    }
+    let status = control.status().within(console.timeout).await?;
     context.output().data(&status, show_status);
     Ok(())
 }

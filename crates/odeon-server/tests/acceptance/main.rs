@@ -9,6 +9,8 @@ extern crate odeon_actor as odeon;
 
 mod control;
 mod links;
+mod metrics;
 mod several;
+mod spans;
 mod srv;
 mod support;

@@ -106,6 +106,11 @@ fn servers_and_actors_show_themselves() {
     assert_eq!((&status["server"], &status["ready"]), (&json!("web-0@/"), &json!(true)));
     assert_eq!(status["pid"].as_i64(), Some(i64::from(project.pid("web-0"))));
 
+    let metrics = project.done(&["status", "web-0", "--metrics"]);
+    assert!(metrics.contains("# TYPE odeon_links gauge") && metrics.ends_with("# EOF\n"), "{metrics}");
+    let metrics = project.json(&["status", "web-0", "--metrics"]);
+    assert!(metrics["metrics"].as_str().is_some_and(|text| text.contains("odeon_handshakes_total")));
+
     let linked = project.json(&["connect", "web-0", "web-1"]);
     assert_eq!((&linked["from"], &linked["to"]), (&json!("web-0@/"), &json!("web-1@/")));
     let links = project.done(&["list", "connections", "web-0"]);
