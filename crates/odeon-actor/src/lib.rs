@@ -42,6 +42,7 @@ pub mod clauses;
 mod current;
 mod cx;
 mod cycles;
+mod dead_letter;
 mod draft;
 mod elsewhere;
 mod envelope;
@@ -89,6 +90,7 @@ pub use actor::{Actor, Failure};
 pub use ask::Ask;
 pub use call::{Call, Inline, Request};
 pub use cx::Cx;
+pub use dead_letter::{DeadLetter, DeadReason};
 pub use draft::Draft;
 pub use envelope::Envelope;
 pub use error::{AskError, NameTaken, RegisterError, TellError, TryTellError};
@@ -115,7 +117,7 @@ pub use supervise::{
     AddChildError, ChildError, ChildSpec, StartChildError, SupervisedChild, Supervision, Supervisor,
     SupervisorCalls,
 };
-pub use system::{DeadLetter, DeadReason, KILL_PATIENCE, RegisteredActor, SpawnOptions, Switch, System};
+pub use system::{KILL_PATIENCE, RegisteredActor, SpawnOptions, Switch, System};
 pub use tell::Tell;
 pub use ticker::{TIMERS_MAX, Tick, TickerError, TimerId};
 

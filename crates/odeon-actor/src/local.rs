@@ -13,12 +13,13 @@ use odeon_mailbox::{Bounds, Cell, Mailbox, ReplyFuture, ReplyPort, Runnable, Tur
 
 use crate::actor::Actor;
 use crate::cx::Cx;
+use crate::dead_letter::DeadLetter;
 use crate::envelope::Envelope;
 use crate::life::{Down, Life, PINGS_MAX, PingRoom, Watching};
 use crate::links::LinkEnd;
 use crate::run::run;
 use crate::sender::Sender;
-use crate::system::{DeadLetter, System};
+use crate::system::System;
 use crate::ticker::Ticks;
 
 /// An actor of this process, as its handles see it.

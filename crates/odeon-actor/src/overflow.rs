@@ -10,12 +10,12 @@ use odeon_core::{Refusal, RefusalCode};
 use odeon_mailbox::{Entry, Overflow, Refused, SendError, TrySendError, WAITERS_MAX};
 
 use crate::actor::Actor;
+use crate::dead_letter::{DeadLetter, DeadReason};
 use crate::envelope::Envelope;
 use crate::error::TellError;
 use crate::local::Local;
 use crate::panic::contained;
 use crate::supervise::displacing;
-use crate::system::{DeadLetter, DeadReason};
 
 /// What another server is told of a displaced request.
 pub(crate) fn displaced() -> Refusal {

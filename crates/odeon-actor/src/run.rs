@@ -17,6 +17,7 @@ use tracing::Span;
 use crate::actor::Actor;
 use crate::current::{self, Running};
 use crate::cx::{Cx, Phase};
+use crate::dead_letter::DeadLetter;
 use crate::envelope::Envelope;
 use crate::life::{Down, Waits, Watching};
 use crate::local::{Contents, Control, Local};
@@ -25,7 +26,6 @@ use crate::receive::Held;
 use crate::spans::{self, InSpan};
 use crate::stats::{Busy, Tally};
 use crate::supervise::{Kept, Revived, falling, revive};
-use crate::system::DeadLetter;
 
 /// Of so many messages handled by code that does not wait, one is timed.
 pub(crate) const PACE_SAMPLE: u32 = 64;

@@ -8,13 +8,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
+use odeon_core::ActorName;
 use odeon_core::limits::REPLY_TIMEOUT_DEFAULT;
 use odeon_core::seam::{Clock, Spawn, TaskKind};
-use odeon_core::{ActorName, ExitReason};
 use odeon_mailbox::{Bounds, CAPACITY_DEFAULT, Overflow, RunQueue, Turn};
 
 use crate::actor::Actor;
 use crate::cycles::Cycles;
+use crate::dead_letter::DeadLetter;
 use crate::error::{NameTaken, RegisterError};
 use crate::group::Groups;
 use crate::handle::{Handle, Route, Target};
@@ -24,7 +25,6 @@ use crate::local::Local;
 use crate::panic::contained;
 use crate::reserve::Reserved;
 use crate::runtime::{TokioClock, TokioSpawn};
-use crate::sender::Sender;
 use crate::table::Table;
 use crate::timers::{Timers, until};
 
@@ -155,50 +155,6 @@ pub enum Switch {
     On,
     /// It is not.
     Off,
-}
-
-/// A message that reached nobody.
-#[derive(Debug, Clone)]
-pub struct DeadLetter {
-    /// The actor it was for.
-    pub actor: u64,
-    /// That actor's Rust type.
-    pub kind: &'static str,
-    /// Who sent it.
-    pub sender: Sender,
-    /// Why it reached nobody.
-    pub reason: DeadReason,
-}
-
-/// Why a message reached nobody.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum DeadReason {
-    /// The actor had ended, or it ended before the message's turn came.
-    Ended(ExitReason),
-    /// It was the oldest in a full mailbox that drops the oldest, and a newer one took its place.
-    Displaced,
-}
-
-impl From<ExitReason> for DeadReason {
-    fn from(reason: ExitReason) -> Self {
-        Self::Ended(reason)
-    }
-}
-
-impl fmt::Display for DeadReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Ended(reason) => write!(f, "the actor {reason}"),
-            Self::Displaced => f.write_str("a newer message took its place"),
-        }
-    }
-}
-
-impl DeadLetter {
-    pub(crate) fn new(life: &Life, sender: Sender, reason: impl Into<DeadReason>) -> Self {
-        Self { actor: life.number, kind: life.kind(), sender, reason: reason.into() }
-    }
 }
 
 impl System {

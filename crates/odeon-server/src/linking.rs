@@ -18,10 +18,13 @@ use crate::server::Server;
 
 /// Actors whose wish to be linked is on its way, with how many such wishes each has.
 #[derive(Default)]
-pub(crate) struct Linking(Mutex<BTreeMap<u64, (Arc<dyn Inbox>, usize)>>);
+pub(crate) struct Linking(Mutex<Wishing>);
+
+/// By number.
+type Wishing = BTreeMap<u64, (Arc<dyn Inbox>, usize)>;
 
 impl Linking {
-    fn held(&self) -> MutexGuard<'_, BTreeMap<u64, (Arc<dyn Inbox>, usize)>> {
+    fn held(&self) -> MutexGuard<'_, Wishing> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use odeon_actor::{Reply, SpawnOptions, TryTellError, actor};
+use odeon_actor::{SpawnOptions, TryTellError, actor};
 use odeon_core::seam::BoxFuture;
 use odeon_core::{Address, ServerId};
 use odeon_server::{ControlCalls as _, Locate, Server};
@@ -135,9 +135,9 @@ async fn a_handshake_that_fails_is_counted_by_its_reason_on_both_sides() {
     }
 }
 
-/// Answers nobody.
+/// Handles its first message for ever.
 #[derive(Debug, Default)]
-struct Holder(Vec<Reply<()>>);
+struct Holder;
 
 #[actor]
 impl Holder {
@@ -151,7 +151,7 @@ impl Holder {
 async fn dead_letters_and_full_mailboxes_are_counted() {
     let server = start(Site::new().config("a@/")).await;
     let options = SpawnOptions { capacity: 1, ..SpawnOptions::default() };
-    let holder = server.system().spawn_with(options, Holder::default()).expect("no name to be taken");
+    let holder = server.system().spawn_with(options, Holder).expect("no name to be taken");
     holder.wait().tell().await.expect("taken");
     until("it is in hand", || holder.depth() == 0).await;
     holder.wait().try_tell().expect("there is room for one");
