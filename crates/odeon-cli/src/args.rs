@@ -58,6 +58,9 @@ pub(crate) enum Command {
     Status {
         /// The server
         id: String,
+        /// Print what it has counted, as monitoring reads it (OpenMetrics)
+        #[arg(long)]
+        metrics: bool,
     },
     /// Print what a server has written
     Logs(Logs),

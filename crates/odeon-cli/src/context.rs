@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use odeon_actor::Handle;
 use odeon_auth::Cookie;
-use odeon_core::seam::{BoxFuture, Rng};
+use odeon_core::seam::BoxFuture;
 use odeon_core::{ActorId, Address, Domain, Reference, ServerId};
 use odeon_ensemble::config::{Ensemble, TlsUse};
 use odeon_ensemble::identity;
@@ -130,8 +130,7 @@ impl Context {
             identity(&home, &console, tls, &[], &world.clock).ok().flatten()
         });
         let place = identity.as_ref().map_or_else(|| domain.clone(), |identity| identity.own().domain);
-        let id = ServerId::new(&format!("{CONSOLE}-{:016x}", OsRng.next_u64()), place)
-            .map_err(|e| CliError::usage(e.to_string()))?;
+        let id = ServerId::transient(CONSOLE, &place, &OsRng).map_err(|e| CliError::usage(e.to_string()))?;
         let mut config = ServerConfig::new(id, cookie, world);
         config.tls = identity;
         if let Some(file) = &file {

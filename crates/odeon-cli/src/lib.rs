@@ -8,6 +8,8 @@ mod args;
 mod commands;
 mod context;
 mod error;
+#[cfg(feature = "otlp")]
+mod otlp;
 mod output;
 mod passphrases;
 mod program;

@@ -45,6 +45,9 @@ pub enum RefusalCode {
     /// A limit of the receiver would be passed.
     #[n(10)]
     LimitReached,
+    /// Another server, which the request is about, cannot be reached.
+    #[n(11)]
+    Unreachable,
 }
 
 impl RefusalCode {
@@ -63,6 +66,7 @@ impl RefusalCode {
             Self::NameTaken => "name-taken",
             Self::NotFound => "not-found",
             Self::LimitReached => "limit-reached",
+            Self::Unreachable => "unreachable",
         }
     }
 }

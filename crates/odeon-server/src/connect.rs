@@ -90,7 +90,8 @@ impl fmt::Display for List<'_> {
 
 impl Server {
     /// Makes sure that there is a link to `peer`, and says where it leads. `addresses`, if any are given, are
-    /// tried instead of those known, and are known once they have led there.
+    /// tried instead of those known, this once: when the link is lost, the peer is looked for where it is known to be.
+    /// Whoever wants an address remembered says so by [`know`](Self::know).
     ///
     /// # Errors
     /// When the peer cannot be reached; the error names every address tried.
@@ -102,12 +103,10 @@ impl Server {
             return Ok(self.link_to(peer).await?.remote.clone());
         }
         let live = self.peers().live(peer);
-        if let Some(link) = live {
-            self.addresses_known().know_also(peer, addresses);
-            return Ok(link.remote.clone());
-        }
-        let link = self.unless_stopping(self.dial_at(peer, addresses)).await?;
-        self.know(peer.clone(), addresses.to_vec());
+        let link = match live {
+            Some(link) => link,
+            None => self.unless_stopping(self.dial_at(peer, addresses)).await?,
+        };
         Ok(link.remote.clone())
     }
 
@@ -152,6 +151,9 @@ impl Server {
         if let Some(known) = known {
             return self.dial_at(peer, &known).await;
         }
+        let counters = self.counters();
+        let cache = if remembered.is_some() { &counters.addresses_hit } else { &counters.addresses_missed };
+        cache.add(1);
         if let Some(remembered) = remembered {
             if let Ok(link) = self.dial_at(peer, &remembered).await {
                 return Ok(link);
@@ -181,8 +183,7 @@ impl Server {
                 return Err(no_addresses(format!("no answer within {} s", LOOKUP_TIMEOUT.as_secs())));
             }
         };
-        let until = asked_at + self.limits().address_cache_ttl;
-        self.addresses_known().remember(peer, &found, asked_at, until);
+        self.addresses_known().remember(peer, &found, asked_at);
         Ok(found)
     }
 

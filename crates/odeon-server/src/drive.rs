@@ -91,6 +91,7 @@ impl Driver {
         let link = Arc::clone(&self.link);
         loop {
             self.act_on_events();
+            self.link.sample();
             self.refill();
             if self.stage == Stage::Flushing && self.output.is_empty() {
                 // A stranger has nothing under way that matters.
@@ -192,6 +193,7 @@ impl Driver {
             None => {}
             Some(Ok(0)) => self.lost("the peer closed the connection"),
             Some(Ok(n)) if self.stage == Stage::Open => {
+                self.link.server.counters().bytes_in.add(n as u64);
                 self.link.state().session.handle_bytes(&self.input[..n], now);
                 if n == self.input.len() && n < READ_BYTES_MAX && self.link.peer().is_some() {
                     self.input.resize(2 * n, 0);
@@ -205,6 +207,7 @@ impl Driver {
             Some(Ok(0)) if self.stage == Stage::HalfClosing => self.stage = Stage::Draining,
             Some(Ok(0)) => self.lost("the connection takes no more bytes"),
             Some(Ok(n)) => {
+                self.link.server.counters().bytes_out.add(n as u64);
                 self.output.advance(n);
                 self.wrote_at = now;
             }
@@ -240,6 +243,7 @@ impl Drop for Driver {
         // After an orderly end there is nothing left to tell.
         self.lost("the server stopped driving the link");
         self.act_on_events();
+        self.link.sample();
         self.link.server.link_over(&self.link);
     }
 }

@@ -14,7 +14,7 @@ use crate::link::Link;
 
 impl Link {
     pub(crate) fn next_event(&self) -> Option<Event> {
-        self.state().session.poll_event()
+        self.state().next_event()
     }
 
     /// Acts on anything but the link's end.
@@ -31,12 +31,14 @@ impl Link {
             Event::Accepted { peer, epoch, .. } => self.accepted(peer, epoch),
             Event::Tell(parcel) => {
                 if let Err(refusal) = self.deliver(&parcel, None) {
+                    self.count_refusal(&refusal);
                     self.state().session.refuse_tell(refusal);
                 }
             }
             Event::Ask { ask_id, parcel } => {
                 self.state().answering.insert(ask_id, parcel.encoding);
                 if let Err(refusal) = self.deliver(&parcel, Some(ask_id)) {
+                    self.count_refusal(&refusal);
                     self.answer(ask_id, Err(AskError::Refused(refusal)));
                 }
             }
@@ -91,6 +93,8 @@ impl Link {
         let peer = Arc::new(Peer { server, epoch, held });
         match self.server.admit(self, &peer) {
             Ok(()) => {
+                self.server.counters().handshake_succeeded();
+                self.span.in_scope(|| tracing::debug!(target: "odeon::link", "opened"));
                 let opened = self.state().opened.take();
                 if let Some(opened) = opened {
                     // Whoever dialled may have given up.
@@ -126,6 +130,12 @@ impl Link {
         })
     }
 
+    fn count_refusal(&self, refusal: &Refusal) {
+        if refusal.code == RefusalCode::NotAuthorised {
+            self.server.counters().not_authorised.add(1);
+        }
+    }
+
     /// Watches an actor of ours for the peer.
     fn watch_for_peer(self: &Arc<Self>, monitor_id: u64, actor: &ActorId) {
         let link = Arc::downgrade(self);
@@ -135,7 +145,8 @@ impl Link {
                 link.with_session(|session| session.down(monitor_id, reason));
             }
         };
-        let Ok(inbox) = self.server.local_inbox(actor) else {
+        let found = self.server.local_inbox(actor).ok().or_else(|| self.server.linking().actor(actor));
+        let Some(inbox) = found else {
             return tell(ExitReason::NoActor);
         };
         let notify = tell.clone();
@@ -165,7 +176,10 @@ impl Link {
 
     /// The link is over: the session has told our asks and monitors; the peer's are let go.
     pub(crate) fn over(&self, reason: &CloseReason) {
-        tracing::debug!(remote = %self.remote, %reason, "link over");
+        if self.peer().is_none() {
+            self.server.counters().handshake_failed(reason);
+        }
+        self.span.in_scope(|| tracing::debug!(target: "odeon::link", %reason, "closed"));
         let (opened, watched) = {
             let mut state = self.state();
             state.answering.clear();

@@ -15,12 +15,15 @@ mod authority;
 mod config;
 mod connect;
 mod control;
+mod defaults;
 mod drive;
 mod events;
 mod grants;
 mod home;
 mod link;
+mod linking;
 mod listener;
+mod metrics;
 mod monitors;
 mod os;
 mod peers;
@@ -35,8 +38,10 @@ pub use authority::{AdminKey, Authority};
 pub use config::{Limits, Locate, ServerConfig, World};
 pub use connect::{ConnectError, Fault, Tried};
 pub use control::{
-    ActorEntry, ConnectionEntry, Control, ControlCalls, ControlMessage, Direction, ServerStatus,
+    ActorEntry, ActorPage, ConnectionEntry, ConnectionPage, Control, ControlCalls, ControlMessage, Direction,
+    ServerStatus, all_actors, all_connections,
 };
+pub use defaults::ServerDefaults;
 pub use home::{Claim, ClaimError, Home, HomeError};
 pub use os::{OsDisk, OsNet, OsRng};
 pub use rights::Verdict;

@@ -12,11 +12,13 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use odeon_actor::{AskError, Inbox, MonitorId, Peer, RemoteCall, ReplySink, TellError};
 use odeon_core::seam::{Connection, PeerCredentials};
 use odeon_core::{ActorId, Encoding, Epoch, ExitReason, Instant, Mark, Refusal, RefusalCode, ServerId};
-use odeon_wire::{AskFailure, CloseReason, Parcel, SendError, Session, Transcript};
+use odeon_wire::{AskFailure, CloseReason, Event, Parcel, SendError, Session, Transcript};
 use tokio::sync::{Notify, oneshot};
+use tracing::Span;
 
 use crate::control::{ConnectionEntry, Direction};
 use crate::drive::Driver;
+use crate::metrics::WaitingSender;
 use crate::rights::{LinkRights, names};
 use crate::secure::Channel;
 use crate::server::Server;
@@ -47,6 +49,8 @@ pub(crate) struct Link {
     pub(crate) work: Notify,
     /// There is room for more to be sent, or the link is over.
     pub(crate) room: Notify,
+    /// For whoever traces: as long as the link is driven.
+    pub(crate) span: Span,
 }
 
 /// What the peer sends over a link. It sends over one at a time and never goes back to one that has ended for it,
@@ -77,6 +81,9 @@ pub(crate) struct State {
     pub(crate) claimed: Option<(ServerId, Epoch)>,
     /// How many of our tells the peer has refused.
     pub(crate) tells_refused: u64,
+    /// Asks and tells since the last [`Link::sample`]: the peer's, and ours.
+    received: u64,
+    sent: u64,
 }
 
 impl Link {
@@ -98,7 +105,20 @@ impl Link {
             opened: Some(opened),
             claimed: None,
             tells_refused: 0,
+            received: 0,
+            sent: 0,
         };
+        // Unix sockets know their peer's user, and others do not.
+        let transport = if connection.credentials.uid.is_some() { "unix" } else { "tcp" };
+        let span = tracing::info_span!(
+            target: "odeon::link",
+            "link",
+            server = %server.id(),
+            remote = %connection.remote,
+            direction = direction.as_str(),
+            transport,
+            peer = tracing::field::Empty,
+        );
         let link = Arc::new(Self {
             server: server.clone(),
             direction,
@@ -114,6 +134,7 @@ impl Link {
             delivering: Mutex::default(),
             work: Notify::new(),
             room: Notify::new(),
+            span,
         });
         server.spawn_link(Driver::new(Arc::clone(&link), connection.stream).run());
         (link, wait)
@@ -137,6 +158,7 @@ impl Link {
 
     /// The peer has proven itself and is taken in. Once.
     pub(crate) fn set_peer(&self, peer: Arc<Peer>) {
+        self.span.record("peer", tracing::field::display(&peer.server));
         let _ = self.peer.set(peer);
     }
 
@@ -211,6 +233,21 @@ impl Link {
         self.close(why);
     }
 
+    /// Adds what has been counted since the last time to the server's counters.
+    pub(crate) fn sample(&self) {
+        let (received, sent) = {
+            let mut state = self.state();
+            (std::mem::take(&mut state.received), std::mem::take(&mut state.sent))
+        };
+        let counters = self.server.counters();
+        if received > 0 {
+            counters.messages_in.add(received);
+        }
+        if sent > 0 {
+            counters.messages_out.add(sent);
+        }
+    }
+
     /// Whether messages can be sent.
     pub(crate) fn is_open(&self) -> bool {
         self.peer().is_some() && self.state().session.is_established()
@@ -244,7 +281,16 @@ impl Link {
     /// Sends a tell; waits while too much is queued.
     pub(crate) async fn tell(&self, call: RemoteCall) -> Result<(), TellError> {
         let parcel = parcel(call)?;
-        self.send(|state, now| state.session.tell(&parcel, now)).await.map_err(|e| self.tell_error(e))
+        self.send(|state, now| state.tell(&parcel, now)).await.map_err(|e| self.tell_error(e))
+    }
+
+    /// Sends a tell, if there is room for it now.
+    pub(crate) fn try_tell(&self, call: RemoteCall) -> Result<(), TellError> {
+        let parcel = parcel(call)?;
+        let now = self.server.clock().now();
+        let told = self.state().tell(&parcel, now);
+        self.work.notify_one();
+        told.map_err(|e| self.tell_error(e))
     }
 
     /// Sends an ask and waits for its answer.
@@ -255,6 +301,7 @@ impl Link {
         let id = self
             .send(|state, now| {
                 let id = state.session.ask(&parcel, now)?;
+                state.sent += 1;
                 if let Some(port) = port.take() {
                     state.asks.insert(id, port);
                 }
@@ -310,7 +357,10 @@ impl Link {
             let now = self.server.clock().now();
             let sent = send(&mut self.state(), now);
             match sent {
-                Err(SendError::Backlogged { .. }) => room.await,
+                Err(SendError::Backlogged { .. }) => {
+                    let _waiting = WaitingSender::begin(self.server.counters());
+                    room.await;
+                }
                 other => {
                     self.work.notify_one();
                     return other;
@@ -338,6 +388,17 @@ impl Link {
 }
 
 impl State {
+    fn tell(&mut self, parcel: &Parcel, now: Instant) -> Result<(), SendError> {
+        self.session.tell(parcel, now).inspect(|()| self.sent += 1)
+    }
+
+    /// The next event of the session, counted if it is a message.
+    pub(crate) fn next_event(&mut self) -> Option<Event> {
+        self.session.poll_event().inspect(|event| {
+            self.received += u64::from(matches!(event, Event::Tell(_) | Event::Ask { .. }));
+        })
+    }
+
     fn watch(&mut self, actor: &ActorId, monitor: MonitorId) -> Result<u64, SendError> {
         let id = self.session.monitor(actor.clone())?;
         self.watching.insert(id, monitor);

@@ -4,10 +4,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use odeon_actor::{
-    AskError, Delivery, Down, MonitorId, Payload, RemoteCall, ReplySink, Route, Sender, TellError,
+    AskError, Delivery, Down, Inbox, MonitorId, Payload, RemoteCall, ReplySink, Route, Sender, TellError,
 };
 use odeon_core::seam::{BoxFuture, Clock};
-use odeon_core::{ActorId, Encoding, Reference, Refusal, decode, encode};
+use odeon_core::{ActorId, Encoding, ExitReason, Reference, Refusal, decode, encode};
 use tokio::sync::oneshot;
 
 use crate::connect::ConnectError;
@@ -152,6 +152,14 @@ impl Route for ServerRoute {
 
     fn demonitor(&self, monitor: MonitorId) {
         self.0.monitors().take_back(monitor);
+    }
+
+    fn link(&self, to: &Reference, from: &Arc<dyn Inbox>, lost: Box<dyn FnOnce(ExitReason) + Send>) {
+        self.0.link_there(to, from, lost);
+    }
+
+    fn unlink(&self, to: &Reference, from: u64) {
+        self.0.unlink_there(to, from);
     }
 }
 

@@ -1,5 +1,6 @@
 //! The server: one process' place in an ensemble.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::path::PathBuf;
@@ -18,10 +19,12 @@ use crate::addresses::Addresses;
 use crate::audit::Audit;
 use crate::authority::Authority;
 use crate::config::{Limits, Locate, ServerConfig, World};
-use crate::control::{ConnectionEntry, Control, ControlCalls, ServerStatus};
+use crate::control::{ConnectionEntry, ConnectionPage, Control, ControlCalls, ServerStatus};
 use crate::grants::Grants;
 use crate::link::Link;
+use crate::linking::Linking;
 use crate::listener::{Strangers, accept};
+use crate::metrics::Counters;
 use crate::monitors::Monitors;
 use crate::peers::{Peers, Unwelcome};
 use crate::route::ServerRoute;
@@ -50,6 +53,8 @@ struct Inner {
     peers: Mutex<Peers>,
     strangers: Strangers,
     monitors: Monitors,
+    linking: Linking,
+    counters: Counters,
     known: Mutex<Addresses>,
     locator: OnceLock<Arc<dyn Locate>>,
     addresses: OnceLock<Vec<Address>>,
@@ -122,7 +127,8 @@ impl Server {
     /// When an address cannot be bound, or is a `tls:` one and there is no certificate; those bound before are free
     /// again.
     pub async fn start(config: ServerConfig) -> Result<Self, StartError> {
-        let ServerConfig { id, epoch, cookie, tls, listen, known, authority, limits, world } = config;
+        let ServerConfig { id, epoch, cookie, tls, listen, known, authority, limits, reply_timeout, world } =
+            config;
         let mut listeners = Vec::new();
         for address in listen {
             if tls.is_none() && Transport::of(&address) == Transport::Tls {
@@ -134,6 +140,8 @@ impl Server {
             }
         }
         let system = System::with(Arc::clone(&world.clock), Arc::clone(&world.spawn));
+        system.set_reply_timeout(reply_timeout);
+        let known = Addresses::new(known, limits.address_cache_ttl);
         let server = Self(Arc::new(Inner {
             id,
             epoch,
@@ -150,7 +158,9 @@ impl Server {
             peers: Mutex::default(),
             strangers: Strangers::default(),
             monitors: Monitors::default(),
-            known: Mutex::new(Addresses::new(known)),
+            linking: Linking::default(),
+            counters: Counters::default(),
+            known: Mutex::new(known),
             locator: OnceLock::new(),
             addresses: OnceLock::new(),
             control: OnceLock::new(),
@@ -162,6 +172,7 @@ impl Server {
         server.load_grants()?;
         server.start_control();
         server.start_audit();
+        server.system().set_route(Arc::new(ServerRoute(server.clone())));
         let _ = server.0.addresses.set(listeners.iter().map(|listener| listener.address()).collect());
         for listener in listeners {
             let accepting = accept(server.clone(), listener, server.0.stopping.subscribe());
@@ -255,9 +266,27 @@ impl Server {
         Handle::remote(reference, Arc::new(ServerRoute(self.clone())))
     }
 
-    /// Remembers where a server is.
+    /// Remembers where a server is; what was known of it before is forgotten.
     pub fn know(&self, server: ServerId, addresses: Vec<Address>) {
         self.addresses_known().know(server, addresses);
+    }
+
+    /// The servers whose addresses were said beforehand, by [`know`](Self::know) or in the configuration; these are
+    /// never looked up.
+    #[must_use]
+    pub fn known_servers(&self) -> BTreeMap<ServerId, Vec<Address>> {
+        self.addresses_known().all_known().clone()
+    }
+
+    /// How long an address that was looked up is believed.
+    #[must_use]
+    pub fn address_cache_ttl(&self) -> Duration {
+        self.addresses_known().ttl()
+    }
+
+    /// Sets how long an address that was looked up is believed, also for what has been looked up already.
+    pub fn set_address_cache_ttl(&self, ttl: Duration) {
+        self.addresses_known().set_ttl(ttl);
     }
 
     /// Says where servers are that this one does not know. Once; a second locator is ignored.
@@ -326,8 +355,13 @@ impl Server {
     /// The links, by server.
     #[must_use]
     pub fn connections(&self) -> Vec<ConnectionEntry> {
-        let links = self.peers().all();
-        links.iter().filter(|link| link.is_open()).filter_map(|link| link.entry()).collect()
+        entries(&self.peers().all())
+    }
+
+    /// The links to the next servers after one, to at most so many; which servers those are is one page.
+    pub(crate) fn connections_after(&self, after: Option<&ServerId>, servers: usize) -> ConnectionPage {
+        let (links, next) = self.peers().after(after, servers);
+        ConnectionPage { connections: entries(&links), next }
     }
 
     /// What the server says of itself.
@@ -422,6 +456,18 @@ impl Server {
 
     pub(crate) fn monitors(&self) -> &Monitors {
         &self.0.monitors
+    }
+
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.0.counters
+    }
+
+    pub(crate) fn started_at(&self) -> Instant {
+        self.0.started_at
+    }
+
+    pub(crate) fn linking(&self) -> &Linking {
+        &self.0.linking
     }
 
     pub(crate) fn stopping(&self) -> watch::Receiver<bool> {
@@ -531,6 +577,11 @@ impl Server {
         let service = service(Arc::clone(self.clock()));
         self.system().tasks().spawn(TaskKind::Service, name, Box::pin(service));
     }
+}
+
+/// The open links as rows of a list.
+fn entries(links: &[Arc<Link>]) -> Vec<ConnectionEntry> {
+    links.iter().filter(|link| link.is_open()).filter_map(|link| link.entry()).collect()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -7,7 +7,9 @@ use odeon_ensemble::registry::{Entry, Health, RegistryActorCalls};
 use odeon_ensemble::supervisor::plan::StepKind;
 use odeon_ensemble::supervisor::state::{Phase, ProcessStatus};
 use odeon_ensemble::supervisor::{Selection, ServerRow, SupervisorCalls};
-use odeon_server::{ActorEntry, ConnectionEntry, Control, ControlCalls, Direction, ServerStatus};
+use odeon_server::{
+    ActorEntry, ConnectionEntry, Control, ControlCalls, Direction, ServerStatus, all_actors, all_connections,
+};
 use serde_json::json;
 
 use super::certificates;
@@ -113,10 +115,16 @@ fn note(process: &ProcessStatus) -> Option<String> {
     }
 }
 
-pub(crate) async fn status(context: &Context, id: &str) -> Result<(), CliError> {
+pub(crate) async fn status(context: &Context, id: &str, metrics: bool) -> Result<(), CliError> {
     let console = context.console().await?;
     let id = context.server_id(id)?;
-    let status = console.control(&id).await?.status().within(console.timeout).await?;
+    let control = console.control(&id).await?;
+    if metrics {
+        let text = control.metrics().within(console.timeout).await?;
+        context.output().data(&json!({ "metrics": text }), |_| text.trim_end().to_owned());
+        return Ok(());
+    }
+    let status = control.status().within(console.timeout).await?;
     let mut document = json!(status);
     let end = certificates::end(&console.home, &id);
     if let (Some(end), Some(document)) = (end, document.as_object_mut()) {
@@ -174,16 +182,16 @@ pub(crate) async fn list(context: &Context, list: List) -> Result<(), CliError> 
     match list {
         List::Servers => {
             let entries = console.registry().await?.list().within(timeout).await?;
-            output.data(&entries, |entries| show_entries(entries, &console.domain, "no servers"));
+            output.data(&entries, |entries| show_entries(entries, &console.domain));
         }
         List::Actors { id } => {
             let id = context.server_id(&id)?;
-            let actors = console.control(&id).await?.list_actors().within(timeout).await?;
+            let actors = all_actors(&console.control(&id).await?, timeout).await?;
             output.data(&actors, |actors| show_actors(actors));
         }
         List::Connections { id } => {
             let id = context.server_id(&id)?;
-            let links = console.control(&id).await?.list_connections().within(timeout).await?;
+            let links = all_connections(&console.control(&id).await?, timeout).await?;
             output.data(&links, |links| show_connections(links));
         }
     }
@@ -215,7 +223,7 @@ fn show_connections(links: &[ConnectionEntry]) -> String {
     table(heading, links.iter().map(row).collect(), "no links", terminal_width())
 }
 
-fn show_entries(entries: &[Entry], domain: &Domain, nobody: &str) -> String {
+fn show_entries(entries: &[Entry], domain: &Domain) -> String {
     let row = |entry: &Entry| {
         let health = match entry.health {
             Health::Alive => "alive",
@@ -233,7 +241,7 @@ fn show_entries(entries: &[Entry], domain: &Domain, nobody: &str) -> String {
     table(
         ["ID", "ROLES", "HEALTH", "EPOCH", "ADDRESSES"],
         entries.iter().map(row).collect(),
-        nobody,
+        "no servers",
         terminal_width(),
     )
 }
@@ -245,16 +253,22 @@ pub(crate) async fn lookup(
 ) -> Result<(), CliError> {
     let console = context.console().await?;
     let registry = console.registry().await?;
-    let nobody = role.as_ref().map(|role| format!("no living server of role {role}"));
     let entries = match (id, role) {
         (Some(id), _) => {
             let id: ServerId = context.server_id(&id)?;
             vec![registry.lookup(id).within(console.timeout).await??]
         }
-        (None, Some(role)) => registry.lookup_role(role).within(console.timeout).await?,
+        (None, Some(role)) => {
+            let entries = registry.lookup_role(role.clone()).within(console.timeout).await?;
+            if entries.is_empty() {
+                let message = format!("no living server of role {role}");
+                let help = format!("see `{} list servers`", context.name());
+                return Err(CliError::failed("not-found", message).help(help));
+            }
+            entries
+        }
         (None, None) => return Err(CliError::usage("name a server or a role")),
     };
-    let nobody = nobody.unwrap_or_default();
-    context.output().data(&entries, |entries| show_entries(entries, &console.domain, &nobody));
+    context.output().data(&entries, |entries| show_entries(entries, &console.domain));
     Ok(())
 }

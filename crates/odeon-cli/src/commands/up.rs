@@ -170,7 +170,9 @@ fn listens(rows: &[ServerRow]) -> Vec<String> {
 
 /// What the person who typed `up` was waiting for.
 fn up_line(rows: &[ServerRow]) -> String {
-    let urls: Vec<String> = listens(rows).iter().map(|listen| listen.replace("tcp:", "http://")).collect();
+    // What is spoken there, nobody here knows.
+    let urls: Vec<String> =
+        listens(rows).iter().map(|listen| listen.trim_start_matches("tcp:").to_owned()).collect();
     let at = if urls.is_empty() { String::new() } else { format!(", at {}", urls.join(" ")) };
     format!("up: {} servers{at}", rows.len() + 1)
 }
