@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use odeon_core::seam::BoxFuture;
-use odeon_core::{Encoding, ExitReason, Instant, Protocol, Refusal, RefusalCode, decode};
+use odeon_core::{
+    Encoding, ExitReason, Fingerprint, Instant, Method, Protocol, Refusal, RefusalCode, decode,
+};
 use odeon_mailbox::TrySendError;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -74,6 +76,8 @@ pub struct Delivery<'a> {
     pub mark: &'a str,
     /// The arguments.
     pub payload: Payload<'a>,
+    /// The sender's fingerprint of the method, if it has said so: a compact payload needs the method's own.
+    pub fingerprint: Option<Fingerprint>,
     /// Who sent it, as the link proved it.
     pub sender: Sender,
     /// When it stops being worth anything.
@@ -154,7 +158,7 @@ impl<A: Actor> Inbox for Local<A> {
     }
 
     fn deliver(&self, delivery: Delivery<'_>) -> Result<(), Refusal> {
-        let Delivery { mark, payload, sender, expires_at, reply } = delivery;
+        let Delivery { mark, payload, fingerprint, sender, expires_at, reply } = delivery;
         let protocol = A::protocol().ok_or_else(|| {
             Refusal::new(RefusalCode::UnknownMark, "this actor cannot be reached from other servers")
         })?;
@@ -168,8 +172,10 @@ impl<A: Actor> Inbox for Local<A> {
             return Err(Refusal::new(RefusalCode::NotAuthorised, detail));
         }
         let index = protocol.methods.iter().position(|other| std::ptr::eq(other, method)).unwrap_or_default();
-        if payload.encoding == Encoding::Json {
-            refuse_unknown_fields(method, payload.bytes)?;
+        match payload.encoding {
+            Encoding::Json => refuse_unknown_fields(method, payload.bytes)?,
+            Encoding::Compact => refuse_another_shape(method, fingerprint)?,
+            _ => {}
         }
         let port = reply.map(|(sink, ask)| {
             let (encoding, target) = (payload.encoding, Arc::clone(&self.life));
@@ -253,12 +259,27 @@ impl<A: Actor> Inbox for Local<A> {
     }
 }
 
+/// Compact bytes of another shape may well be a value, and a wrong one.
+fn refuse_another_shape(method: &Method, sent: Option<Fingerprint>) -> Result<(), Refusal> {
+    let own = (method.fingerprint)();
+    if own.is_some() && own == sent {
+        return Ok(());
+    }
+    let shown = |fingerprint: Option<Fingerprint>| {
+        fingerprint.map_or_else(|| "none".to_owned(), |fingerprint| fingerprint.to_string())
+    };
+    let (mark, own, sent) = (method.mark, shown(own), shown(sent));
+    let detail =
+        format!("{mark}: a compact payload of another shape: its fingerprint is {sent}, here it is {own}");
+    Err(Refusal::new(RefusalCode::BadPayload, detail))
+}
+
 fn at(mark: &str, refusal: Refusal) -> Refusal {
     Refusal { code: refusal.code, detail: format!("{mark}: {}", refusal.detail) }
 }
 
 /// JSON comes from people, who mistype; CBOR comes from servers, which may be newer than this one.
-fn refuse_unknown_fields(method: &odeon_core::Method, bytes: &[u8]) -> Result<(), Refusal> {
+fn refuse_unknown_fields(method: &Method, bytes: &[u8]) -> Result<(), Refusal> {
     let Ok(serde_json::Value::Object(given)) = serde_json::from_slice(bytes) else {
         return Ok(());
     };

@@ -1,4 +1,5 @@
-//! How payloads become bytes: JSON for people and scripts, CBOR with field names between servers.
+//! How payloads become bytes: JSON for people and scripts, CBOR with field names between servers, and without names
+//! where both mean the same by a mark.
 
 use minicbor::data::Type;
 use minicbor::{Decode, Decoder, Encode};
@@ -18,6 +19,12 @@ pub enum Encoding {
     /// JSON text, as the command line sends it.
     #[n(1)]
     Json,
+    /// Fields in their order, without names or types: between servers that have the same [`Fingerprint`] for a mark.
+    /// Only for types that have one.
+    ///
+    /// [`Fingerprint`]: crate::Fingerprint
+    #[n(2)]
+    Compact,
 }
 
 /// Why a payload could not be encoded or decoded.
@@ -50,6 +57,7 @@ pub fn encode<T: Serialize + ?Sized>(
             value.serialize(&mut serializer).map_err(|e| CodecError::Encode(e.to_string()))
         }
         Encoding::Json => serde_json::to_writer(out, value).map_err(|e| CodecError::Encode(e.to_string())),
+        Encoding::Compact => compact::encode(value, out),
     }
 }
 
@@ -66,6 +74,65 @@ pub fn decode<T: DeserializeOwned>(encoding: Encoding, bytes: &[u8]) -> Result<T
         }
         // serde_json stops by itself, at 128 levels.
         Encoding::Json => serde_json::from_slice(bytes).map_err(|e| CodecError::Decode(e.to_string())),
+        Encoding::Compact => compact::decode(bytes),
+    }
+}
+
+/// The compact encoding is that of `postcard`. Its decoder believes no length: texts and bytes are cut from what is
+/// there, and serde reserves at most 1 MiB for a list or map before its items have come. It neither counts items that
+/// take no byte nor knows how deep it is; types for which that would matter have no fingerprint.
+#[cfg(feature = "compact")]
+mod compact {
+    use postcard::ser_flavors::Flavor;
+    use serde::Serialize;
+    use serde::de::DeserializeOwned;
+
+    use super::CodecError;
+
+    struct Appended<'a>(&'a mut Vec<u8>);
+
+    impl Flavor for Appended<'_> {
+        type Output = ();
+
+        fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+            self.0.push(byte);
+            Ok(())
+        }
+
+        fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
+            self.0.extend_from_slice(bytes);
+            Ok(())
+        }
+
+        fn finalize(self) -> postcard::Result<()> {
+            Ok(())
+        }
+    }
+
+    pub(super) fn encode<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) -> Result<(), CodecError> {
+        postcard::serialize_with_flavor(value, Appended(out)).map_err(|e| CodecError::Encode(e.to_string()))
+    }
+
+    pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
+        let (value, rest) =
+            postcard::take_from_bytes(bytes).map_err(|e| CodecError::Decode(e.to_string()))?;
+        if rest.is_empty() { Ok(value) } else { Err(CodecError::Decode("bytes follow the value".to_owned())) }
+    }
+}
+
+/// A program of local actors alone is built without the library.
+#[cfg(not(feature = "compact"))]
+mod compact {
+    use super::CodecError;
+
+    const ABSENT: &str = "this program is built without the compact encoding";
+
+    pub(super) fn encode<T: ?Sized>(_: &T, _: &mut Vec<u8>) -> Result<(), CodecError> {
+        Err(CodecError::Encode(ABSENT.to_owned()))
+    }
+
+    pub(super) fn decode<T>(_: &[u8]) -> Result<T, CodecError> {
+        Err(CodecError::Decode(ABSENT.to_owned()))
     }
 }
 

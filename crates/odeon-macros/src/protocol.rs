@@ -16,7 +16,7 @@ use syn::{
 
 use crate::actor::parse_access;
 use crate::docs::first_paragraph;
-use crate::handler::{Access, Handler, is_called, travel};
+use crate::handler::{Access, Handler, is_called, linked, travel};
 use crate::message::{check_length, check_mark};
 
 /// A protocol, as an actor that speaks it sees it.
@@ -198,6 +198,7 @@ impl Protocol<'_> {
                         needs: ::odeon::private::Option::None,
                         arguments: || ::odeon::private::schemars::schema_for!(#request),
                         reply: || ::odeon::private::schemars::schema_for!(#reply),
+                        fingerprint: <#request as ::odeon::Request<#name>>::fingerprint,
                     }
                 }
             });
@@ -209,6 +210,7 @@ impl Protocol<'_> {
                 }
             }
         });
+        let linked = self.mark.as_ref().map(|_| linked(name));
         let types = self.methods.iter().enumerate().map(|(index, method)| {
             let Handler { request, reply, .. } = method;
             let arguments = method.fields.iter().enumerate().map(|(number, (_, ty))| {
@@ -248,6 +250,8 @@ impl Protocol<'_> {
             }
 
             #(#types)*
+
+            #linked
         }
     }
 
@@ -260,7 +264,8 @@ impl Protocol<'_> {
             let of = format!("[`{}::{}`]", self.handle_name(), method.method);
             let (declared, stored) =
                 (method.request_struct(&self.item.vis, &of, mark.is_some()), method.stored());
-            let (travel, handler) = (mark.as_deref().map(travel), quote!(ProtocolHandler<#name, #index>));
+            let travel = mark.as_deref().map(|mark| travel(mark, request, reply));
+            let handler = quote!(ProtocolHandler<#name, #index>);
             quote! {
                 #declared
 

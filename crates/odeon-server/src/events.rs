@@ -111,6 +111,7 @@ impl Link {
         let delivery = Delivery {
             mark: parcel.mark.as_str(),
             payload: Payload { encoding: parcel.encoding, bytes: &parcel.payload },
+            fingerprint: None,
             sender: Sender::Remote(Arc::clone(peer), parcel.from),
             expires_at: parcel.expires_at,
             reply: ask.map(|ask| (Arc::clone(self) as Arc<dyn ReplySink>, ask)),

@@ -200,13 +200,13 @@ impl Link {
 
     /// Sends a tell; waits while too much is queued.
     pub(crate) async fn tell(&self, call: RemoteCall) -> Result<(), TellError> {
-        let parcel = parcel(call)?;
+        let parcel = parcel(call, Encoding::Cbor)?;
         self.send(|state, now| state.session.tell(&parcel, now)).await.map_err(|e| self.tell_error(e))
     }
 
     /// Sends an ask and waits for its answer.
     pub(crate) async fn ask(&self, call: RemoteCall) -> Result<(Encoding, Vec<u8>), AskError> {
-        let parcel = parcel(call)?;
+        let parcel = parcel(call, Encoding::Cbor)?;
         let (port, answer) = oneshot::channel();
         let mut port = Some(port);
         let id = self
@@ -349,11 +349,13 @@ impl Drop for Waiting<'_> {
     }
 }
 
-fn parcel(call: RemoteCall) -> Result<Parcel, Refusal> {
-    let RemoteCall { to, from, mark, encoding, payload, expires_at } = call;
+fn parcel(call: RemoteCall, wanted: Encoding) -> Result<Parcel, Refusal> {
+    let RemoteCall { to, from, mark, arguments, expires_at } = call;
     let mark: Mark = mark
         .parse()
         .map_err(|e: odeon_core::MarkError| Refusal::new(RefusalCode::UnknownMark, e.to_string()))?;
+    let (encoding, payload) =
+        arguments.encoded(wanted).map_err(|e| Refusal::new(RefusalCode::BadPayload, e.to_string()))?;
     Ok(Parcel { to: to.actor, from, mark, encoding, expires_at, payload })
 }
 

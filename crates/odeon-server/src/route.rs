@@ -4,10 +4,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use odeon_actor::{
-    AskError, Delivery, Down, MonitorId, Payload, RemoteCall, ReplySink, Route, Sender, TellError,
+    Arguments, AskError, Delivery, Down, MonitorId, Payload, RemoteCall, ReplySink, Route, Sender, TellError,
 };
 use odeon_core::seam::{BoxFuture, Clock};
-use odeon_core::{ActorId, Encoding, Reference, Refusal, decode, encode};
+use odeon_core::{ActorId, Encoding, Reference, Refusal, RefusalCode, decode};
 use tokio::sync::oneshot;
 
 use crate::connect::ConnectError;
@@ -25,7 +25,8 @@ impl Server {
     /// When the message is refused here, or the server cannot be reached.
     pub async fn tell_encoded(&self, call: RemoteCall) -> Result<(), TellError> {
         if call.to.server == *self.id() {
-            return Ok(self.deliver_here(&call, None)?);
+            self.deliver_here(call, None)?;
+            return Ok(());
         }
         match self.link_to(&call.to.server).await {
             Ok(link) => link.tell(call).await,
@@ -56,8 +57,8 @@ impl Server {
         if call.to.server == *self.id() {
             let (port, answer) = oneshot::channel();
             let sink = Arc::new(HereSink(Mutex::new(Some(port))));
-            self.deliver_here(&call, Some(sink))?;
-            return answer.await.unwrap_or(Err(AskError::NoReply)).map(|bytes| (call.encoding, bytes));
+            let encoding = self.deliver_here(call, Some(sink))?;
+            return answer.await.unwrap_or(Err(AskError::NoReply)).map(|bytes| (encoding, bytes));
         }
         match self.link_to(&call.to.server).await {
             Ok(link) => link.ask(call).await,
@@ -65,14 +66,20 @@ impl Server {
         }
     }
 
-    fn deliver_here(&self, call: &RemoteCall, sink: Option<Arc<HereSink>>) -> Result<(), Refusal> {
+    fn deliver_here(&self, call: RemoteCall, sink: Option<Arc<HereSink>>) -> Result<Encoding, Refusal> {
+        let (encoding, bytes) = call
+            .arguments
+            .encoded(Encoding::Cbor)
+            .map_err(|e| Refusal::new(RefusalCode::BadPayload, e.to_string()))?;
         self.local_inbox(&call.to.actor)?.deliver(Delivery {
             mark: &call.mark,
-            payload: Payload { encoding: call.encoding, bytes: &call.payload },
+            payload: Payload { encoding, bytes: &bytes },
+            fingerprint: None,
             sender: if call.from == 0 { Sender::Outside } else { Sender::Actor(call.from) },
             expires_at: call.expires_at,
             reply: sink.map(|sink| (sink as Arc<dyn ReplySink>, 0)),
-        })
+        })?;
+        Ok(encoding)
     }
 }
 
@@ -126,21 +133,18 @@ impl Route for ServerRoute {
 
     fn ping(self: Arc<Self>, to: Reference) -> BoxFuture<'static, Result<(), AskError>> {
         Box::pin(async move {
-            let call =
-                control_call(&to, "server/1#ping-actor", &ControlPingActor { actor: to.actor.clone() })?;
+            let call = control_call(&to, "server/1#ping-actor", ControlPingActor { actor: to.actor.clone() });
             let (encoding, bytes) = self.0.ask_unbounded(call).await?;
             decode::<Result<(), Refusal>>(encoding, &bytes)?.map_err(AskError::Refused)
         })
     }
 
     fn stop(&self, to: &Reference) {
-        let call = control_call(to, "server/1#stop-actor", &ControlStopActor { actor: to.actor.clone() });
+        let call = control_call(to, "server/1#stop-actor", ControlStopActor { actor: to.actor.clone() });
         let server = self.0.clone();
         self.0.spawn_service("stop-actor", async move |_| {
             // Nobody waits; a monitor tells those who want to know.
-            if let Ok(call) = call
-                && let Err(error) = server.tell_encoded(call).await
-            {
+            if let Err(error) = server.tell_encoded(call).await {
                 tracing::warn!(%error, "cannot stop a remote actor");
             }
         });
@@ -156,13 +160,11 @@ impl Route for ServerRoute {
 }
 
 /// A message for actor 0 of the server that `to` is on.
-fn control_call<T: serde::Serialize>(
+fn control_call<T: serde::Serialize + Send + 'static>(
     to: &Reference,
-    mark: &str,
-    arguments: &T,
-) -> Result<RemoteCall, odeon_core::CodecError> {
-    let mut payload = Vec::new();
-    encode(arguments, Encoding::Cbor, &mut payload)?;
+    mark: &'static str,
+    arguments: T,
+) -> RemoteCall {
     let to = Reference::new(to.server.clone(), ActorId::SERVER);
-    Ok(RemoteCall { to, from: 0, mark: mark.to_owned(), encoding: Encoding::Cbor, payload, expires_at: None })
+    RemoteCall { to, from: 0, mark: mark.into(), arguments: Arguments::named(arguments), expires_at: None }
 }

@@ -19,12 +19,20 @@ pub(crate) struct FakeRoute {
     calls: Mutex<Vec<RemoteCall>>,
     /// What an ask comes to; none means that nothing ever comes.
     answer: Option<Result<&'static str, AskError>>,
+    /// How the answer is encoded.
+    encoding: Encoding,
 }
 
 impl FakeRoute {
     pub(crate) fn new(answer: Option<Result<&'static str, AskError>>) -> Arc<Self> {
         let clock = Arc::clone(System::new().clock());
-        Arc::new(Self { clock, log: Log::default(), calls: Mutex::default(), answer })
+        Arc::new(Self {
+            clock,
+            log: Log::default(),
+            calls: Mutex::default(),
+            answer,
+            encoding: Encoding::Cbor,
+        })
     }
 
     pub(crate) fn handle(self: &Arc<Self>) -> Handle<Greeter> {
@@ -57,8 +65,8 @@ impl Route for FakeRoute {
                 return std::future::pending().await;
             };
             let mut bytes = Vec::new();
-            encode(answer.as_ref().map_err(Clone::clone)?, Encoding::Cbor, &mut bytes).expect("encodes");
-            Ok((Encoding::Cbor, bytes))
+            encode(answer.as_ref().map_err(Clone::clone)?, self.encoding, &mut bytes).expect("encodes");
+            Ok((self.encoding, bytes))
         })
     }
 
@@ -88,11 +96,12 @@ async fn a_remote_ask_travels_by_its_mark_with_its_deadline() {
     let answer = route.handle().greet("Ada".to_owned(), None).await;
     assert_eq!(answer, Ok("hello Ada".to_owned()));
     let call = route.call();
-    assert_eq!((call.to, call.from, call.mark.as_str()), (reference(), 0, "greeter/1#greet"));
+    assert_eq!((call.to, call.from, &*call.mark), (reference(), 0, "greeter/1#greet"));
     assert_eq!(call.expires_at, Some(route.clock.now() + 5 * SECOND));
-    assert_eq!(call.encoding, Encoding::Cbor);
+    let (encoding, bytes) = call.arguments.encoded(Encoding::Cbor).expect("encodes");
+    assert_eq!(encoding, Encoding::Cbor);
     let map: std::collections::BTreeMap<String, Option<String>> =
-        odeon_core::decode(call.encoding, &call.payload).expect("field names travel");
+        odeon_core::decode(encoding, &bytes).expect("field names travel");
     assert_eq!(map["name"].as_deref(), Some("Ada"));
 }
 
