@@ -187,6 +187,7 @@ impl Protocol<'_> {
         let (name, vis, message, docs) = (self.name(), &self.item.vis, self.message_name(), self.docs());
         let doc = first_paragraph(&self.item.attrs);
         let protocol = self.mark.as_ref().map(|mark| {
+            let protocol = self.name();
             let methods = self.methods.iter().map(|method| {
                 let Handler { name, doc, request, reply, .. } = method;
                 let mark = self.full_mark(method);
@@ -198,7 +199,7 @@ impl Protocol<'_> {
                         needs: ::odeon::private::Option::None,
                         arguments: || ::odeon::private::schemars::schema_for!(#request),
                         reply: || ::odeon::private::schemars::schema_for!(#reply),
-                        fingerprint: <#request as ::odeon::Request<#name>>::fingerprint,
+                        fingerprint: <#request as ::odeon::Request<#protocol>>::fingerprint,
                     }
                 }
             });
