@@ -12,11 +12,11 @@ use crate::shape::{Outline, Shape};
 
 /// The hash of a [`Shape`]: equal on both sides of a link, values travel without their names, compactly.
 ///
-/// It is the FNV-1a hash, 128 bits, of the shape's text. That is no secret and proves nothing: who sends a wrong one
+/// It is the FNV-1a hash of the shape's text, 128 bits folded to 64. That is no secret and proves nothing: who sends a wrong one
 /// is answered as who sends a wrong payload. Text and hash are frozen; another text begins with another line.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 #[cbor(transparent)]
-pub struct Fingerprint(#[cbor(n(0), with = "minicbor::bytes")] [u8; 16]);
+pub struct Fingerprint(#[n(0)] u64);
 
 impl Fingerprint {
     /// The fingerprint of a type; none of one that is opaque.
@@ -28,7 +28,7 @@ impl Fingerprint {
     /// The fingerprint of what `write` outlines; none if that is opaque.
     #[must_use]
     pub fn written(write: impl FnOnce(&mut Outline)) -> Option<Self> {
-        Outline::text_of(write).map(|text| Self(fnv1a(text.as_bytes()).to_be_bytes()))
+        Outline::text_of(write).map(|text| Self(folded(fnv1a(text.as_bytes()))))
     }
 
     /// The fingerprint of a method: of its arguments and its reply.
@@ -40,22 +40,22 @@ impl Fingerprint {
         })
     }
 
-    /// The fingerprint with these bytes, as a peer has sent it.
+    /// The fingerprint of this number, as a peer has sent it.
     #[must_use]
-    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
-        Self(bytes)
+    pub const fn from_u64(number: u64) -> Self {
+        Self(number)
     }
 
-    /// The bytes that travel.
+    /// The number that travels.
     #[must_use]
-    pub const fn to_bytes(self) -> [u8; 16] {
+    pub const fn as_u64(self) -> u64 {
         self.0
     }
 }
 
 impl fmt::Display for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", u128::from_be_bytes(self.0))
+        write!(f, "{:016x}", self.0)
     }
 }
 
@@ -69,6 +69,12 @@ fn fnv1a(bytes: &[u8]) -> u128 {
     const BASIS: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
     const PRIME: u128 = 0x0000_0000_0100_0000_0000_0000_0000_013b;
     bytes.iter().fold(BASIS, |hash, byte| (hash ^ u128::from(*byte)).wrapping_mul(PRIME))
+}
+
+fn folded(hash: u128) -> u64 {
+    let bytes = hash.to_be_bytes();
+    let half = |from: usize| bytes[from..from + 8].iter().fold(0, |half, byte| half << 8 | u64::from(*byte));
+    half(0) ^ half(8)
 }
 
 /// Every mark linked into this program. A mark that means two things in it has no fingerprint.
@@ -160,12 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fingerprint_travels_as_sixteen_bytes() {
-        let sent = Fingerprint::of::<u8>().expect("not opaque");
-        let bytes = minicbor::to_vec(sent).expect("encodes");
-        assert_eq!((bytes.len(), bytes[0]), (17, 0x50));
-        assert_eq!(minicbor::decode::<Fingerprint>(&bytes).expect("decodes"), sent);
-        assert!(minicbor::decode::<Fingerprint>(&bytes[..16]).is_err());
-        assert_eq!(Fingerprint::from_bytes(sent.to_bytes()), sent);
+    fn a_hash_is_folded_by_its_halves() {
+        assert_eq!(folded(0x0123_4567_89ab_cdef_1111_1111_1111_1111), 0x1032_5476_98ba_dcfe);
     }
 }
