@@ -28,7 +28,7 @@ pub enum Encoding {
 }
 
 /// Why a payload could not be encoded or decoded.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CodecError {
     /// The value cannot be expressed, such as a map whose keys are not texts, in JSON.
@@ -199,7 +199,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_are_a_value_or_an_error(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
-            for encoding in [Encoding::Cbor, Encoding::Json] {
+            for encoding in [Encoding::Cbor, Encoding::Json, Encoding::Compact] {
                 let _ = decode::<Everything>(encoding, &bytes);
                 let _ = decode::<serde_json::Value>(encoding, &bytes);
             }
@@ -229,11 +229,11 @@ mod tests {
     }
 
     #[test]
-    fn both_encodings_round_trip() {
+    fn all_encodings_round_trip() {
         for choice in [Choice::Nothing, Choice::One(1.5), Choice::Named { a: true }] {
             let value =
                 Everything { text: "hé".into(), number: -7, list: vec![Some(1), None], choice, unit: () };
-            for encoding in [Encoding::Cbor, Encoding::Json] {
+            for encoding in [Encoding::Cbor, Encoding::Json, Encoding::Compact] {
                 let mut bytes = Vec::new();
                 encode(&value, encoding, &mut bytes).expect("encodes");
                 assert_eq!(decode::<Everything>(encoding, &bytes).expect("decodes"), value);
@@ -271,6 +271,69 @@ mod tests {
             [&[0x9f, 0x01, 0x9f, 0xff, 0xff][..], &[0xbf, 0x61, 0x61, 0x01, 0xff], &[0xc1, 0x00], &[0x80]]
         {
             assert!(check_depth(good).is_ok(), "{good:x?}");
+        }
+    }
+
+    /// A length as the compact encoding writes it.
+    fn claimed(length: u64) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        encode(&length, Encoding::Compact, &mut bytes).expect("encodes");
+        bytes
+    }
+
+    #[test]
+    fn compact_bytes_that_are_cut_short_follow_or_do_not_fit_are_errors() {
+        let value = (7_u64, "hé".to_owned(), vec![Some(1_u8), None]);
+        let mut bytes = Vec::new();
+        encode(&value, Encoding::Compact, &mut bytes).expect("encodes");
+        type Read = (u64, String, Vec<Option<u8>>);
+        for end in 0..bytes.len() {
+            assert!(matches!(decode::<Read>(Encoding::Compact, &bytes[..end]), Err(CodecError::Decode(_))));
+        }
+        bytes.push(0);
+        let trailing = decode::<Read>(Encoding::Compact, &bytes);
+        assert_eq!(trailing, Err(CodecError::Decode("bytes follow the value".to_owned())));
+        assert!(decode::<bool>(Encoding::Compact, &[2]).is_err());
+        assert!(decode::<Option<u8>>(Encoding::Compact, &[2, 0]).is_err());
+        assert!(decode::<Choice>(Encoding::Compact, &[3]).is_err(), "a variant that there is not");
+        assert!(decode::<String>(Encoding::Compact, &[2, 0xff, 0xff]).is_err(), "no text");
+        assert!(decode::<u64>(Encoding::Compact, &[0xff; 11]).is_err(), "a number without an end");
+    }
+
+    /// Says what the decoder claims to have for it.
+    #[derive(Debug)]
+    struct Hint(Option<usize>);
+
+    impl<'de> Deserialize<'de> for Hint {
+        fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            struct Visitor;
+            impl<'de> serde::de::Visitor<'de> for Visitor {
+                type Value = Hint;
+
+                fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                    f.write_str("a list")
+                }
+
+                fn visit_seq<A: serde::de::SeqAccess<'de>>(self, seq: A) -> Result<Hint, A::Error> {
+                    Ok(Hint(seq.size_hint()))
+                }
+            }
+            deserializer.deserialize_seq(Visitor)
+        }
+    }
+
+    #[test]
+    fn a_length_that_is_claimed_reserves_nothing() {
+        for length in [1 << 60, u64::MAX, 1 << 32] {
+            let bytes = claimed(length);
+            // Were it believed, no machine would have the room.
+            assert!(decode::<String>(Encoding::Compact, &bytes).is_err());
+            assert!(decode::<Vec<u64>>(Encoding::Compact, &bytes).is_err());
+            assert!(decode::<Vec<[u64; 32]>>(Encoding::Compact, &bytes).is_err());
+            assert!(decode::<std::collections::HashSet<u64>>(Encoding::Compact, &bytes).is_err());
+            assert!(decode::<std::collections::HashMap<u64, [u64; 32]>>(Encoding::Compact, &bytes).is_err());
+            assert!(decode::<std::collections::BTreeMap<u64, String>>(Encoding::Compact, &bytes).is_err());
+            assert_eq!(decode::<Hint>(Encoding::Compact, &bytes).map(|hint| hint.0), Ok(None));
         }
     }
 

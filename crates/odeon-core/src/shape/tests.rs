@@ -73,7 +73,7 @@ fn items_that_take_no_byte_make_a_list_opaque() {
     assert_eq!(text::<Vec<()>>(), None);
     assert_eq!(text::<Vec<[u64; 0]>>(), None);
     assert_eq!(text::<BTreeMap<(), [(); 5]>>(), None);
-    assert_eq!(text::<HashSet<std::marker::PhantomData<u8>>>(), None);
+    assert_eq!(text::<HashSet<PhantomData<u8>>>(), None);
     assert!(text::<Vec<((), u8)>>().is_some());
     assert!(text::<Vec<Option<()>>>().is_some());
     assert!(text::<Vec<Vec<u8>>>().is_some());
