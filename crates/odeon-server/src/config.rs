@@ -9,7 +9,7 @@ use odeon_actor::{TokioClock, TokioSpawn};
 use odeon_auth::Cookie;
 use odeon_core::limits::{ADDRESS_CACHE_TTL, FRAME_BYTES_MAX, HANDSHAKE_TIMEOUT};
 use odeon_core::seam::{BoxFuture, Clock, Disk, Net, Rng, Spawn};
-use odeon_core::{Address, Epoch, HostId, ServerId};
+use odeon_core::{Address, Epoch, Fingerprints, HostId, ServerId};
 use odeon_wire::OUTBOUND_BYTES_MAX;
 
 use crate::authority::Authority;
@@ -105,6 +105,8 @@ pub struct ServerConfig {
     pub authority: Authority,
     /// The limits.
     pub limits: Limits,
+    /// By what it knows message types that can travel without names.
+    pub fingerprints: Fingerprints,
     /// The seams.
     pub world: World,
 }
@@ -121,8 +123,17 @@ impl ServerConfig {
             known: BTreeMap::new(),
             authority: Authority::default(),
             limits: Limits::default(),
+            fingerprints: Fingerprints::linked(),
             world,
         }
+    }
+
+    /// Knowing other message types than those its program links: [`Fingerprints::none`] has everything travel with
+    /// its names.
+    #[must_use]
+    pub fn fingerprints(mut self, fingerprints: Fingerprints) -> Self {
+        self.fingerprints = fingerprints;
+        self
     }
 
     /// In this incarnation.

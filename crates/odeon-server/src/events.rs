@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use odeon_actor::{AskError, Delivery, Payload, Peer, ReplySink, Sender};
-use odeon_core::{ActorId, Epoch, ExitReason, Refusal, RefusalCode, ServerId};
+use odeon_core::{ActorId, Epoch, ExitReason, Fingerprint, Refusal, RefusalCode, ServerId};
 use odeon_wire::{CloseReason, Event, Parcel, Side, Transcript};
 
 use crate::link::Link;
@@ -27,6 +27,12 @@ impl Link {
             }
             Event::Verify { side, transcript, mac } => self.verify(side, &transcript, mac),
             Event::Accepted { peer, epoch, .. } => self.accepted(peer, epoch),
+            Event::Defined { type_id, mark, fingerprint } => {
+                let own = self.server.fingerprints().get(mark.as_str()).map(Fingerprint::as_u64);
+                if own.is_some() && own == fingerprint {
+                    self.state().session.agree(type_id);
+                }
+            }
             Event::Tell(parcel) => {
                 if let Err(refusal) = self.deliver(&parcel, None) {
                     self.state().session.refuse_tell(refusal);
@@ -111,7 +117,7 @@ impl Link {
         let delivery = Delivery {
             mark: parcel.mark.as_str(),
             payload: Payload { encoding: parcel.encoding, bytes: &parcel.payload },
-            fingerprint: None,
+            fingerprint: parcel.fingerprint.map(Fingerprint::from_u64),
             sender: Sender::Remote(Arc::clone(peer), parcel.from),
             expires_at: parcel.expires_at,
             reply: ask.map(|ask| (Arc::clone(self) as Arc<dyn ReplySink>, ask)),

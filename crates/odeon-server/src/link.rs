@@ -11,7 +11,9 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use odeon_actor::{AskError, Inbox, MonitorId, Peer, RemoteCall, ReplySink, TellError};
 use odeon_core::seam::{Connection, PeerCredentials};
-use odeon_core::{ActorId, Encoding, Epoch, ExitReason, Instant, Mark, Refusal, RefusalCode, ServerId};
+use odeon_core::{
+    ActorId, Encoding, Epoch, ExitReason, Fingerprint, Instant, Mark, Refusal, RefusalCode, ServerId,
+};
 use odeon_wire::{AskFailure, CloseReason, Parcel, SendError, Session};
 use tokio::sync::{Notify, oneshot};
 
@@ -200,13 +202,13 @@ impl Link {
 
     /// Sends a tell; waits while too much is queued.
     pub(crate) async fn tell(&self, call: RemoteCall) -> Result<(), TellError> {
-        let parcel = parcel(call, Encoding::Cbor)?;
+        let parcel = self.parcel(call)?;
         self.send(|state, now| state.session.tell(&parcel, now)).await.map_err(|e| self.tell_error(e))
     }
 
     /// Sends an ask and waits for its answer.
     pub(crate) async fn ask(&self, call: RemoteCall) -> Result<(Encoding, Vec<u8>), AskError> {
-        let parcel = parcel(call, Encoding::Cbor)?;
+        let parcel = self.parcel(call)?;
         let (port, answer) = oneshot::channel();
         let mut port = Some(port);
         let id = self
@@ -230,6 +232,23 @@ impl Link {
             AskFailure::LinkLost(why) => AskError::Dead(ExitReason::LinkLost(why)),
             other => AskError::Refused(Refusal::new(RefusalCode::Internal, other.to_string())),
         })
+    }
+
+    /// The call, encoded as the peer understands it: without names, once it has agreed to the fingerprint that came
+    /// with the type. The link is not locked meanwhile.
+    fn parcel(&self, call: RemoteCall) -> Result<Parcel, Refusal> {
+        let RemoteCall { to, from, mark, arguments, expires_at } = call;
+        let mark: Mark = mark
+            .parse()
+            .map_err(|e: odeon_core::MarkError| Refusal::new(RefusalCode::UnknownMark, e.to_string()))?;
+        let fingerprint = self.server.fingerprints().get(mark.as_str());
+        let is_known = fingerprint.is_some() && arguments.fingerprint() == fingerprint;
+        let is_agreed = is_known && self.state().session.is_agreed(&mark);
+        let wanted = if is_agreed { Encoding::Compact } else { Encoding::Cbor };
+        let (encoding, payload) =
+            arguments.encoded(wanted).map_err(|e| Refusal::new(RefusalCode::BadPayload, e.to_string()))?;
+        let fingerprint = fingerprint.map(Fingerprint::as_u64);
+        Ok(Parcel { to: to.actor, from, mark, fingerprint, encoding, expires_at, payload })
     }
 
     /// Watches an actor of the peer's, if there is room for that now; its end is told to the server as `monitor`.
@@ -347,16 +366,6 @@ impl Drop for Waiting<'_> {
             self.link.work.notify_one();
         }
     }
-}
-
-fn parcel(call: RemoteCall, wanted: Encoding) -> Result<Parcel, Refusal> {
-    let RemoteCall { to, from, mark, arguments, expires_at } = call;
-    let mark: Mark = mark
-        .parse()
-        .map_err(|e: odeon_core::MarkError| Refusal::new(RefusalCode::UnknownMark, e.to_string()))?;
-    let (encoding, payload) =
-        arguments.encoded(wanted).map_err(|e| Refusal::new(RefusalCode::BadPayload, e.to_string()))?;
-    Ok(Parcel { to: to.actor, from, mark, encoding, expires_at, payload })
 }
 
 impl fmt::Debug for Link {

@@ -9,7 +9,9 @@ use std::time::Duration;
 use odeon_actor::{Actor, Handle, Inbox, NameTaken, Peer, SpawnOptions, System};
 use odeon_auth::{Cookie, Side as ProofSide};
 use odeon_core::seam::{Clock, Net, TaskKind};
-use odeon_core::{ActorId, ActorName, Address, Epoch, Instant, Reference, Refusal, RefusalCode, ServerId};
+use odeon_core::{
+    ActorId, ActorName, Address, Epoch, Fingerprints, Instant, Reference, Refusal, RefusalCode, ServerId,
+};
 use odeon_wire::RefuseCode;
 use tokio::sync::watch;
 
@@ -36,6 +38,7 @@ struct Inner {
     cookie: Cookie,
     authority: Authority,
     limits: Limits,
+    fingerprints: Fingerprints,
     world: World,
     system: System,
     started_at: Instant,
@@ -76,7 +79,8 @@ impl Server {
     /// # Errors
     /// When an address cannot be bound; those bound before are free again.
     pub async fn start(config: ServerConfig) -> Result<Self, StartError> {
-        let ServerConfig { id, epoch, cookie, listen, known, authority, limits, world } = config;
+        let ServerConfig { id, epoch, cookie, listen, known, authority, limits, fingerprints, world } =
+            config;
         let mut listeners = Vec::new();
         for address in listen {
             match world.net.listen(&address).await {
@@ -91,6 +95,7 @@ impl Server {
             cookie,
             authority,
             limits,
+            fingerprints,
             system,
             started_at: world.clock.now(),
             world,
@@ -300,6 +305,10 @@ impl Server {
 
     pub(crate) fn net(&self) -> &Arc<dyn Net> {
         &self.0.world.net
+    }
+
+    pub(crate) fn fingerprints(&self) -> &Fingerprints {
+        &self.0.fingerprints
     }
 
     pub(crate) fn limits(&self) -> &Limits {

@@ -42,6 +42,8 @@ pub struct Parcel {
     pub from: u64,
     /// What the payload is.
     pub mark: Mark,
+    /// The sender's fingerprint of the type, if it has one; it travels with the type's definition.
+    pub fingerprint: Option<u64>,
     /// How the payload is encoded.
     pub encoding: Encoding,
     /// When the message is no longer worth running; on the receiver's clock when received. It travels as the
@@ -160,6 +162,15 @@ pub enum SendError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
+    /// The peer will send messages of a type.
+    Defined {
+        /// Its number from now on.
+        type_id: u32,
+        /// Its mark.
+        mark: Mark,
+        /// Its fingerprint, if the peer gave one. If it is also ours, [`Session::agree`](crate::Session::agree).
+        fingerprint: Option<u64>,
+    },
     /// The peer says who it is. **Not proven yet**: good for refusing early, for nothing else.
     PeerHello {
         /// The server it claims to be.

@@ -10,7 +10,7 @@
 //! | 1 | `Proof` | mac | after the hellos |
 //! | 2 | `Accept` | – | by the listener, after its proof |
 //! | 3 | `Refuse` | code, detail | instead of anything; ends the link |
-//! | 4 | `Define` | type id, mark | before a type's first use |
+//! | 4 | `Define` | type id, mark, fingerprint or null | before a type's first use |
 //! | 5 | `Tell` | `[to, from, type_id, encoding, expires_in_ms, payload]` | |
 //! | 6 | `Ask` | ask id, as `Tell` | |
 //! | 7 | `Reply` | ask id, encoding, payload | to an ask |
@@ -24,6 +24,7 @@
 //! | 15 | `Ping` | n | after silence |
 //! | 16 | `Pong` | n | to a ping |
 //! | 17 | `Bye` | reason | ends the link |
+//! | 24 | `Agree` | type id | to a definition |
 //!
 //! The golden bytes of each stand in `tests/golden.rs`.
 
@@ -170,6 +171,8 @@ pub enum Frame<'b> {
         type_id: u32,
         #[n(1)]
         mark: Mark,
+        #[n(2)]
+        fingerprint: Option<u64>,
     },
     #[n(5)]
     Tell(#[b(0)] Body<'b>),
@@ -247,6 +250,11 @@ pub enum Frame<'b> {
         #[n(0)]
         reason: String,
     },
+    #[n(24)]
+    Agree {
+        #[n(0)]
+        type_id: u32,
+    },
 }
 
 impl<'b> Frame<'b> {
@@ -301,6 +309,7 @@ impl<'b> Frame<'b> {
             Self::Ping { .. } => "Ping",
             Self::Pong { .. } => "Pong",
             Self::Bye { .. } => "Bye",
+            Self::Agree { .. } => "Agree",
         }
     }
 }

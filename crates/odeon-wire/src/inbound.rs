@@ -17,7 +17,11 @@ impl Session {
     /// What the peer did wrong.
     pub(crate) fn handle_session_frame(&mut self, frame: Frame<'_>) -> Result<(), String> {
         match frame {
-            Frame::Define { type_id, mark } => self.types_in.define(type_id, mark)?,
+            Frame::Define { type_id, mark, fingerprint } => {
+                self.types_in.define(type_id, mark.clone(), fingerprint)?;
+                self.events.push_back(Event::Defined { type_id, mark, fingerprint });
+            }
+            Frame::Agree { type_id } => self.types_out.agree(type_id)?,
             Frame::Tell(body) => {
                 let parcel = self.parcel(body)?;
                 self.events.push_back(Event::Tell(parcel));
@@ -115,8 +119,10 @@ impl Session {
     }
 
     fn parcel(&self, body: Body<'_>) -> Result<Parcel, String> {
+        let (mark, fingerprint) = self.types_in.get(body.type_id)?;
         Ok(Parcel {
-            mark: self.types_in.mark(body.type_id)?,
+            mark,
+            fingerprint,
             to: body.to,
             from: body.from,
             encoding: body.encoding,

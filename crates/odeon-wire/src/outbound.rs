@@ -122,6 +122,20 @@ impl Session {
         }
     }
 
+    /// Says that a type of the peer's is laid out as ours of the same mark: the peer may use the compact encoding.
+    pub fn agree(&mut self, type_id: u32) {
+        if self.is_established() && self.types_in.get(type_id).is_ok() {
+            self.send_control(&Frame::Agree { type_id });
+        }
+    }
+
+    /// Whether the peer has agreed to the fingerprint of ours that came with a type: until then messages of it
+    /// travel with field names.
+    #[must_use]
+    pub fn is_agreed(&self, mark: &odeon_core::Mark) -> bool {
+        self.types_out.is_agreed(mark)
+    }
+
     /// The number of the parcel's type, which the peer is told first if it does not know it.
     fn defined(&mut self, parcel: &Parcel) -> Result<u32, SendError> {
         let (bytes, max) = (parcel.payload.len(), self.send_frame_bytes_max);
@@ -132,7 +146,7 @@ impl Session {
             TypeNumber::Known(type_id) => Ok(type_id),
             TypeNumber::New(type_id) => {
                 let mark = parcel.mark.clone();
-                self.send(&Frame::Define { type_id, mark })?;
+                self.send(&Frame::Define { type_id, mark, fingerprint: parcel.fingerprint })?;
                 self.types_out.insert(parcel.mark.clone(), type_id);
                 Ok(type_id)
             }

@@ -11,7 +11,11 @@ use crate::limits::TYPES_MAX;
 
 /// The numbers this side has given out.
 #[derive(Debug, Default)]
-pub(crate) struct TypesOut(BTreeMap<Mark, u32>);
+pub(crate) struct TypesOut {
+    numbers: BTreeMap<Mark, u32>,
+    /// By number: whether the peer has agreed to the fingerprint.
+    agreed: Vec<bool>,
+}
 
 /// What to do to send a type by number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,10 +31,10 @@ pub(crate) enum TypeNumber {
 impl TypesOut {
     /// The number of `mark`; a new one is taken by [`TypesOut::insert`].
     pub(crate) fn number(&self, mark: &Mark) -> TypeNumber {
-        match self.0.get(mark) {
+        match self.numbers.get(mark) {
             Some(number) => TypeNumber::Known(*number),
-            None if self.0.len() < TYPES_MAX => {
-                TypeNumber::New(u32::try_from(self.0.len()).expect("less than TYPES_MAX"))
+            None if self.agreed.len() < TYPES_MAX => {
+                TypeNumber::New(u32::try_from(self.agreed.len()).expect("less than TYPES_MAX"))
             }
             None => TypeNumber::None,
         }
@@ -38,14 +42,31 @@ impl TypesOut {
 
     /// Notes that the peer has been told.
     pub(crate) fn insert(&mut self, mark: Mark, number: u32) {
-        self.0.insert(mark, number);
+        self.numbers.insert(mark, number);
+        self.agreed.push(false);
+    }
+
+    /// The peer understands the compact encoding of a type.
+    ///
+    /// # Errors
+    /// When it was not defined.
+    pub(crate) fn agree(&mut self, number: u32) -> Result<(), String> {
+        let agreed = usize::try_from(number).ok().and_then(|index| self.agreed.get_mut(index));
+        *agreed.ok_or_else(|| format!("it agreed to message type {number}, which was never defined"))? = true;
+        Ok(())
+    }
+
+    /// Whether the peer has agreed to a type.
+    pub(crate) fn is_agreed(&self, mark: &Mark) -> bool {
+        let number = self.numbers.get(mark).and_then(|number| usize::try_from(*number).ok());
+        number.and_then(|index| self.agreed.get(index)).copied().unwrap_or_default()
     }
 }
 
 /// The numbers the peer has given out.
 #[derive(Debug, Default)]
 pub(crate) struct TypesIn {
-    marks: Vec<Mark>,
+    marks: Vec<(Mark, Option<u64>)>,
     seen: BTreeSet<Mark>,
 }
 
@@ -54,7 +75,7 @@ impl TypesIn {
     ///
     /// # Errors
     /// What is wrong with it.
-    pub(crate) fn define(&mut self, number: u32, mark: Mark) -> Result<(), String> {
+    pub(crate) fn define(&mut self, number: u32, mark: Mark, fingerprint: Option<u64>) -> Result<(), String> {
         if self.marks.len() >= TYPES_MAX {
             return Err(format!("it defined more than {TYPES_MAX} message types"));
         }
@@ -65,7 +86,7 @@ impl TypesIn {
         if !self.seen.insert(mark.clone()) {
             return Err(format!("it defined the message type {mark} twice"));
         }
-        self.marks.push(mark);
+        self.marks.push((mark, fingerprint));
         Ok(())
     }
 
@@ -73,7 +94,7 @@ impl TypesIn {
     ///
     /// # Errors
     /// When it has not been defined.
-    pub(crate) fn mark(&self, number: u32) -> Result<Mark, String> {
+    pub(crate) fn get(&self, number: u32) -> Result<(Mark, Option<u64>), String> {
         usize::try_from(number)
             .ok()
             .and_then(|index| self.marks.get(index))
@@ -98,24 +119,24 @@ mod tests {
                 panic!("type {n} must be new");
             };
             sent.insert(mark(n), number);
-            received.define(number, mark(n)).expect("in turn");
+            received.define(number, mark(n), None).expect("in turn");
         }
         assert_eq!(sent.number(&mark(TYPES_MAX)), TypeNumber::None);
         assert_eq!(sent.number(&mark(7)), TypeNumber::Known(7));
-        assert_eq!(received.mark(65_535), Ok(mark(65_535)));
-        let error = received.define(65_536, mark(TYPES_MAX)).expect_err("full");
+        assert_eq!(received.get(65_535), Ok((mark(65_535), None)));
+        let error = received.define(65_536, mark(TYPES_MAX), None).expect_err("full");
         assert!(error.contains("more than 65536"), "{error}");
     }
 
     #[test]
     fn numbers_come_in_turn_and_marks_once() {
         let mut table = TypesIn::default();
-        table.define(0, mark(0)).expect("the first");
-        assert!(table.define(0, mark(1)).is_err(), "a number twice");
-        assert!(table.define(2, mark(1)).is_err(), "a number skipped");
-        assert!(table.define(1, mark(0)).is_err(), "a mark twice");
-        assert!(table.mark(1).is_err(), "a number not defined");
-        assert!(table.mark(u32::MAX).is_err());
-        table.define(1, mark(1)).expect("refusals change nothing");
+        table.define(0, mark(0), None).expect("the first");
+        assert!(table.define(0, mark(1), None).is_err(), "a number twice");
+        assert!(table.define(2, mark(1), None).is_err(), "a number skipped");
+        assert!(table.define(1, mark(0), None).is_err(), "a mark twice");
+        assert!(table.get(1).is_err(), "a number not defined");
+        assert!(table.get(u32::MAX).is_err());
+        table.define(1, mark(1), None).expect("refusals change nothing");
     }
 }

@@ -153,5 +153,5 @@ pub(crate) fn body<'b>(to: &str, type_id: u32, encoding: Encoding, payload: &'b 
 
 /// Gives a message type its number.
 pub(crate) async fn define(raw: &mut Raw, type_id: u32, mark: &str) {
-    raw.send(&Frame::Define { type_id, mark: mark.parse().expect("a mark") }).await;
+    raw.send(&Frame::Define { type_id, mark: mark.parse().expect("a mark"), fingerprint: None }).await;
 }

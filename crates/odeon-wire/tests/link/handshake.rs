@@ -219,7 +219,7 @@ fn nothing_but_the_handshake_is_taken_before_acceptance() {
         Frame::Accept,
         Frame::Proof { mac: [0; 32] },
         Frame::Cancel { ask_id: 1 },
-        Frame::Define { type_id: 0, mark: "x/1".parse().expect("a mark") },
+        Frame::Define { type_id: 0, mark: "x/1".parse().expect("a mark"), fingerprint: None },
     ] {
         let mut pair = Pair::default_ends();
         pair.listener.session.handle_bytes(&framed(&early), pair.now);

@@ -21,6 +21,7 @@ pub(crate) fn config(server: &str) -> Config {
 
 pub(crate) fn parcel(mark: &str, payload: &[u8]) -> Parcel {
     Parcel {
+        fingerprint: None,
         to: "greeter".parse().expect("an actor id"),
         from: 9,
         mark: mark.parse().expect("a mark"),

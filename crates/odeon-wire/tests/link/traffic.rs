@@ -290,7 +290,7 @@ fn a_broken_protocol_ends_the_link_and_says_how() {
         payload: b"",
     };
     let ask = |ask_id| Frame::Ask { ask_id, body: body(0) };
-    let define = |type_id| Frame::Define { type_id, mark: mark() };
+    let define = |type_id| Frame::Define { type_id, mark: mark(), fingerprint: None };
     let no_reply = |ask_id| Frame::NoReply { ask_id };
     let monitor = |monitor_id| Frame::Monitor { monitor_id, actor: greeter() };
     let down = Frame::Down { monitor_id: 1, reason: ExitReason::Normal };
