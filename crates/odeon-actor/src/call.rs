@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::future::IntoFuture;
 use std::marker::PhantomData;
+use std::sync::{Mutex, PoisonError};
 
 use odeon_core::{CodecError, Deadline, Encoding, Fingerprint, Instant};
 use odeon_mailbox::Refused;
@@ -214,8 +215,9 @@ fn private() -> CodecError {
     CodecError::Encode("the actor is private: write #[actor(mark = \"name/1\")]".to_owned())
 }
 
-/// A request that is encoded once it is known how.
-struct Typed<A, Q>(Q, PhantomData<fn() -> A>);
+/// A request that is encoded once it is known how; again, if the link has ended meanwhile. The lock is for those who
+/// share a call between threads while they wait: requests need not be shareable themselves.
+struct Typed<A, Q>(Mutex<Q>, PhantomData<fn() -> A>);
 
 impl<A: Actor, Q: Request<A>> Outgoing for Typed<A, Q> {
     fn fingerprint(&self) -> Option<Fingerprint> {
@@ -223,7 +225,7 @@ impl<A: Actor, Q: Request<A>> Outgoing for Typed<A, Q> {
     }
 
     fn encode(&self, encoding: Encoding, out: &mut Vec<u8>) -> Result<(), CodecError> {
-        self.0.encode(encoding, out)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).encode(encoding, out)
     }
 }
 
@@ -233,7 +235,7 @@ pub(crate) fn remote_call<A: Actor, Q: Request<A>>(
     expires_at: Option<Instant>,
 ) -> Result<RemoteCall, CodecError> {
     let mark = Cow::Borrowed(Q::MARK.ok_or_else(private)?);
-    let arguments = Arguments::Value(Box::new(Typed::<A, Q>(request, PhantomData)));
+    let arguments = Arguments::Value(Box::new(Typed::<A, Q>(Mutex::new(request), PhantomData)));
     Ok(RemoteCall { to, from: current::number(), mark, arguments, expires_at })
 }
 

@@ -35,7 +35,7 @@ pub enum Arguments {
 }
 
 /// A value that can be encoded as may be needed.
-pub trait Outgoing: Send + 'static {
+pub trait Outgoing: Send + Sync + 'static {
     /// The fingerprint of it and of its answer; none if it travels with its names only.
     fn fingerprint(&self) -> Option<Fingerprint>;
 
@@ -49,7 +49,7 @@ pub trait Outgoing: Send + 'static {
 /// A value that travels with its names.
 struct Named<T>(T);
 
-impl<T: Serialize + Send + 'static> Outgoing for Named<T> {
+impl<T: Serialize + Send + Sync + 'static> Outgoing for Named<T> {
     fn fingerprint(&self) -> Option<Fingerprint> {
         None
     }
@@ -62,7 +62,7 @@ impl<T: Serialize + Send + 'static> Outgoing for Named<T> {
 impl Arguments {
     /// A value that travels with its names, whatever the peer understands.
     #[must_use]
-    pub fn named<T: Serialize + Send + 'static>(value: T) -> Self {
+    pub fn named<T: Serialize + Send + Sync + 'static>(value: T) -> Self {
         Self::Value(Box::new(Named(value)))
     }
 
@@ -80,14 +80,14 @@ impl Arguments {
     ///
     /// # Errors
     /// When the value cannot be expressed.
-    pub fn encoded(self, wanted: Encoding) -> Result<(Encoding, Vec<u8>), CodecError> {
+    pub fn encoded(&self, wanted: Encoding) -> Result<(Encoding, Cow<'_, [u8]>), CodecError> {
         match self {
             Self::Value(value) => {
                 let mut bytes = Vec::new();
                 value.encode(wanted, &mut bytes)?;
-                Ok((wanted, bytes))
+                Ok((wanted, bytes.into()))
             }
-            Self::Encoded { encoding, bytes } => Ok((encoding, bytes)),
+            Self::Encoded { encoding, bytes } => Ok((*encoding, bytes.into())),
         }
     }
 }

@@ -3,18 +3,19 @@
 //! Numbers are given out from 0 without a gap, each before its first use; so the receiver's table is a list,
 //! and a number that comes out of turn is a broken protocol.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use odeon_core::Mark;
 
+use crate::hash::Table;
 use crate::limits::TYPES_MAX;
 
 /// The numbers this side has given out.
 #[derive(Debug, Default)]
 pub(crate) struct TypesOut {
-    numbers: BTreeMap<Mark, u32>,
-    /// By number: whether the peer has agreed to the fingerprint.
-    agreed: Vec<bool>,
+    numbers: Table<Box<str>, u32>,
+    /// By number: the mark, and whether the peer has agreed to its fingerprint.
+    types: Vec<(Mark, bool)>,
 }
 
 /// What to do to send a type by number.
@@ -30,11 +31,11 @@ pub(crate) enum TypeNumber {
 
 impl TypesOut {
     /// The number of `mark`; a new one is taken by [`TypesOut::insert`].
-    pub(crate) fn number(&self, mark: &Mark) -> TypeNumber {
+    pub(crate) fn number(&self, mark: &str) -> TypeNumber {
         match self.numbers.get(mark) {
             Some(number) => TypeNumber::Known(*number),
-            None if self.agreed.len() < TYPES_MAX => {
-                TypeNumber::New(u32::try_from(self.agreed.len()).expect("less than TYPES_MAX"))
+            None if self.types.len() < TYPES_MAX => {
+                TypeNumber::New(u32::try_from(self.types.len()).expect("less than TYPES_MAX"))
             }
             None => TypeNumber::None,
         }
@@ -42,8 +43,13 @@ impl TypesOut {
 
     /// Notes that the peer has been told.
     pub(crate) fn insert(&mut self, mark: Mark, number: u32) {
-        self.numbers.insert(mark, number);
-        self.agreed.push(false);
+        self.numbers.insert(mark.as_str().into(), number);
+        self.types.push((mark, false));
+    }
+
+    /// The mark of a number that was given out.
+    pub(crate) fn mark(&self, number: u32) -> Option<&Mark> {
+        self.types.get(usize::try_from(number).ok()?).map(|(mark, _)| mark)
     }
 
     /// The peer understands the compact encoding of a type.
@@ -51,22 +57,24 @@ impl TypesOut {
     /// # Errors
     /// When it was not defined.
     pub(crate) fn agree(&mut self, number: u32) -> Result<(), String> {
-        let agreed = usize::try_from(number).ok().and_then(|index| self.agreed.get_mut(index));
-        *agreed.ok_or_else(|| format!("it agreed to message type {number}, which was never defined"))? = true;
+        let known = usize::try_from(number).ok().and_then(|index| self.types.get_mut(index));
+        let (_, is_agreed) =
+            known.ok_or_else(|| format!("it agreed to message type {number}, which was never defined"))?;
+        *is_agreed = true;
         Ok(())
     }
 
     /// Whether the peer has agreed to a type.
-    pub(crate) fn is_agreed(&self, mark: &Mark) -> bool {
+    pub(crate) fn is_agreed(&self, mark: &str) -> bool {
         let number = self.numbers.get(mark).and_then(|number| usize::try_from(*number).ok());
-        number.and_then(|index| self.agreed.get(index)).copied().unwrap_or_default()
+        number.and_then(|index| self.types.get(index)).is_some_and(|(_, is_agreed)| *is_agreed)
     }
 }
 
 /// The numbers the peer has given out.
 #[derive(Debug, Default)]
 pub(crate) struct TypesIn {
-    marks: Vec<(Mark, Option<u64>)>,
+    marks: usize,
     seen: BTreeSet<Mark>,
 }
 
@@ -75,31 +83,30 @@ impl TypesIn {
     ///
     /// # Errors
     /// What is wrong with it.
-    pub(crate) fn define(&mut self, number: u32, mark: Mark, fingerprint: Option<u64>) -> Result<(), String> {
-        if self.marks.len() >= TYPES_MAX {
+    pub(crate) fn define(&mut self, number: u32, mark: Mark) -> Result<(), String> {
+        if self.marks >= TYPES_MAX {
             return Err(format!("it defined more than {TYPES_MAX} message types"));
         }
-        let next = self.marks.len();
+        let next = self.marks;
         if usize::try_from(number) != Ok(next) {
             return Err(format!("it defined message type {number} where {next} is the next"));
         }
         if !self.seen.insert(mark.clone()) {
             return Err(format!("it defined the message type {mark} twice"));
         }
-        self.marks.push((mark, fingerprint));
+        self.marks += 1;
         Ok(())
     }
 
-    /// The type with this number.
+    /// Whether there is a type with this number.
     ///
     /// # Errors
     /// When it has not been defined.
-    pub(crate) fn get(&self, number: u32) -> Result<(Mark, Option<u64>), String> {
-        usize::try_from(number)
-            .ok()
-            .and_then(|index| self.marks.get(index))
-            .cloned()
-            .ok_or_else(|| format!("it used message type {number} before defining it"))
+    pub(crate) fn check(&self, number: u32) -> Result<(), String> {
+        if usize::try_from(number).is_ok_and(|index| index < self.marks) {
+            return Ok(());
+        }
+        Err(format!("it used message type {number} before defining it"))
     }
 }
 
@@ -115,28 +122,29 @@ mod tests {
     fn both_tables_take_the_limit_and_no_more() {
         let (mut sent, mut received) = (TypesOut::default(), TypesIn::default());
         for n in 0..TYPES_MAX {
-            let TypeNumber::New(number) = sent.number(&mark(n)) else {
+            let TypeNumber::New(number) = sent.number(mark(n).as_str()) else {
                 panic!("type {n} must be new");
             };
             sent.insert(mark(n), number);
-            received.define(number, mark(n), None).expect("in turn");
+            received.define(number, mark(n)).expect("in turn");
         }
-        assert_eq!(sent.number(&mark(TYPES_MAX)), TypeNumber::None);
-        assert_eq!(sent.number(&mark(7)), TypeNumber::Known(7));
-        assert_eq!(received.get(65_535), Ok((mark(65_535), None)));
-        let error = received.define(65_536, mark(TYPES_MAX), None).expect_err("full");
+        assert_eq!(sent.number(mark(TYPES_MAX).as_str()), TypeNumber::None);
+        assert_eq!(sent.number(mark(7).as_str()), TypeNumber::Known(7));
+        assert_eq!(sent.mark(65_535), Some(&mark(65_535)));
+        assert_eq!(received.check(65_535), Ok(()));
+        let error = received.define(65_536, mark(TYPES_MAX)).expect_err("full");
         assert!(error.contains("more than 65536"), "{error}");
     }
 
     #[test]
     fn numbers_come_in_turn_and_marks_once() {
         let mut table = TypesIn::default();
-        table.define(0, mark(0), None).expect("the first");
-        assert!(table.define(0, mark(1), None).is_err(), "a number twice");
-        assert!(table.define(2, mark(1), None).is_err(), "a number skipped");
-        assert!(table.define(1, mark(0), None).is_err(), "a mark twice");
-        assert!(table.get(1).is_err(), "a number not defined");
-        assert!(table.get(u32::MAX).is_err());
-        table.define(1, mark(1), None).expect("refusals change nothing");
+        table.define(0, mark(0)).expect("the first");
+        assert!(table.define(0, mark(1)).is_err(), "a number twice");
+        assert!(table.define(2, mark(1)).is_err(), "a number skipped");
+        assert!(table.define(1, mark(0)).is_err(), "a mark twice");
+        assert!(table.check(1).is_err(), "a number not defined");
+        assert!(table.check(u32::MAX).is_err());
+        table.define(1, mark(1)).expect("refusals change nothing");
     }
 }

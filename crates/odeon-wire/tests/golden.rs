@@ -48,7 +48,7 @@ fn golden() -> Vec<(Frame<'static>, &'static str)> {
         (Frame::Refuse { code: RefuseCode::Busy, detail: "no".into() }, "830305626e6f"),
         (Frame::Refuse { code: RefuseCode::Protocol, detail: "no".into() }, "830306626e6f"),
         (
-            Frame::Define { type_id: 2, mark: "greeter/1#greet".parse().expect("a mark"), fingerprint: None },
+            Frame::Define { type_id: 2, mark: "greeter/1#greet".parse().expect("a mark") },
             "8304026f677265657465722f31236772656574",
         ),
         (Frame::Tell(body()), "820586623137050201191388427b7d"),

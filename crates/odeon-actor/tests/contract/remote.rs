@@ -110,11 +110,11 @@ async fn a_remote_call_is_encoded_by_its_route_as_the_receiver_understands() {
     route.handle().greet("Ada".to_owned(), None).tell().await.expect("taken");
     let call = route.call();
     assert_eq!(call.arguments.fingerprint(), <GreeterGreet as Request<Greeter>>::fingerprint());
-    assert_eq!(call.arguments.encoded(Encoding::Compact), Ok((Encoding::Compact, b"\x03Ada\x00".to_vec())));
+    assert_eq!(call.arguments.encoded(Encoding::Compact), Ok((Encoding::Compact, b"\x03Ada\x00"[..].into())));
 
     let json = Arguments::Encoded { encoding: Encoding::Json, bytes: b"{}".to_vec() };
     assert_eq!(json.fingerprint(), None);
-    assert_eq!(json.encoded(Encoding::Compact), Ok((Encoding::Json, b"{}".to_vec())), "bytes go as they are");
+    assert_eq!(json.encoded(Encoding::Compact), Ok((Encoding::Json, b"{}"[..].into())), "bytes go as they are");
     assert_eq!(Arguments::named(7_u8).fingerprint(), None);
 
     let compact =

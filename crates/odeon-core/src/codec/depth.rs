@@ -123,7 +123,11 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_walked_without_complaint_is_one_value_as_the_decoder_sees_it(
-            bytes in proptest::collection::vec(any::<u8>(), 0..64),
+            // Bytes in the place of texts, since whether a text is one the walk leaves to the decoder.
+            bytes in proptest::collection::vec(
+                any::<u8>().prop_map(|byte| if byte >> 5 == 3 { byte - 0x20 } else { byte }),
+                0..64,
+            ),
         ) {
             if walk(&bytes).is_ok() {
                 let mut decoder = Decoder::new(&bytes);

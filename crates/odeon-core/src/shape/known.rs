@@ -195,6 +195,7 @@ impl Shape for RefusalCode {
                     "NameTaken",
                     "NotFound",
                     "LimitReached",
+                    "StaleNumber",
                 ] {
                     to.named(name, Outline::value::<()>);
                 }
