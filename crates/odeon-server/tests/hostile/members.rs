@@ -207,7 +207,7 @@ async fn a_message_too_large_is_the_senders_error_and_an_answer_too_large_the_as
         assert!(detail.contains("takes 65537 bytes, and the link carries at most 65536"), "{detail}");
 
         let error = echo.blob(65_536).await.expect_err("too large");
-        assert!(matches!(&error, AskError::Refused(refusal) if refusal.code == RefusalCode::LimitReached));
+        assert!(matches!(&error, AskError::Refused(refusal) if refusal.code == RefusalCode::LimitReached), "{error:?}");
         assert!(error.to_string().contains("the answer: the message takes"), "{error}");
         assert_eq!(echo.blob(65_000).await.expect("answered").len(), 65_000);
         assert_eq!(client.connections().len(), 1);
