@@ -15,16 +15,31 @@ pub(crate) fn expand(item: TokenStream) -> Result<TokenStream> {
         Some(written) => quote!(__to.define::<Self>(|__to| #written);),
         None => quote!(__to.opaque();),
     };
+    // Only where there is a field to be asked: a type without any would not use it.
+    let asking = asks(&item).then(|| {
+        quote!(
+            use ::odeon::private::{NotOutlined as _, Outlined as _};
+        )
+    });
     Ok(quote! {
         #[automatically_derived]
         impl ::odeon::Shape for #name {
             fn shape(__to: &mut ::odeon::Outline) {
-                #[allow(unused_imports, reason = "a type without fields asks nothing")]
-                use ::odeon::private::{NotOutlined as _, Outlined as _};
+                #asking
                 #written
             }
         }
     })
+}
+
+/// Whether it is written by asking types for theirs.
+fn asks(item: &DeriveInput) -> bool {
+    let has_fields = match &item.data {
+        Data::Struct(data) => !data.fields.is_empty(),
+        Data::Enum(data) => data.variants.iter().any(|variant| !variant.fields.is_empty()),
+        Data::Union(_) => false,
+    };
+    has_fields && written(item).is_some()
 }
 
 /// What writes the shape; none of a type that serde encodes in another way than field by field.

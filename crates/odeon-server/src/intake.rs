@@ -314,9 +314,10 @@ impl Intake {
         self.waiting > 0
             && self.flows.iter().flatten().any(|flow| {
                 flow.line.as_ref().is_some_and(|line| line.from == from)
-                    || flow.waiting.iter().any(
-                        |waiting| matches!(waiting, Waiting::Message(arrival) if arrival.from == from),
-                    )
+                    || flow
+                        .waiting
+                        .iter()
+                        .any(|waiting| matches!(waiting, Waiting::Message(arrival) if arrival.from == from))
             })
     }
 

@@ -12,7 +12,9 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use odeon_actor::{AskError, Inbox, MonitorId, Peer, RemoteCall, ReplySink, TellError};
 use odeon_core::seam::{Connection, PeerCredentials};
-use odeon_core::{ActorId, Encoding, Epoch, ExitReason, Fingerprint, Instant, Refusal, RefusalCode, ServerId};
+use odeon_core::{
+    ActorId, Encoding, Epoch, ExitReason, Fingerprint, Instant, Refusal, RefusalCode, ServerId,
+};
 use odeon_wire::{AskFailure, CloseReason, Parcel, SendError, Session, ask_place};
 use tokio::sync::{Notify, oneshot};
 

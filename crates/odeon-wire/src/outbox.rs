@@ -143,7 +143,9 @@ impl Outbox {
     pub(crate) fn push_after(&mut self, place: Place, frame: &Frame<'_>, room: Room) -> Result<(), Unqueued> {
         match place {
             Place::Among(at) if at <= self.left => self.push_control(frame, room),
-            Place::Among(_) => self.push(None, quick::HEAD_BYTES_MAX, room, |out| frame.encode(out)).map(drop),
+            Place::Among(_) => {
+                self.push(None, quick::HEAD_BYTES_MAX, room, |out| frame.encode(out)).map(drop)
+            }
             Place::Large(number) => {
                 self.push(Some(number), quick::HEAD_BYTES_MAX, room, |out| frame.encode(out)).map(drop)
             }

@@ -114,7 +114,11 @@ async fn a_remote_call_is_encoded_by_its_route_as_the_receiver_understands() {
 
     let json = Arguments::Encoded { encoding: Encoding::Json, bytes: b"{}".to_vec() };
     assert_eq!(json.fingerprint(), None);
-    assert_eq!(json.encoded(Encoding::Compact), Ok((Encoding::Json, b"{}"[..].into())), "bytes go as they are");
+    assert_eq!(
+        json.encoded(Encoding::Compact),
+        Ok((Encoding::Json, b"{}"[..].into())),
+        "bytes go as they are"
+    );
     assert_eq!(Arguments::named(7_u8).fingerprint(), None);
 
     let compact =

@@ -113,7 +113,7 @@ fn whatever_decides_about_bytes_or_names_is_another_fingerprint() {
     assert!(choices[0] != choices[1] && choices[0] != choices[2] && choices[1] != choices[2]);
 }
 
-#[allow(dead_code, reason = "they are looked at by their marks")]
+#[expect(dead_code, reason = "they are looked at by their marks")]
 mod opaque {
     use odeon::message;
     use serde::{Deserialize, Serialize};
