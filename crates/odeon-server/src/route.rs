@@ -4,7 +4,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use odeon_actor::{
-    Actor, AskError, Delivery, Down, Handle, MonitorId, Payload, RemoteCall, ReplySink, Route, Sender, TellError,
+    Actor, AskError, Delivery, Down, Handle, MonitorId, Payload, RemoteCall, ReplySink, Route, Sender,
+    TellError,
 };
 use odeon_core::seam::{BoxFuture, Clock};
 use odeon_core::{ActorId, Encoding, Reference, Refusal, decode, encode};

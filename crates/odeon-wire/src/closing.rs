@@ -6,12 +6,12 @@ use odeon_core::ExitReason;
 use odeon_core::limits::HANDSHAKE_FRAME_BYTES_MAX;
 
 use crate::event::{AskFailure, CloseReason, Event};
+use crate::flows_in::FlowsIn;
+use crate::flows_out::Sent;
 use crate::frame::{Frame, RefuseCode};
 use crate::framing::FrameReader;
 use crate::handshake::Rejection;
 use crate::limits::CONTROL_RESERVE_BYTES;
-use crate::flows_in::FlowsIn;
-use crate::flows_out::Sent;
 use crate::outbox::{Place, Room};
 use crate::session::{Phase, Session};
 use crate::text::{printable, shorten};
@@ -102,10 +102,7 @@ impl Session {
     /// Queues the last frame, whatever waits before it: there will be no more.
     pub(crate) fn send_last(&mut self, frame: &Frame<'_>) {
         let room = Room { frame_bytes_max: HANDSHAKE_FRAME_BYTES_MAX, bytes_max: usize::MAX };
-        self.outbox
-            .push_last(frame, room)
-            .map(drop)
-            .expect("its text has been shortened, so it fits");
+        self.outbox.push_last(frame, room).map(drop).expect("its text has been shortened, so it fits");
     }
 
     /// Closes the books and tells everybody on this side.
@@ -128,15 +125,11 @@ impl Session {
             asks.into_iter()
                 .map(|ask_id| Event::Reply { ask_id, outcome: Err(AskFailure::LinkLost(why.clone())) }),
         );
-        self.events.extend(
-            monitors
-                .into_iter()
-                .map(|monitor_id| Event::Down {
-                    monitor_id,
-                    reason: ExitReason::LinkLost(why.clone()),
-                    number: None,
-                }),
-        );
+        self.events.extend(monitors.into_iter().map(|monitor_id| Event::Down {
+            monitor_id,
+            reason: ExitReason::LinkLost(why.clone()),
+            number: None,
+        }));
         self.events.push_back(Event::Closed(reason));
     }
 

@@ -143,7 +143,9 @@ impl Outbox {
     pub(crate) fn push_after(&mut self, place: Place, frame: &Frame<'_>, room: Room) -> Result<(), Unqueued> {
         match place {
             Place::Among(at) if at <= self.left => self.push_control(frame, room),
-            Place::Among(_) => self.push(None, quick::HEAD_BYTES_MAX, room, |out| frame.encode(out)).map(drop),
+            Place::Among(_) => {
+                self.push(None, quick::HEAD_BYTES_MAX, room, |out| frame.encode(out)).map(drop)
+            }
             Place::Large(number) => {
                 self.push(Some(number), quick::HEAD_BYTES_MAX, room, |out| frame.encode(out)).map(drop)
             }
@@ -188,7 +190,8 @@ impl Outbox {
         let mut used = std::mem::take(&mut self.current);
         used.clear();
         let has_data = !self.data.is_empty() || !self.large.is_empty();
-        if !self.control.is_empty() && !(has_data && self.burst >= CONTROL_BURST_BYTES) {
+        let is_controls_turn = !has_data || self.burst < CONTROL_BURST_BYTES;
+        if is_controls_turn && !self.control.is_empty() {
             self.burst += self.control.len();
             self.current = std::mem::replace(&mut self.control, used);
             return true;

@@ -13,9 +13,9 @@ use odeon_core::{Instant, ServerId};
 
 use crate::config::Config;
 use crate::event::{CloseReason, Event, Side};
-use crate::frame::{Frame, RefuseCode};
 use crate::flows_in::FlowsIn;
 use crate::flows_out::FlowsOut;
+use crate::frame::{Frame, RefuseCode};
 use crate::framing::FrameReader;
 use crate::handshake::{Handshake, Outputs};
 use crate::ledger::Ledger;
@@ -110,13 +110,7 @@ impl Session {
         Self::begin(config, Side::Listener, None, nonce, now)
     }
 
-    fn begin(
-        config: Config,
-        side: Side,
-        wanted: Option<ServerId>,
-        nonce: [u8; 32],
-        now: Instant,
-    ) -> Self {
+    fn begin(config: Config, side: Side, wanted: Option<ServerId>, nonce: [u8; 32], now: Instant) -> Self {
         let config = config.bounded();
         let (mut outbox, mut events) = (Outbox::default(), VecDeque::new());
         let outputs = Outputs { outbox: &mut outbox, events: &mut events };
@@ -360,11 +354,7 @@ impl Session {
             Frame::Bye { reason } => {
                 self.outbox.clear();
                 let is_agreed = self.is_resting && reason == CloseReason::Idle.to_string();
-                self.finish(if is_agreed {
-                    CloseReason::Idle
-                } else {
-                    CloseReason::Bye(printable(&reason))
-                });
+                self.finish(if is_agreed { CloseReason::Idle } else { CloseReason::Bye(printable(&reason)) });
             }
             frame => match &mut self.phase {
                 Phase::Closed => {}

@@ -167,7 +167,8 @@ async fn whoever_asks_and_never_reads_loses_the_link_and_others_are_served() {
 async fn a_full_mailbox_that_rejects_is_told_as_such() {
     let site = Site::new();
     let server = site.listener(Transport::Unix, Limits::default()).await;
-    let options = SpawnOptions::named("narrow".parse().expect("a name")).capacity(2).overflow(Overflow::Reject);
+    let options =
+        SpawnOptions::named("narrow".parse().expect("a name")).capacity(2).overflow(Overflow::Reject);
     let narrow = server.system().spawn_with(options, Echo::default()).expect("registered");
     let client = site.client("a@/", &server).await;
     let remote = client.actor::<Echo>(at(&server, "narrow"));

@@ -108,7 +108,15 @@ fn a_slow_actor_stops_its_flow_and_no_other() {
 fn a_peer_that_sends_past_its_credit_loses_the_link() {
     let body = |seq, payload| {
         let encoding = Encoding::Cbor;
-        Frame::Tell(odeon_wire::Body { flow: 0, seq, from: 0, type_id: 0, encoding, expires_in_ms: None, payload })
+        Frame::Tell(odeon_wire::Body {
+            flow: 0,
+            seq,
+            from: 0,
+            type_id: 0,
+            encoding,
+            expires_in_ms: None,
+            payload,
+        })
     };
     let large = vec![0; 1_000];
     for (messages, bytes, said) in [(3, 1 << 20, "without credit"), (100, 2_000, "without credit")] {
