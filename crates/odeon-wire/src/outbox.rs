@@ -448,7 +448,7 @@ mod tests {
         push_large(&mut outbox, CHUNK_BYTES + 1);
         outbox.push_after(Place::Large(large), &Frame::Ping { n: 6 }, ROOM).expect("room");
         let seen = frames(&taken(&mut outbox, 64));
-        let [all @ ..] = &seen[..];
+        let all = &seen[..];
         assert_eq!(
             all,
             [
