@@ -368,7 +368,7 @@ proptest! {
                 }
                 Act::Cancel => open[me].pop().into_iter().for_each(|ask_id| end.session.cancel(ask_id)),
                 Act::Answer { bytes } => {
-                    for ask_id in owed[me].pop() {
+                    if let Some(ask_id) = owed[me].pop() {
                         end.session.reply(ask_id, Encoding::Cbor, &vec![1; bytes]).expect("room");
                     }
                 }
