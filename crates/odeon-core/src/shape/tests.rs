@@ -98,7 +98,7 @@ struct Tree;
 
 impl Shape for Tree {
     fn shape(to: &mut Outline) {
-        to.define::<Self>(|to| to.record("", |to| to.named("children", Outline::value::<Vec<Tree>>)));
+        to.define::<Self>(|to| to.record("", |to| to.named("children", Outline::value::<Vec<Self>>)));
     }
 }
 
@@ -139,7 +139,7 @@ fn a_type_without_a_shape_is_asked_all_the_same() {
     let asked = Outline::text_of(|to| (&Probe::<Vec<Foreign>>::NEW).outline(to));
     assert_eq!(asked, None);
     assert_eq!(
-        Outline::text_of(|to| (&Probe::<Vec<u8>>::NEW).outline(to)),
+        Outline::text_of(|to| Probe::<Vec<u8>>::NEW.outline(to)),
         Outline::text_of(Vec::<u8>::shape)
     );
 }
