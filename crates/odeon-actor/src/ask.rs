@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use odeon_core::seam::BoxFuture;
-use odeon_core::{Deadline, Instant};
+use odeon_core::{CodecError, Deadline, Encoding, Instant};
 use odeon_mailbox::{ReplyFuture, reply_cell};
 
 use crate::actor::Actor;
@@ -114,13 +114,17 @@ impl<'a, A: Actor, Q: Request<A>> Ask<'a, A, Q> {
                 State::Entering(Entering::new(local, envelope), reply)
             }
             Target::There(there) => {
-                let call = remote_call::<A, Q>(&request, there.reference.clone(), Some(self.at));
+                let call = remote_call::<A, Q>(request, there.reference.clone(), Some(self.at));
                 let (route, clock) = (Arc::clone(&there.route), self.handle.clock());
                 let (asked_at, at) = (self.asked_at, self.at);
                 State::Remote(Box::pin(async move {
                     let answer = until(&*clock, at, route.ask(call?)).await;
                     let (encoding, bytes) =
                         answer.unwrap_or_else(|| Err(AskError::Timeout { after: clock.now() - asked_at }))?;
+                    if encoding == Encoding::Compact && Q::fingerprint().is_none() {
+                        let why = "the answer came without the names it needs".to_owned();
+                        return Err(CodecError::Decode(why).into());
+                    }
                     Ok(Q::decode_reply(encoding, &bytes)?)
                 }))
             }

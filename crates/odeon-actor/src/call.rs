@@ -1,9 +1,12 @@
 //! Calls: one request to one actor, not yet sent. The caller decides whether it is an ask or a tell.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::future::IntoFuture;
+use std::marker::PhantomData;
+use std::sync::{Mutex, PoisonError};
 
-use odeon_core::{CodecError, Deadline, Encoding, Instant};
+use odeon_core::{CodecError, Deadline, Encoding, Fingerprint, Instant};
 use odeon_mailbox::Refused;
 
 use crate::actor::Actor;
@@ -12,7 +15,8 @@ use crate::current;
 use crate::cx::Cx;
 use crate::envelope::{Answers, Envelope, Meta};
 use crate::error::{AskError, TryTellError};
-use crate::handle::{Handle, RemoteCall, Target};
+use crate::handle::{Handle, Target};
+use crate::outgoing::{Arguments, Outgoing, RemoteCall};
 use crate::overflow;
 use crate::reply::Reply;
 use crate::tell::Tell;
@@ -51,13 +55,19 @@ pub trait Request<A: Actor>: Send + Sized + 'static {
     /// mailbox's lock, so it only puts things together.
     fn into_message(self, reply: Reply<Self::Reply>) -> A::Message;
 
-    /// Appends the arguments, encoded as CBOR.
+    /// The fingerprint of arguments and answer; `None` if they always travel with their names.
+    #[must_use]
+    fn fingerprint() -> Option<Fingerprint> {
+        None
+    }
+
+    /// Appends the arguments, encoded.
     ///
     /// # Errors
     /// When the request cannot travel, or its value cannot be expressed.
-    fn encode(&self, out: &mut Vec<u8>) -> Result<(), CodecError> {
-        let _ = out;
-        Err(CodecError::Encode("the actor is private: write #[actor(mark = \"name/1\")]".to_owned()))
+    fn encode(&self, encoding: Encoding, out: &mut Vec<u8>) -> Result<(), CodecError> {
+        let _ = (encoding, out);
+        Err(private())
     }
 
     /// Reads an encoded answer.
@@ -201,15 +211,32 @@ fn try_via<A: Actor, Q: Request<A>>(
     }
 }
 
+fn private() -> CodecError {
+    CodecError::Encode("the actor is private: write #[actor(mark = \"name/1\")]".to_owned())
+}
+
+/// A request that is encoded once it is known how; again, if the link has ended meanwhile. The lock is for those who
+/// share a call between threads while they wait: requests need not be shareable themselves.
+struct Typed<A, Q>(Mutex<Q>, PhantomData<fn() -> A>);
+
+impl<A: Actor, Q: Request<A>> Outgoing for Typed<A, Q> {
+    fn fingerprint(&self) -> Option<Fingerprint> {
+        Q::fingerprint()
+    }
+
+    fn encode(&self, encoding: Encoding, out: &mut Vec<u8>) -> Result<(), CodecError> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).encode(encoding, out)
+    }
+}
+
 pub(crate) fn remote_call<A: Actor, Q: Request<A>>(
-    request: &Q,
+    request: Q,
     to: odeon_core::Reference,
     expires_at: Option<Instant>,
 ) -> Result<RemoteCall, CodecError> {
-    let mut payload = Vec::new();
-    request.encode(&mut payload)?;
-    let mark = Q::MARK.unwrap_or_default().to_owned();
-    Ok(RemoteCall { to, from: current::number(), mark, encoding: Encoding::Cbor, payload, expires_at })
+    let mark = Cow::Borrowed(Q::MARK.ok_or_else(private)?);
+    let arguments = Arguments::Value(Box::new(Typed::<A, Q>(Mutex::new(request), PhantomData)));
+    Ok(RemoteCall { to, from: current::number(), mark, arguments, expires_at })
 }
 
 impl<'a, A: Actor, Q: Request<A>> IntoFuture for Call<'a, A, Q> {

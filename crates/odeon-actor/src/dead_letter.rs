@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use odeon_core::ExitReason;
+use odeon_core::{ExitReason, Mark, Reference};
 
 use crate::life::Life;
 use crate::sender::Sender;
@@ -10,7 +10,7 @@ use crate::sender::Sender;
 /// A message that reached nobody.
 #[derive(Debug, Clone)]
 pub struct DeadLetter {
-    /// The actor it was for.
+    /// The actor it was for; 0 if it was meant by name, on another server.
     pub actor: u64,
     /// That actor's Rust type.
     pub kind: &'static str,
@@ -28,6 +28,14 @@ pub enum DeadReason {
     Ended(ExitReason),
     /// It was the oldest in a full mailbox that drops the oldest, and a newer one took its place.
     Displaced,
+    /// It was sent to another server, and the link was lost before that server had said that its actor took it: it
+    /// may have been handled.
+    MaybeLost {
+        /// The actor it was for.
+        to: Box<Reference>,
+        /// What kind of message it was.
+        mark: Mark,
+    },
 }
 
 impl From<ExitReason> for DeadReason {
@@ -41,6 +49,9 @@ impl fmt::Display for DeadReason {
         match self {
             Self::Ended(reason) => write!(f, "the actor {reason}"),
             Self::Displaced => f.write_str("a newer message took its place"),
+            Self::MaybeLost { to, mark } => {
+                write!(f, "the link was lost before {to} was known to have taken {mark}")
+            }
         }
     }
 }

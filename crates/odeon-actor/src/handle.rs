@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use odeon_core::limits::REPLY_TIMEOUT_DEFAULT;
 use odeon_core::seam::{BoxFuture, Clock};
-use odeon_core::{ActorId, Encoding, ExitReason, Instant, Reference};
+use odeon_core::{ActorId, Encoding, ExitReason, Reference};
 use odeon_mailbox::reply_cell;
 
 use crate::actor::Actor;
@@ -15,6 +15,7 @@ use crate::error::{AskError, TellError};
 use crate::inbox::Inbox;
 use crate::life::{Down, MonitorId, TooManyMonitors};
 use crate::local::Local;
+use crate::outgoing::RemoteCall;
 use crate::system::System;
 use crate::via::Via;
 
@@ -43,10 +44,12 @@ pub trait Route: fmt::Debug + Send + Sync + 'static {
         REPLY_TIMEOUT_DEFAULT
     }
 
-    /// Sends without waiting for an answer: ready when the link has taken the message.
+    /// Sends without waiting for an answer: ready when the link has taken the message. The route encodes the
+    /// arguments, compactly where the receiver has their fingerprint, else as CBOR.
     fn tell(self: Arc<Self>, call: RemoteCall) -> BoxFuture<'static, Result<(), TellError>>;
 
-    /// Sends and waits for the encoded answer, until `call.expires_at`.
+    /// Sends as [`tell`](Self::tell) does and waits for the answer, until `call.expires_at`. It comes encoded as the
+    /// arguments were.
     fn ask(self: Arc<Self>, call: RemoteCall) -> BoxFuture<'static, Result<(Encoding, Vec<u8>), AskError>>;
 
     /// Asks the actor for a sign of life through its control lane.
@@ -71,23 +74,6 @@ pub trait Route: fmt::Debug + Send + Sync + 'static {
     fn unlink(&self, to: &Reference, from: u64) {
         let _ = (to, from);
     }
-}
-
-/// One message on its way to another server.
-#[derive(Debug, Clone)]
-pub struct RemoteCall {
-    /// The actor.
-    pub to: Reference,
-    /// The number of the sending actor; 0 for code that is none.
-    pub from: u64,
-    /// What kind of message.
-    pub mark: String,
-    /// How `payload` is encoded.
-    pub encoding: Encoding,
-    /// The arguments.
-    pub payload: Vec<u8>,
-    /// When the message stops being worth anything.
-    pub expires_at: Option<Instant>,
 }
 
 impl<A: Actor> Handle<A> {

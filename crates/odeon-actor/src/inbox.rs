@@ -4,10 +4,13 @@ use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::task::Waker;
 
 use odeon_core::seam::BoxFuture;
-use odeon_core::{Encoding, ExitReason, Instant, Protocol, Refusal, RefusalCode, decode};
-use odeon_mailbox::TrySendError;
+use odeon_core::{
+    Encoding, ExitReason, Fingerprint, Instant, Method, Protocol, Refusal, RefusalCode, decode,
+};
+use odeon_mailbox::{Entry, Overflow, SendError, Standing, Ticket, TrySendError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -76,6 +79,8 @@ pub struct Delivery<'a> {
     pub mark: &'a str,
     /// The arguments.
     pub payload: Payload<'a>,
+    /// The sender's fingerprint of the method, if it has said so: a compact payload needs the method's own.
+    pub fingerprint: Option<Fingerprint>,
     /// Who sent it, as the link proved it.
     pub sender: Sender,
     /// When it stops being worth anything.
@@ -110,6 +115,18 @@ pub trait Inbox: fmt::Debug + Send + Sync + 'static {
     /// A refusal: no such message, not authorised, a payload that does not fit, a full mailbox. A dead
     /// actor is no refusal: the reply port says so.
     fn deliver(&self, delivery: Delivery<'_>) -> Result<(), Refusal>;
+    /// As [`deliver`](Self::deliver), but where the mailbox is full and has its senders wait, the message stands in
+    /// line for it, by the ticket returned; `waker` is the one to wake when its fate is decided.
+    ///
+    /// # Errors
+    /// As of [`deliver`](Self::deliver); full means that the mailbox does not have its senders wait, or that too
+    /// many do.
+    fn deliver_or_wait(&self, delivery: Delivery<'_>, waker: &Waker) -> Result<Option<Ticket>, Refusal>;
+    /// Whether a message still stands in line; if so, `waker` is the one to wake from now on. Once it does not, it
+    /// was let in, or its asker has been told that the actor is dead.
+    fn stands(&self, ticket: Ticket, waker: &Waker) -> bool;
+    /// Takes a message out of the line.
+    fn leave(&self, ticket: Ticket);
     /// Ready when the actor has answered a ping through its control lane.
     fn ping(&self) -> BoxFuture<'static, Result<(), AskError>>;
     /// Asks the actor to stop.
@@ -149,6 +166,10 @@ pub trait Inbox: fmt::Debug + Send + Sync + 'static {
     /// The actor's block, to be taken for what it is.
     #[doc(hidden)]
     fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
+    /// Whether it has ended or is ending, for good.
+    fn is_over(&self) -> bool {
+        self.exit_reason().is_some()
+    }
     /// Whether a handler waits for something, as far as that can be seen; not while the actor runs.
     #[cfg(feature = "testing")]
     fn is_handling(&self) -> bool {
@@ -174,50 +195,27 @@ impl<A: Actor> Inbox for Local<A> {
     }
 
     fn deliver(&self, delivery: Delivery<'_>) -> Result<(), Refusal> {
-        let Delivery { mark, payload, sender, expires_at, reply } = delivery;
-        let protocol = A::protocol().ok_or_else(|| {
-            Refusal::new(RefusalCode::UnknownMark, "this actor cannot be reached from other servers")
-        })?;
-        let method = protocol.method(mark)?;
-        let sender = sender.of_message(self.life.number, method.mark);
-        if let Some(needs) = method.needs {
-            sender.require(needs)?;
-        }
-        let index = protocol.methods.iter().position(|other| std::ptr::eq(other, method)).unwrap_or_default();
-        if payload.encoding == Encoding::Json {
-            refuse_unknown_fields(method, payload.bytes)?;
-        }
-        let port = reply.map(|(sink, ask)| {
-            let (encoding, target) = (payload.encoding, Arc::clone(&self.life));
-            Arc::new(FarPort { sink, ask, encoding, target, is_answered: AtomicBool::new(false) })
-        });
-        let message = A::decode(index, payload, RemoteReply(port.clone()))
-            .map_err(|refusal| at(method.mark, refusal))?;
-        let meta = Meta::sent_afar(&sender, expires_at, port.is_some());
-        let sent = match self.mailbox.try_send(Envelope { message, meta }) {
-            Err(TrySendError::Full(envelope)) => overflow::squeeze_in_whole(self, envelope),
-            sent => sent,
-        };
-        match sent {
-            Ok(()) => {
-                self.me().iter().for_each(Self::notify_message);
-                Ok(())
-            }
-            Err(TrySendError::Full(envelope)) => {
-                // The refusal is the answer; the port in the envelope would give another.
-                port.iter().for_each(|port| port.close());
-                drop(envelope);
-                let capacity = self.mailbox.capacity();
-                let detail = format!("the actor's mailbox is full ({capacity} messages); try again later");
-                Err(Refusal::new(RefusalCode::Full, detail))
-            }
-            Err(TrySendError::Closed(envelope)) => {
-                // Said here, because a draining actor has no exit reason yet that a falling port could tell.
-                port.iter().for_each(|port| port.answer(Err(AskError::Dead(self.death()))));
+        self.take_in(delivery, None).map(drop)
+    }
+
+    fn deliver_or_wait(&self, delivery: Delivery<'_>, waker: &Waker) -> Result<Option<Ticket>, Refusal> {
+        self.take_in(delivery, Some(waker))
+    }
+
+    fn stands(&self, ticket: Ticket, waker: &Waker) -> bool {
+        match self.mailbox.stand(ticket, waker) {
+            Standing::Waiting => true,
+            Standing::Admitted => false,
+            Standing::Closed(envelope) => {
+                // Its port says that the actor is dead, when it falls.
                 self.undelivered(envelope.sender());
-                Ok(())
+                false
             }
         }
+    }
+
+    fn leave(&self, ticket: Ticket) {
+        self.mailbox.leave(ticket);
     }
 
     fn ping(&self) -> BoxFuture<'static, Result<(), AskError>> {
@@ -299,9 +297,87 @@ impl<A: Actor> Inbox for Local<A> {
         self
     }
 
+    fn is_over(&self) -> bool {
+        self.life.is_ending()
+    }
+
     #[cfg(feature = "testing")]
     fn is_handling(&self) -> bool {
         self.cell.is_busy()
+    }
+}
+
+/// Compact bytes of another shape may well be a value, and a wrong one.
+fn refuse_another_shape(method: &Method, sent: Option<Fingerprint>) -> Result<(), Refusal> {
+    let own = (method.fingerprint)();
+    if own.is_some() && own == sent {
+        return Ok(());
+    }
+    let shown = |fingerprint: Option<Fingerprint>| {
+        fingerprint.map_or_else(|| "none".to_owned(), |fingerprint| fingerprint.to_string())
+    };
+    let (mark, own, sent) = (method.mark, shown(own), shown(sent));
+    let detail =
+        format!("{mark}: a compact payload of another shape: its fingerprint is {sent}, here it is {own}");
+    Err(Refusal::new(RefusalCode::BadPayload, detail))
+}
+
+impl<A: Actor> Local<A> {
+    /// Checks, decodes and puts one message into the mailbox, or in line for it if there is somebody to wake.
+    fn take_in(&self, delivery: Delivery<'_>, waker: Option<&Waker>) -> Result<Option<Ticket>, Refusal> {
+        let Delivery { mark, payload, fingerprint, sender, expires_at, reply } = delivery;
+        let protocol = A::protocol().ok_or_else(|| {
+            Refusal::new(RefusalCode::UnknownMark, "this actor cannot be reached from other servers")
+        })?;
+        let method = protocol.method(mark)?;
+        let sender = sender.of_message(self.life.number, method.mark);
+        if let Some(needs) = method.needs {
+            sender.require(needs)?;
+        }
+        let index = protocol.methods.iter().position(|other| std::ptr::eq(other, method)).unwrap_or_default();
+        match payload.encoding {
+            Encoding::Json => refuse_unknown_fields(method, payload.bytes)?,
+            Encoding::Compact => refuse_another_shape(method, fingerprint)?,
+            _ => {}
+        }
+        let port = reply.map(|(sink, ask)| {
+            let (encoding, target) = (payload.encoding, Arc::clone(&self.life));
+            Arc::new(FarPort { sink, ask, encoding, target, is_answered: AtomicBool::new(false) })
+        });
+        let message = A::decode(index, payload, RemoteReply(port.clone()))
+            .map_err(|refusal| at(method.mark, refusal))?;
+        let meta = Meta::sent_afar(&sender, expires_at, port.is_some());
+        let line = waker.filter(|_| self.mailbox.overflow() == Overflow::Wait);
+        let sent = match (self.mailbox.try_send(Envelope { message, meta }), line) {
+            (Err(TrySendError::Full(envelope)), Some(waker)) => match self.mailbox.enter(envelope, waker) {
+                Ok(Entry::Queued) => Ok(()),
+                Ok(Entry::Waits(ticket)) => return Ok(Some(ticket)),
+                Err(SendError::Closed(envelope)) => Err(TrySendError::Closed(envelope)),
+                Err(SendError::Crowded(envelope)) => Err(TrySendError::Full(envelope)),
+            },
+            (Err(TrySendError::Full(envelope)), None) => overflow::squeeze_in_whole(self, envelope),
+            (sent, _) => sent,
+        };
+        match sent {
+            Ok(()) => {
+                self.me().iter().for_each(Self::notify_message);
+                Ok(None)
+            }
+            Err(TrySendError::Full(envelope)) => {
+                // The refusal is the answer; the port in the envelope would give another.
+                port.iter().for_each(|port| port.close());
+                drop(envelope);
+                let capacity = self.mailbox.capacity();
+                let detail = format!("the actor's mailbox is full ({capacity} messages); try again later");
+                Err(Refusal::new(RefusalCode::Full, detail))
+            }
+            Err(TrySendError::Closed(envelope)) => {
+                // Said here, because a draining actor has no exit reason yet that a falling port could tell.
+                port.iter().for_each(|port| port.answer(Err(AskError::Dead(self.death()))));
+                self.undelivered(envelope.sender());
+                Ok(None)
+            }
+        }
     }
 }
 
@@ -310,7 +386,7 @@ fn at(mark: &str, refusal: Refusal) -> Refusal {
 }
 
 /// JSON comes from people, who mistype; CBOR comes from servers, which may be newer than this one.
-fn refuse_unknown_fields(method: &odeon_core::Method, bytes: &[u8]) -> Result<(), Refusal> {
+fn refuse_unknown_fields(method: &Method, bytes: &[u8]) -> Result<(), Refusal> {
     let Ok(serde_json::Value::Object(given)) = serde_json::from_slice(bytes) else {
         return Ok(());
     };

@@ -57,6 +57,7 @@ mod life;
 mod links;
 mod local;
 mod mock;
+mod outgoing;
 mod overflow;
 mod pace;
 mod panic;
@@ -98,11 +99,13 @@ pub use explain::{Doing, Explanation, WaitingAsk};
 pub use group::{
     Broadcast, GROUP_WATCHERS_MAX, GROUPS_MAX, GroupChange, GroupError, GroupEvent, GroupWatch, MEMBERS_MAX,
 };
-pub use handle::{Handle, RemoteCall, Route};
+pub use handle::{Handle, Route};
 pub use inbox::{Delivery, Inbox, Payload, RemoteReply, ReplySink};
 pub use label::ActorLabel;
 pub use life::{Down, MonitorId, TooManyMonitors};
 pub use links::{LetGo, Linked, TooManyLinks, link_here, link_side, unlink_here, unlink_side};
+pub use odeon_mailbox::Ticket;
+pub use outgoing::{Arguments, Outgoing, RemoteCall};
 pub use protocol::Speaks;
 pub use proxy::{NotHere, Proxied};
 pub use receive::{Received, RecvError};
@@ -121,7 +124,8 @@ pub use system::{KILL_PATIENCE, RegisteredActor, SpawnOptions, Switch, System};
 pub use tell::Tell;
 pub use ticker::{TIMERS_MAX, Tick, TickerError, TimerId};
 
-pub use odeon_core::{ExitReason, GroupName, Message, PanicReport};
+pub use odeon_core::{ExitReason, GroupName, Message, Outline, PanicReport, Shape};
+pub use odeon_macros::Shape;
 /// What a program writes for most actors:
 ///
 /// ```
@@ -362,14 +366,14 @@ pub mod private {
     pub use crate::shortcut::Shortcut;
     pub use odeon_core::private::*;
     pub use odeon_core::{
-        ActorId, CodecError, Encoding, Message, MessageType, Method, Protocol, Reference, Refusal,
-        RefusalCode, decode, encode,
+        ActorId, CodecError, Encoding, Fingerprint, LinkedProtocol, Message, MessageType, Method, Protocol,
+        Reference, Refusal, RefusalCode, decode, encode,
     };
-    pub use odeon_macros::actor_with_protocols;
+    pub use odeon_macros::{Shape, actor_with_protocols};
     pub use std::boxed::Box;
     pub use std::option::Option;
     pub use std::result::Result;
     pub use std::string::String;
-    pub use std::sync::Arc;
+    pub use std::sync::{Arc, LazyLock};
     pub use std::vec::Vec;
 }

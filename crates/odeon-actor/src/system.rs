@@ -8,14 +8,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use odeon_core::ActorName;
 use odeon_core::limits::REPLY_TIMEOUT_DEFAULT;
 use odeon_core::seam::{Clock, Spawn, TaskKind};
+use odeon_core::{ActorName, Mark, Reference};
 use odeon_mailbox::{Bounds, CAPACITY_DEFAULT, Overflow, RunQueue, Turn};
 
 use crate::actor::Actor;
 use crate::cycles::Cycles;
-use crate::dead_letter::DeadLetter;
+use crate::dead_letter::{DeadLetter, DeadReason};
 use crate::error::{NameTaken, RegisterError};
 use crate::group::Groups;
 use crate::handle::{Handle, Route, Target};
@@ -25,6 +25,7 @@ use crate::local::Local;
 use crate::panic::contained;
 use crate::reserve::Reserved;
 use crate::runtime::{TokioClock, TokioSpawn};
+use crate::sender::Sender;
 use crate::table::Table;
 use crate::timers::{Timers, until};
 
@@ -462,6 +463,16 @@ impl System {
         drop(actors);
         drop((forgotten, freed));
         self.0.groups.forget(number);
+    }
+
+    /// A message to another server, from an actor here, that may be lost with its link becomes a dead letter.
+    pub fn maybe_lost(&self, to: Reference, mark: Mark, from: u64) {
+        self.dead_letter(&DeadLetter {
+            actor: to.actor.number().unwrap_or_default(),
+            kind: "an actor of another server",
+            sender: Sender::of_number(from),
+            reason: DeadReason::MaybeLost { to: Box::new(to), mark },
+        });
     }
 
     pub(crate) fn dead_letter(&self, letter: &DeadLetter) {

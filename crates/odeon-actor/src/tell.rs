@@ -109,7 +109,7 @@ impl<'a, A: Actor, Q: Request<A>> Tell<'a, A, Q> {
                 Slow::Via(Passing::new(&***via, envelope))
             }
             Target::There(there) => {
-                let call = remote_call(&request, there.reference.clone(), expires_at);
+                let call = remote_call::<A, Q>(request, there.reference.clone(), expires_at);
                 let route = Arc::clone(&there.route);
                 Slow::Remote(Box::pin(async move { route.tell(call?).await }))
             }

@@ -1,11 +1,13 @@
-//! How payloads become bytes: JSON for people and scripts, CBOR with field names between servers.
+//! How payloads become bytes: JSON for people and scripts, CBOR with field names between servers, and without names
+//! where both mean the same by a mark.
 
-use minicbor::data::Type;
-use minicbor::{Decode, Decoder, Encode};
+use minicbor::{Decode, Encode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::limits::PAYLOAD_DEPTH_MAX;
+
+mod depth;
 
 /// How a payload is encoded. Numbers are frozen: they travel on links.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
@@ -18,10 +20,16 @@ pub enum Encoding {
     /// JSON text, as the command line sends it.
     #[n(1)]
     Json,
+    /// Fields in their order, without names or types: between servers that have the same [`Fingerprint`] for a mark.
+    /// Only for types that have one.
+    ///
+    /// [`Fingerprint`]: crate::Fingerprint
+    #[n(2)]
+    Compact,
 }
 
 /// Why a payload could not be encoded or decoded.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CodecError {
     /// The value cannot be expressed, such as a map whose keys are not texts, in JSON.
@@ -50,6 +58,7 @@ pub fn encode<T: Serialize + ?Sized>(
             value.serialize(&mut serializer).map_err(|e| CodecError::Encode(e.to_string()))
         }
         Encoding::Json => serde_json::to_writer(out, value).map_err(|e| CodecError::Encode(e.to_string())),
+        Encoding::Compact => compact::encode(value, out),
     }
 }
 
@@ -61,64 +70,77 @@ pub fn encode<T: Serialize + ?Sized>(
 pub fn decode<T: DeserializeOwned>(encoding: Encoding, bytes: &[u8]) -> Result<T, CodecError> {
     match encoding {
         Encoding::Cbor => {
-            check_depth(bytes)?;
-            minicbor_serde::from_slice(bytes).map_err(|e| CodecError::Decode(e.to_string()))
+            depth::check(bytes)?;
+            let mut deserializer = minicbor_serde::Deserializer::new(bytes);
+            let value = T::deserialize(&mut deserializer).map_err(|e| CodecError::Decode(e.to_string()))?;
+            all_of(bytes.len() - deserializer.decoder().position(), value)
         }
         // serde_json stops by itself, at 128 levels.
         Encoding::Json => serde_json::from_slice(bytes).map_err(|e| CodecError::Decode(e.to_string())),
+        Encoding::Compact => compact::decode(bytes),
     }
 }
 
-/// Walks the bytes without recursion, since a derived decoder would follow a peer's nesting onto our stack.
-fn check_depth(bytes: &[u8]) -> Result<(), CodecError> {
-    let malformed = |e: minicbor::decode::Error| CodecError::Decode(e.to_string());
-    let mut d = Decoder::new(bytes);
-    // Items still to come at each open level; `None` until a break ends it.
-    let mut open: Vec<Option<u64>> = Vec::new();
-    loop {
-        while open.last() == Some(&Some(0)) {
-            open.pop();
+/// The value, if nothing is left after it.
+fn all_of<T>(left: usize, value: T) -> Result<T, CodecError> {
+    if left == 0 { Ok(value) } else { Err(CodecError::Decode("bytes follow the value".to_owned())) }
+}
+
+/// The compact encoding is that of `postcard`. Its decoder believes no length: texts and bytes are cut from what is
+/// there, and serde reserves at most 1 MiB for a list or map before its items have come. It neither counts items that
+/// take no byte nor knows how deep it is; types for which that would matter have no fingerprint.
+#[cfg(feature = "compact")]
+mod compact {
+    use postcard::ser_flavors::Flavor;
+    use serde::Serialize;
+    use serde::de::DeserializeOwned;
+
+    use super::CodecError;
+
+    struct Appended<'a>(&'a mut Vec<u8>);
+
+    impl Flavor for Appended<'_> {
+        type Output = ();
+
+        fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+            self.0.push(byte);
+            Ok(())
         }
-        if let Some(Some(left)) = open.last_mut() {
-            *left -= 1;
+
+        fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
+            self.0.extend_from_slice(bytes);
+            Ok(())
         }
-        let level = match d.datatype().map_err(malformed)? {
-            Type::Array | Type::ArrayIndef => Some(d.array().map_err(malformed)?),
-            Type::Map | Type::MapIndef => Some(d.map().map_err(malformed)?.map(|n| n.saturating_mul(2))),
-            Type::Tag => {
-                d.tag().map_err(malformed)?;
-                Some(Some(1))
-            }
-            Type::Break => {
-                // One byte, which is no item of its own.
-                d.set_position(d.position() + 1);
-                if open.pop() != Some(None) {
-                    return Err(CodecError::Decode("a break ends nothing".to_owned()));
-                }
-                None
-            }
-            _ => {
-                d.skip().map_err(malformed)?;
-                None
-            }
-        };
-        if let Some(items) = level {
-            open.push(items);
-            if open.len() > PAYLOAD_DEPTH_MAX {
-                return Err(CodecError::TooDeep);
-            }
-        }
-        while open.last() == Some(&Some(0)) {
-            open.pop();
-        }
-        if open.is_empty() {
-            break;
+
+        fn finalize(self) -> postcard::Result<()> {
+            Ok(())
         }
     }
-    if d.position() == bytes.len() {
-        Ok(())
-    } else {
-        Err(CodecError::Decode("bytes follow the value".to_owned()))
+
+    pub(super) fn encode<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) -> Result<(), CodecError> {
+        postcard::serialize_with_flavor(value, Appended(out)).map_err(|e| CodecError::Encode(e.to_string()))
+    }
+
+    pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
+        let (value, rest) =
+            postcard::take_from_bytes(bytes).map_err(|e| CodecError::Decode(e.to_string()))?;
+        if rest.is_empty() { Ok(value) } else { Err(CodecError::Decode("bytes follow the value".to_owned())) }
+    }
+}
+
+/// A program of local actors alone is built without the library.
+#[cfg(not(feature = "compact"))]
+mod compact {
+    use super::CodecError;
+
+    const ABSENT: &str = "this program is built without the compact encoding";
+
+    pub(super) fn encode<T: ?Sized>(_: &T, _: &mut Vec<u8>) -> Result<(), CodecError> {
+        Err(CodecError::Encode(ABSENT.to_owned()))
+    }
+
+    pub(super) fn decode<T>(_: &[u8]) -> Result<T, CodecError> {
+        Err(CodecError::Decode(ABSENT.to_owned()))
     }
 }
 
@@ -132,15 +154,9 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_are_a_value_or_an_error(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
-            for encoding in [Encoding::Cbor, Encoding::Json] {
+            for encoding in [Encoding::Cbor, Encoding::Json, Encoding::Compact] {
                 let _ = decode::<Everything>(encoding, &bytes);
                 let _ = decode::<serde_json::Value>(encoding, &bytes);
-            }
-            // What is walked without complaint is one value, as the decoder's own walk sees it.
-            if check_depth(&bytes).is_ok() {
-                let mut decoder = Decoder::new(&bytes);
-                prop_assert!(decoder.skip().is_ok());
-                prop_assert_eq!(decoder.position(), bytes.len());
             }
         }
     }
@@ -162,29 +178,16 @@ mod tests {
     }
 
     #[test]
-    fn both_encodings_round_trip() {
+    fn all_encodings_round_trip() {
         for choice in [Choice::Nothing, Choice::One(1.5), Choice::Named { a: true }] {
             let value =
                 Everything { text: "hé".into(), number: -7, list: vec![Some(1), None], choice, unit: () };
-            for encoding in [Encoding::Cbor, Encoding::Json] {
+            for encoding in [Encoding::Cbor, Encoding::Json, Encoding::Compact] {
                 let mut bytes = Vec::new();
                 encode(&value, encoding, &mut bytes).expect("encodes");
                 assert_eq!(decode::<Everything>(encoding, &bytes).expect("decodes"), value);
             }
         }
-    }
-
-    fn nested(levels: usize) -> Vec<u8> {
-        let mut bytes = vec![0x81; levels];
-        bytes.push(0x00);
-        bytes
-    }
-
-    #[test]
-    fn nesting_is_bounded_before_the_decoder_runs() {
-        assert!(check_depth(&nested(PAYLOAD_DEPTH_MAX)).is_ok());
-        assert!(matches!(check_depth(&nested(PAYLOAD_DEPTH_MAX + 1)), Err(CodecError::TooDeep)));
-        assert!(matches!(check_depth(&vec![0x9f; 100_000]), Err(CodecError::TooDeep)));
     }
 
     #[test]
@@ -198,12 +201,66 @@ mod tests {
         }
     }
 
+    /// A length as the compact encoding writes it.
+    fn claimed(length: u64) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        encode(&length, Encoding::Compact, &mut bytes).expect("encodes");
+        bytes
+    }
+
     #[test]
-    fn indefinite_containers_and_tags_are_walked() {
-        for good in
-            [&[0x9f, 0x01, 0x9f, 0xff, 0xff][..], &[0xbf, 0x61, 0x61, 0x01, 0xff], &[0xc1, 0x00], &[0x80]]
-        {
-            assert!(check_depth(good).is_ok(), "{good:x?}");
+    fn compact_bytes_that_are_cut_short_follow_or_do_not_fit_are_errors() {
+        let value = (7_u64, "hé".to_owned(), vec![Some(1_u8), None]);
+        let mut bytes = Vec::new();
+        encode(&value, Encoding::Compact, &mut bytes).expect("encodes");
+        type Read = (u64, String, Vec<Option<u8>>);
+        for end in 0..bytes.len() {
+            assert!(matches!(decode::<Read>(Encoding::Compact, &bytes[..end]), Err(CodecError::Decode(_))));
+        }
+        bytes.push(0);
+        let trailing = decode::<Read>(Encoding::Compact, &bytes);
+        assert_eq!(trailing, Err(CodecError::Decode("bytes follow the value".to_owned())));
+        assert!(decode::<bool>(Encoding::Compact, &[2]).is_err());
+        assert!(decode::<Option<u8>>(Encoding::Compact, &[2, 0]).is_err());
+        assert!(decode::<Choice>(Encoding::Compact, &[3]).is_err(), "a variant that there is not");
+        assert!(decode::<String>(Encoding::Compact, &[2, 0xff, 0xff]).is_err(), "no text");
+        assert!(decode::<u64>(Encoding::Compact, &[0xff; 11]).is_err(), "a number without an end");
+    }
+
+    /// Says what the decoder claims to have for it.
+    #[derive(Debug)]
+    struct Hint(Option<usize>);
+
+    impl<'de> Deserialize<'de> for Hint {
+        fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            struct Visitor;
+            impl<'de> serde::de::Visitor<'de> for Visitor {
+                type Value = Hint;
+
+                fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                    f.write_str("a list")
+                }
+
+                fn visit_seq<A: serde::de::SeqAccess<'de>>(self, seq: A) -> Result<Hint, A::Error> {
+                    Ok(Hint(seq.size_hint()))
+                }
+            }
+            deserializer.deserialize_seq(Visitor)
+        }
+    }
+
+    #[test]
+    fn a_length_that_is_claimed_reserves_nothing() {
+        for length in [1 << 60, u64::MAX, 1 << 32] {
+            let bytes = claimed(length);
+            // Were it believed, no machine would have the room.
+            assert!(decode::<String>(Encoding::Compact, &bytes).is_err());
+            assert!(decode::<Vec<u64>>(Encoding::Compact, &bytes).is_err());
+            assert!(decode::<Vec<[u64; 32]>>(Encoding::Compact, &bytes).is_err());
+            assert!(decode::<std::collections::HashSet<u64>>(Encoding::Compact, &bytes).is_err());
+            assert!(decode::<std::collections::HashMap<u64, [u64; 32]>>(Encoding::Compact, &bytes).is_err());
+            assert!(decode::<std::collections::BTreeMap<u64, String>>(Encoding::Compact, &bytes).is_err());
+            assert_eq!(decode::<Hint>(Encoding::Compact, &bytes).map(|hint| hint.0), Ok(None));
         }
     }
 

@@ -9,6 +9,7 @@ mod chain;
 mod codec;
 mod epoch;
 mod exit;
+mod fingerprint;
 pub mod limits;
 mod mark;
 mod message;
@@ -18,6 +19,7 @@ mod reference;
 mod refusal;
 mod rights;
 pub mod seam;
+mod shape;
 mod text;
 mod time;
 
@@ -27,18 +29,21 @@ pub use chain::chain;
 pub use codec::{CodecError, Encoding, decode, encode};
 pub use epoch::Epoch;
 pub use exit::{ExitReason, PanicReport};
+pub use fingerprint::{Fingerprint, Fingerprints, fingerprint};
 pub use mark::{Mark, MarkError};
 pub use message::{Message, MessageType, message_type, message_types};
 pub use names::{ActorName, Domain, GroupName, NameError, Role, ServerId, Suggestion, suggest};
-pub use protocol::{Method, MethodDescription, Protocol, ProtocolDescription};
+pub use protocol::{LinkedProtocol, Method, MethodDescription, Protocol, ProtocolDescription, protocols};
 pub use reference::{ActorId, Reference};
 pub use refusal::{Refusal, RefusalCode};
 pub use rights::{Act, CAVEAT_ITEMS_MAX, Caveat, Origin, PATH_BYTES_MAX, PathPrefix, Right};
+pub use shape::{Outline, Shape};
 pub use time::{Deadline, Instant};
 
 /// What the macros' output names; not for use by hand, and without any promise of stability.
 #[doc(hidden)]
 pub mod private {
+    pub use crate::shape::{NotOutlined, Outlined, Probe};
     pub use {inventory, schemars, serde};
 
     /// What travels between servers; asked of every type that does, so that one that lacks something is named where

@@ -23,6 +23,9 @@ pub const SOCKET_PATH_BYTES_MAX: usize = 107;
 /// Deepest nesting of a decoded payload. A derived decoder recurses once per level, on the stack.
 pub const PAYLOAD_DEPTH_MAX: usize = 128;
 
+/// Longest text of a shape, in bytes; a type with a longer one is opaque. It is written once per type and program.
+pub const SHAPE_BYTES_MAX: usize = 64 * 1024;
+
 /// Largest frame on a link by default, in bytes, its length prefix excluded.
 pub const FRAME_BYTES_MAX: usize = 16 * 1024 * 1024;
 

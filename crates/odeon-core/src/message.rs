@@ -7,6 +7,8 @@ use schemars::Schema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::fingerprint::Fingerprint;
+
 /// A value that can travel between servers. Written by `#[message]`; by hand it needs the same three things:
 /// serde's traits, a [`MessageType`], and its entry in the registry.
 pub trait Message: Serialize + DeserializeOwned + Send + 'static {
@@ -23,6 +25,8 @@ pub struct MessageType {
     pub doc: &'static str,
     /// Makes the JSON Schema of the type.
     pub schema: fn() -> Schema,
+    /// The fingerprint of the type; none if it is opaque.
+    pub fingerprint: fn() -> Option<Fingerprint>,
 }
 
 inventory::collect!(&'static MessageType);
@@ -35,6 +39,11 @@ static ALL: LazyLock<BTreeMap<&'static str, &'static MessageType>> =
 #[must_use]
 pub fn message_type(mark: &str) -> Option<&'static MessageType> {
     ALL.get(mark).copied()
+}
+
+/// Every message type linked into this program, those too whose mark another has.
+pub(crate) fn linked_types() -> impl Iterator<Item = &'static MessageType> {
+    inventory::iter::<&'static MessageType>().copied()
 }
 
 /// Every message type linked into this program, in order of marks.

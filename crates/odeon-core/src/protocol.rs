@@ -3,6 +3,7 @@
 use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Serialize};
 
+use crate::fingerprint::Fingerprint;
 use crate::names::suggest;
 use crate::refusal::{Refusal, RefusalCode};
 
@@ -32,6 +33,19 @@ pub struct Method {
     pub arguments: fn() -> Schema,
     /// Makes the JSON Schema of the reply.
     pub reply: fn() -> Schema,
+    /// The fingerprint of arguments and reply; none if either is opaque.
+    pub fingerprint: fn() -> Option<Fingerprint>,
+}
+
+/// A protocol linked into this program; none of an actor without a mark.
+#[derive(Debug)]
+pub struct LinkedProtocol(pub fn() -> Option<&'static Protocol>);
+
+inventory::collect!(LinkedProtocol);
+
+/// Every protocol linked into this program, in no order.
+pub fn protocols() -> impl Iterator<Item = &'static Protocol> {
+    inventory::iter::<LinkedProtocol>().filter_map(|linked| (linked.0)())
 }
 
 impl Protocol {
@@ -159,6 +173,7 @@ mod tests {
             needs: None,
             arguments: any,
             reply: any,
+            fingerprint: || None,
         }],
     };
 

@@ -48,6 +48,9 @@ pub enum RefusalCode {
     /// Another server, which the request is about, cannot be reached.
     #[n(11)]
     Unreachable,
+    /// The number is one of another incarnation of the server: the actor it meant is gone.
+    #[n(12)]
+    StaleNumber,
 }
 
 impl RefusalCode {
@@ -67,6 +70,7 @@ impl RefusalCode {
             Self::NotFound => "not-found",
             Self::LimitReached => "limit-reached",
             Self::Unreachable => "unreachable",
+            Self::StaleNumber => "stale-number",
         }
     }
 }

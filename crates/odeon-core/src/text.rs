@@ -1,6 +1,6 @@
-//! One macro for types whose only outward form is a text: serde, JSON Schema and CBOR as that text.
+//! One macro for types whose only outward form is a text: serde, JSON Schema, shape and CBOR as that text.
 
-/// Implements serde, JSON Schema and CBOR for a type with `Display` and `FromStr`, always as its text form.
+/// Implements serde, JSON Schema, the shape and CBOR for a type with `Display` and `FromStr`, always as its text form.
 macro_rules! text_form {
     ($type:ident, $description:literal) => {
         impl serde::Serialize for $type {
@@ -23,6 +23,12 @@ macro_rules! text_form {
 
             fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
                 schemars::json_schema!({ "type": "string", "description": $description })
+            }
+        }
+
+        impl crate::Shape for $type {
+            fn shape(to: &mut crate::Outline) {
+                to.leaf("str", 1);
             }
         }
 

@@ -11,7 +11,7 @@ use syn::{
 };
 
 use crate::docs::first_paragraph;
-use crate::handler::{Access, Handler};
+use crate::handler::{Access, Handler, linked};
 use crate::message::{check_length, check_mark};
 use crate::protocol::{self, Described};
 use crate::spoken;
@@ -348,7 +348,9 @@ impl Expansion {
         let all = self.handlers.iter().map(|handler| handler.dispatch(&message));
         let (has_start, has_run) = (self.has_start, self.has_run);
         let hooks = &self.hooks;
-        let travel = self.whole_mark().map(|mark| self.travel(&mark));
+        let mark = self.whole_mark();
+        let (travel, linked) =
+            (mark.as_ref().map(|mark| self.travel(mark)), mark.as_ref().map(|_| linked(actor)));
         quote! {
             #[automatically_derived]
             impl ::odeon::Actor for #actor {
@@ -374,12 +376,14 @@ impl Expansion {
                 #(#hooks)*
                 #travel
             }
+
+            #linked
         }
     }
 
     /// What other servers need: the table of methods, and the way from bytes to messages.
     fn travel(&self, mark: &str) -> TokenStream {
-        let (doc, message) = (&self.doc, self.message_name());
+        let (actor, doc, message) = (&self.actor, &self.doc, self.message_name());
         let open = || self.handlers.iter().filter(|handler| self.full_mark(handler).is_some());
         let methods = open().map(|handler| {
             let Handler { name, doc, request, reply, .. } = handler;
@@ -396,6 +400,7 @@ impl Expansion {
                     needs: #needs,
                     arguments: || ::odeon::private::schemars::schema_for!(#request),
                     reply: || ::odeon::private::schemars::schema_for!(#reply),
+                    fingerprint: <#request as ::odeon::Request<#actor>>::fingerprint,
                 }
             }
         });

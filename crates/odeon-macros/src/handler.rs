@@ -10,6 +10,7 @@ use syn::{
 
 use crate::docs::first_paragraph;
 use crate::names::{is_kebab, kebab, pascal};
+use crate::shape::outline;
 use crate::spoken::Spoken;
 
 /// What `Handle` calls its own methods, and what the prelude's traits give it.
@@ -202,7 +203,7 @@ impl Handler {
         let declared =
             self.request_struct(&quote!(pub), &format!("[`{actor}::{}`]", self.method), mark.is_some());
         let (at_once, may_answer_later) = (self.answer_now(actor), self.answers_itself);
-        let (stored, travel) = (self.stored(), mark.map(travel));
+        let (stored, travel) = (self.stored(), mark.map(|mark| travel(mark, request, reply)));
         quote! {
             #declared
 
@@ -235,6 +236,7 @@ impl Handler {
                     ::odeon::private::serde::Serialize,
                     ::odeon::private::serde::Deserialize,
                     ::odeon::private::schemars::JsonSchema,
+                    ::odeon::private::Shape,
                 )]
                 #[serde(crate = "::odeon::private::serde")]
                 #[schemars(crate = "::odeon::private::schemars")]
@@ -404,16 +406,28 @@ impl Handler {
     }
 }
 
-/// How a request with this mark travels.
-pub(crate) fn travel(mark: &str) -> TokenStream {
+/// How this request travels, by this mark.
+pub(crate) fn travel(mark: &str, request: &Ident, reply: &Type) -> TokenStream {
+    let (arguments, reply) = (outline(&quote!(#request)), outline(&quote!(#reply)));
     quote! {
         const MARK: ::odeon::private::Option<&'static str> = ::odeon::private::Option::Some(#mark);
 
+        fn fingerprint() -> ::odeon::private::Option<::odeon::private::Fingerprint> {
+            use ::odeon::private::{NotOutlined as _, Outlined as _};
+            static KNOWN: ::odeon::private::LazyLock<
+                ::odeon::private::Option<::odeon::private::Fingerprint>,
+            > = ::odeon::private::LazyLock::new(|| {
+                ::odeon::private::Fingerprint::of_method(|__to| #arguments, |__to| #reply)
+            });
+            *KNOWN
+        }
+
         fn encode(
             &self,
+            encoding: ::odeon::private::Encoding,
             out: &mut ::odeon::private::Vec<u8>,
         ) -> ::odeon::private::Result<(), ::odeon::private::CodecError> {
-            ::odeon::private::encode(self, ::odeon::private::Encoding::Cbor, out)
+            ::odeon::private::encode(self, encoding, out)
         }
 
         fn decode_reply(
@@ -422,6 +436,17 @@ pub(crate) fn travel(mark: &str) -> TokenStream {
         ) -> ::odeon::private::Result<Self::Reply, ::odeon::private::CodecError> {
             ::odeon::private::decode(encoding, bytes)
         }
+    }
+}
+
+/// The entry of an actor, or a protocol, in the list of all that the program links.
+pub(crate) fn linked(actor: &Ident) -> TokenStream {
+    quote! {
+        const _: () = {
+            ::odeon::private::inventory::submit! {
+                ::odeon::private::LinkedProtocol(<#actor as ::odeon::Actor>::protocol)
+            }
+        };
     }
 }
 

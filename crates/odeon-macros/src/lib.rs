@@ -11,6 +11,7 @@ mod message;
 mod names;
 mod protocol;
 mod receive;
+mod shape;
 mod spoken;
 #[cfg(test)]
 mod tests;
@@ -25,6 +26,16 @@ use proc_macro::TokenStream;
 #[proc_macro_attribute]
 pub fn message(arguments: TokenStream, item: TokenStream) -> TokenStream {
     message::expand(arguments.into(), item.into()).unwrap_or_else(|e| e.to_compile_error()).into()
+}
+
+/// Writes the `Shape` of a type that is a part of messages, so that they can travel compactly.
+///
+/// Without it a message that holds the type travels with its names. It expects serde's own derives: for a hand-written
+/// `Serialize` write `Shape` by hand too. With an attribute by which serde encodes in another way (`skip`, `flatten`,
+/// `tag`, `untagged`, `with`, `from`, …) the type is opaque; `rename`, `rename_all`, `alias` and `default` are fine.
+#[proc_macro_derive(Shape, attributes(serde))]
+pub fn derive_shape(item: TokenStream) -> TokenStream {
+    shape::expand(item.into()).unwrap_or_else(|e| e.to_compile_error()).into()
 }
 
 /// Makes the methods of an `impl` block the messages of an actor.

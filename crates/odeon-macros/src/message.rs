@@ -28,6 +28,7 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> Result<TokenS
             ::odeon::private::serde::Serialize,
             ::odeon::private::serde::Deserialize,
             ::odeon::private::schemars::JsonSchema,
+            ::odeon::private::Shape,
         )]
         #[serde(crate = "::odeon::private::serde")]
         #[schemars(crate = "::odeon::private::schemars")]
@@ -38,6 +39,7 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> Result<TokenS
                 mark: #mark,
                 doc: #doc,
                 schema: || ::odeon::private::schemars::schema_for!(#name),
+                fingerprint: || ::odeon::private::Fingerprint::of::<#name>(),
             };
 
             #[automatically_derived]

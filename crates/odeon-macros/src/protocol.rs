@@ -16,7 +16,7 @@ use syn::{
 
 use crate::actor::parse_access;
 use crate::docs::first_paragraph;
-use crate::handler::{Access, Handler, is_called, travel};
+use crate::handler::{Access, Handler, is_called, linked, travel};
 use crate::message::{check_length, check_mark};
 
 /// A protocol, as an actor that speaks it sees it.
@@ -187,6 +187,7 @@ impl Protocol<'_> {
         let (name, vis, message, docs) = (self.name(), &self.item.vis, self.message_name(), self.docs());
         let doc = first_paragraph(&self.item.attrs);
         let protocol = self.mark.as_ref().map(|mark| {
+            let protocol = self.name();
             let methods = self.methods.iter().map(|method| {
                 let Handler { name, doc, request, reply, .. } = method;
                 let mark = self.full_mark(method);
@@ -198,6 +199,7 @@ impl Protocol<'_> {
                         needs: ::odeon::private::Option::None,
                         arguments: || ::odeon::private::schemars::schema_for!(#request),
                         reply: || ::odeon::private::schemars::schema_for!(#reply),
+                        fingerprint: <#request as ::odeon::Request<#protocol>>::fingerprint,
                     }
                 }
             });
@@ -209,6 +211,7 @@ impl Protocol<'_> {
                 }
             }
         });
+        let linked = self.mark.as_ref().map(|_| linked(name));
         let types = self.methods.iter().enumerate().map(|(index, method)| {
             let Handler { request, reply, .. } = method;
             let arguments = method.fields.iter().enumerate().map(|(number, (_, ty))| {
@@ -248,6 +251,8 @@ impl Protocol<'_> {
             }
 
             #(#types)*
+
+            #linked
         }
     }
 
@@ -260,7 +265,8 @@ impl Protocol<'_> {
             let of = format!("[`{}::{}`]", self.handle_name(), method.method);
             let (declared, stored) =
                 (method.request_struct(&self.item.vis, &of, mark.is_some()), method.stored());
-            let (travel, handler) = (mark.as_deref().map(travel), quote!(ProtocolHandler<#name, #index>));
+            let travel = mark.as_deref().map(|mark| travel(mark, request, reply));
+            let handler = quote!(ProtocolHandler<#name, #index>);
             quote! {
                 #declared
 

@@ -14,12 +14,12 @@ use odeon_auth::{
     CHALLENGE_BYTES, GrantChain, GrantError, GrantId, GrantKey, GrantQuestion, PublicKey, Signature,
 };
 use odeon_core::limits::REPLY_TIMEOUT_DEFAULT;
-use odeon_core::{Encoding, Origin, Reference, Refusal, RefusalCode, Right, ServerId, decode};
+use odeon_core::{Encoding, ExitReason, Origin, Reference, Refusal, RefusalCode, Right, ServerId, decode};
 
 use crate::authority::AdminKey;
 use crate::control::{ControlAnswerChallenge, ControlPresentGrant, ControlRetractGrants};
 use crate::grants::{By, Grants, NotTaken, Retracted};
-use crate::link::Link;
+use crate::link::{Link, Unsent};
 use crate::rights::LinkRights;
 use crate::route::{control_call, unreachable};
 use crate::server::{Server, StartError};
@@ -317,7 +317,7 @@ impl Server {
         let link = self.link_to(at).await.map_err(|error| AskError::from(unreachable(&error)))?;
         let present = ControlPresentGrant { grant: grant.to_text() };
         let challenge: Result<String, Refusal> =
-            self.ask_over(&link, at, "server/1#present-grant", &present).await?;
+            self.ask_over(&link, at, "server/1#present-grant", present).await?;
         let text = challenge.map_err(AskError::Refused)?;
         let internal = |detail: &str| AskError::Refused(Refusal::new(RefusalCode::Internal, detail));
         let challenge = unhex(&text).ok_or_else(|| internal("the challenge is not 32 bytes"))?;
@@ -332,7 +332,7 @@ impl Server {
         };
         let answer = ControlAnswerChallenge { challenge: text, signature: question.answer(key).to_string() };
         let taken: Result<GrantEntry, Refusal> =
-            self.ask_over(&link, at, "server/1#answer-challenge", &answer).await?;
+            self.ask_over(&link, at, "server/1#answer-challenge", answer).await?;
         taken.map_err(AskError::Refused)
     }
 
@@ -345,23 +345,31 @@ impl Server {
         let link = self.link_to(at).await.map_err(|error| AskError::from(unreachable(&error)))?;
         let what = ControlRetractGrants { what };
         let retracted: Result<u64, Refusal> =
-            self.ask_over(&link, at, "server/1#retract-grants", &what).await?;
+            self.ask_over(&link, at, "server/1#retract-grants", what).await?;
         retracted.map_err(AskError::Refused)
     }
 
-    async fn ask_over<Q: serde::Serialize, R: serde::de::DeserializeOwned>(
+    async fn ask_over<Q, R>(
         &self,
         link: &Link,
         at: &ServerId,
-        mark: &str,
-        arguments: &Q,
-    ) -> Result<R, AskError> {
-        let call = control_call(&Reference::new(at.clone(), odeon_core::ActorId::SERVER), mark, arguments)?;
+        mark: &'static str,
+        arguments: Q,
+    ) -> Result<R, AskError>
+    where
+        Q: serde::Serialize + Send + Sync + 'static,
+        R: serde::de::DeserializeOwned,
+    {
+        let call = control_call(&Reference::new(at.clone(), odeon_core::ActorId::SERVER), mark, arguments);
         let patience: Duration = REPLY_TIMEOUT_DEFAULT;
         let until = self.clock().now() + patience;
         let (encoding, bytes): (Encoding, Vec<u8>) = tokio::select! {
             biased;
-            answer = link.ask(call) => answer?,
+            answer = link.ask(&call) => answer.map_err(|unsent| match unsent {
+                // Another link would be another challenge.
+                Unsent::Over => AskError::Dead(ExitReason::LinkLost("the link has ended".to_owned())),
+                Unsent::Failed(error) => error,
+            })?,
             () = self.clock().sleep_until(until) => return Err(AskError::Timeout { after: patience }),
         };
         Ok(decode(encoding, &bytes)?)

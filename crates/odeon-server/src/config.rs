@@ -9,8 +9,8 @@ use odeon_actor::{TokioClock, TokioSpawn};
 use odeon_auth::{Cookie, TlsContext};
 use odeon_core::limits::{ADDRESS_CACHE_TTL, FRAME_BYTES_MAX, HANDSHAKE_TIMEOUT, REPLY_TIMEOUT_DEFAULT};
 use odeon_core::seam::{BoxFuture, Clock, Disk, Net, Rng, Spawn};
-use odeon_core::{Address, Domain, Epoch, HostId, ServerId};
-use odeon_wire::OUTBOUND_BYTES_MAX;
+use odeon_core::{Address, Domain, Epoch, Fingerprints, HostId, ServerId};
+use odeon_wire::{IDLE_AFTER, OUTBOUND_BYTES_MAX};
 
 use crate::authority::Authority;
 use crate::defaults::ServerDefaults;
@@ -71,6 +71,8 @@ pub struct Limits {
     pub links_max: usize,
     /// Most links with one peer: each side may have connected, and the old may not have noticed its end.
     pub links_per_peer_max: usize,
+    /// How long a link may carry nothing, with nothing open, before it is closed. The next message makes a new one.
+    pub link_idle_after: Duration,
     /// How long a looked-up address is believed.
     pub address_cache_ttl: Duration,
 }
@@ -84,6 +86,7 @@ impl Default for Limits {
             handshakes_max: 256,
             links_max: 4_096,
             links_per_peer_max: 4,
+            link_idle_after: IDLE_AFTER,
             address_cache_ttl: ADDRESS_CACHE_TTL,
         }
     }
@@ -110,6 +113,8 @@ pub struct ServerConfig {
     pub limits: Limits,
     /// How long its actors' asks wait when they do not say.
     pub reply_timeout: Duration,
+    /// By what it knows message types that can travel without names.
+    pub fingerprints: Fingerprints,
     /// The seams.
     pub world: World,
 }
@@ -128,6 +133,7 @@ impl ServerConfig {
             authority: Authority::default(),
             limits: Limits::default(),
             reply_timeout: REPLY_TIMEOUT_DEFAULT,
+            fingerprints: Fingerprints::linked(),
             world,
         }
     }
@@ -147,6 +153,14 @@ impl ServerConfig {
     #[must_use]
     pub fn with_defaults(mut self, defaults: &ServerDefaults) -> Self {
         defaults.apply(&mut self);
+        self
+    }
+
+    /// Knowing other message types than those its program links: [`Fingerprints::none`] has everything travel with
+    /// its names.
+    #[must_use]
+    pub fn fingerprints(mut self, fingerprints: Fingerprints) -> Self {
+        self.fingerprints = fingerprints;
         self
     }
 

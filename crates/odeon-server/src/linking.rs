@@ -78,12 +78,11 @@ impl Server {
         let number = from.number();
         self.linking().hold(from);
         let held = Held { server: self.clone(), number };
-        let call = control_call(to, "server/1#link-actor", &ControlLinkActor { actor: to.actor.clone() });
+        let mut call = control_call(to, "server/1#link-actor", ControlLinkActor { actor: to.actor.clone() });
+        call.from = number;
         let server = self.clone();
         self.spawn_service("link-actor", async move |clock| {
             let asked = async {
-                let mut call = call?;
-                call.from = number;
                 call.expires_at = Some(clock.now() + server.system().reply_timeout());
                 let (encoding, bytes) = server.ask_encoded(call).await?;
                 decode::<Result<(), Refusal>>(encoding, &bytes)?.map_err(AskError::Refused)
@@ -98,13 +97,13 @@ impl Server {
 
     /// Has the server of `to` take back that actor's side of a link to the actor with this number.
     pub(crate) fn unlink_there(&self, to: &Reference, from: u64) {
-        let call = control_call(to, "server/1#unlink-actor", &ControlUnlinkActor { actor: to.actor.clone() });
-        let Ok(mut call) = call else { return };
+        let mut call =
+            control_call(to, "server/1#unlink-actor", ControlUnlinkActor { actor: to.actor.clone() });
         call.from = from;
         // At once, where that is possible: what is told of the actor's end then comes behind it.
         let link = self.peers().live(&to.server);
         if let Some(link) = link
-            && link.try_tell(call.clone()).is_ok()
+            && matches!(link.try_tell(&call), Ok(Ok(())))
         {
             return;
         }

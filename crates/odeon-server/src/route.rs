@@ -1,18 +1,25 @@
 //! The way handles take to actors of other servers, and of this one by reference.
 
+use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use odeon_actor::{
-    AskError, Delivery, Down, Inbox, MonitorId, Payload, RemoteCall, ReplySink, Route, Sender, TellError,
+    Actor, Arguments, AskError, Delivery, Down, Handle, Inbox, MonitorId, Payload, RemoteCall, ReplySink,
+    Route, Sender, TellError,
 };
 use odeon_core::seam::{BoxFuture, Clock};
-use odeon_core::{ActorId, Encoding, ExitReason, Reference, Refusal, decode, encode};
+use odeon_core::{ActorId, Encoding, ExitReason, Reference, Refusal, RefusalCode, decode};
+use odeon_wire::{FLOW_WINDOW_MESSAGES, SendError};
 use tokio::sync::oneshot;
 
 use crate::connect::ConnectError;
 use crate::control::{ControlPingActor, ControlStopActor};
+use crate::link::{Link, Unsent};
 use crate::server::Server;
+
+/// Links tried for one message: one that is about to be closed for want of use, and two that take its place.
+const LINKS_TRIED: usize = 3;
 
 /// Routes calls over the server's links.
 #[derive(Debug)]
@@ -25,12 +32,29 @@ impl Server {
     /// When the message is refused here, or the server cannot be reached.
     pub async fn tell_encoded(&self, call: RemoteCall) -> Result<(), TellError> {
         if call.to.server == *self.id() {
-            return Ok(self.deliver_here(&call, None)?);
+            return Ok(self.deliver_here(&call, None).map(drop)?);
         }
-        match self.link_to(&call.to.server).await {
-            Ok(link) => link.tell(call).await,
-            Err(error) => Err(unreachable(&error)),
+        for _ in 0..LINKS_TRIED {
+            let link = self.link_to(&call.to.server).await.map_err(|error| unreachable(&error))?;
+            match link.tell(&call).await {
+                Err(Unsent::Over) => {}
+                Err(Unsent::Failed(error)) => return Err(error),
+                Ok(()) => return Ok(()),
+            }
         }
+        Err(none_lasted(&call.to))
+    }
+
+    /// Sends an encoded message to an actor of another server if the link to it takes the message at once.
+    ///
+    /// # Errors
+    /// [`TellError::Full`] when there is no credit for it, or no link yet: then nothing was sent.
+    pub fn try_tell_encoded(&self, call: &RemoteCall) -> Result<(), TellError> {
+        if call.to.server == *self.id() {
+            return Ok(self.deliver_here(call, None).map(drop)?);
+        }
+        let link = self.peers().live(&call.to.server).ok_or(TellError::Full { capacity: 0 })?;
+        link.try_tell(call)?.map_err(|error| link.try_error(error))
     }
 
     /// Sends an encoded message to an actor anywhere and waits for the encoded answer, until `call.expires_at`.
@@ -56,24 +80,69 @@ impl Server {
         if call.to.server == *self.id() {
             let (port, answer) = oneshot::channel();
             let sink = Arc::new(HereSink(Mutex::new(Some(port))));
-            self.deliver_here(&call, Some(sink))?;
-            return answer.await.unwrap_or(Err(AskError::NoReply)).map(|bytes| (call.encoding, bytes));
+            let encoding = self.deliver_here(&call, Some(sink))?;
+            return answer.await.unwrap_or(Err(AskError::NoReply)).map(|bytes| (encoding, bytes));
         }
-        match self.link_to(&call.to.server).await {
-            Ok(link) => link.ask(call).await,
-            Err(error) => Err(unreachable(&error).into()),
+        for _ in 0..LINKS_TRIED {
+            let link = self.link_to(&call.to.server).await.map_err(|error| unreachable(&error))?;
+            match link.ask(&call).await {
+                Err(Unsent::Over) => {}
+                Err(Unsent::Failed(error)) => return Err(error),
+                Ok(reply) => return Ok(reply),
+            }
         }
+        Err(none_lasted(&call.to).into())
     }
 
-    fn deliver_here(&self, call: &RemoteCall, sink: Option<Arc<HereSink>>) -> Result<(), Refusal> {
+    /// Delivers to an actor of this server; how the answer will be encoded.
+    fn deliver_here(&self, call: &RemoteCall, sink: Option<Arc<HereSink>>) -> Result<Encoding, Refusal> {
+        let (encoding, bytes) = encoded(call, Encoding::Cbor)?;
         self.local_inbox(&call.to.actor)?.deliver(Delivery {
             mark: &call.mark,
-            payload: Payload { encoding: call.encoding, bytes: &call.payload },
+            payload: Payload { encoding, bytes: &bytes },
+            fingerprint: None,
             sender: if call.from == 0 { Sender::Outside } else { Sender::Actor(call.from) },
             expires_at: call.expires_at,
             reply: sink.map(|sink| (sink as Arc<dyn ReplySink>, 0)),
-        })
+        })?;
+        Ok(encoding)
     }
+}
+
+/// The arguments of a call as bytes: as wanted, unless they are bytes already.
+pub(crate) fn encoded(call: &RemoteCall, wanted: Encoding) -> Result<(Encoding, Cow<'_, [u8]>), Refusal> {
+    call.arguments.encoded(wanted).map_err(|e| Refusal::new(RefusalCode::BadPayload, e.to_string()))
+}
+
+impl Link {
+    fn try_error(&self, error: SendError) -> TellError {
+        if error.is_for_now() {
+            let capacity = usize::try_from(FLOW_WINDOW_MESSAGES).unwrap_or(usize::MAX);
+            return TellError::Full { capacity };
+        }
+        self.tell_error(error)
+    }
+}
+
+impl Server {
+    /// The actor that `handle` stands for, as other servers may name it: of a number, with the incarnation in which it
+    /// is one, so that it never means another actor of a later run.
+    #[must_use]
+    pub fn reference<A: Actor>(&self, handle: &Handle<A>) -> Reference {
+        match (handle.reference(), handle.id()) {
+            (Some(reference), _) => reference.clone(),
+            (None, ActorId::Number(number)) => {
+                Reference::new(self.id().clone(), ActorId::NumberOf(number, self.epoch()))
+            }
+            (None, id) => Reference::new(self.id().clone(), id),
+        }
+    }
+}
+
+/// That each link ended before it took the message, as senders are told.
+fn none_lasted(to: &Reference) -> TellError {
+    let why = format!("{LINKS_TRIED} links ended before they took the message");
+    TellError::Unreachable { server: to.server.to_string(), why }
 }
 
 /// That there is no link, as senders are told.
@@ -126,21 +195,18 @@ impl Route for ServerRoute {
 
     fn ping(self: Arc<Self>, to: Reference) -> BoxFuture<'static, Result<(), AskError>> {
         Box::pin(async move {
-            let call =
-                control_call(&to, "server/1#ping-actor", &ControlPingActor { actor: to.actor.clone() })?;
+            let call = control_call(&to, "server/1#ping-actor", ControlPingActor { actor: to.actor.clone() });
             let (encoding, bytes) = self.0.ask_unbounded(call).await?;
             decode::<Result<(), Refusal>>(encoding, &bytes)?.map_err(AskError::Refused)
         })
     }
 
     fn stop(&self, to: &Reference) {
-        let call = control_call(to, "server/1#stop-actor", &ControlStopActor { actor: to.actor.clone() });
+        let call = control_call(to, "server/1#stop-actor", ControlStopActor { actor: to.actor.clone() });
         let server = self.0.clone();
         self.0.spawn_service("stop-actor", async move |_| {
             // Nobody waits; a monitor tells those who want to know.
-            if let Ok(call) = call
-                && let Err(error) = server.tell_encoded(call).await
-            {
+            if let Err(error) = server.tell_encoded(call).await {
                 tracing::warn!(%error, "cannot stop a remote actor");
             }
         });
@@ -164,13 +230,11 @@ impl Route for ServerRoute {
 }
 
 /// A message for actor 0 of the server that `to` is on.
-pub(crate) fn control_call<T: serde::Serialize>(
+pub(crate) fn control_call<T: serde::Serialize + Send + Sync + 'static>(
     to: &Reference,
-    mark: &str,
-    arguments: &T,
-) -> Result<RemoteCall, odeon_core::CodecError> {
-    let mut payload = Vec::new();
-    encode(arguments, Encoding::Cbor, &mut payload)?;
+    mark: &'static str,
+    arguments: T,
+) -> RemoteCall {
     let to = Reference::new(to.server.clone(), ActorId::SERVER);
-    Ok(RemoteCall { to, from: 0, mark: mark.to_owned(), encoding: Encoding::Cbor, payload, expires_at: None })
+    RemoteCall { to, from: 0, mark: mark.into(), arguments: Arguments::named(arguments), expires_at: None }
 }

@@ -11,7 +11,9 @@ use std::time::Duration;
 use odeon_actor::{Actor, Handle, Inbox, NameTaken, Peer, SpawnOptions, System};
 use odeon_auth::{Cookie, Side as ProofSide, TlsContext};
 use odeon_core::seam::{Clock, Net, TaskKind};
-use odeon_core::{ActorId, ActorName, Address, Epoch, Instant, Reference, Refusal, RefusalCode, ServerId};
+use odeon_core::{
+    ActorId, ActorName, Address, Epoch, Fingerprints, Instant, Reference, Refusal, RefusalCode, ServerId,
+};
 use odeon_wire::RefuseCode;
 use tokio::sync::watch;
 
@@ -26,6 +28,7 @@ use crate::linking::Linking;
 use crate::listener::{Strangers, accept};
 use crate::metrics::Counters;
 use crate::monitors::Monitors;
+use crate::pauses::Pauses;
 use crate::peers::{Peers, Unwelcome};
 use crate::route::ServerRoute;
 use crate::secure::{Channel, Transport, refresh};
@@ -47,6 +50,7 @@ struct Inner {
     audit: Audit,
     links_begun: AtomicU64,
     limits: Limits,
+    fingerprints: Fingerprints,
     world: World,
     system: System,
     started_at: Instant,
@@ -55,6 +59,7 @@ struct Inner {
     monitors: Monitors,
     linking: Linking,
     counters: Counters,
+    pauses: Pauses,
     known: Mutex<Addresses>,
     locator: OnceLock<Arc<dyn Locate>>,
     addresses: OnceLock<Vec<Address>>,
@@ -127,8 +132,19 @@ impl Server {
     /// When an address cannot be bound, or is a `tls:` one and there is no certificate; those bound before are free
     /// again.
     pub async fn start(config: ServerConfig) -> Result<Self, StartError> {
-        let ServerConfig { id, epoch, cookie, tls, listen, known, authority, limits, reply_timeout, world } =
-            config;
+        let ServerConfig {
+            id,
+            epoch,
+            cookie,
+            tls,
+            listen,
+            known,
+            authority,
+            limits,
+            reply_timeout,
+            fingerprints,
+            world,
+        } = config;
         let mut listeners = Vec::new();
         for address in listen {
             if tls.is_none() && Transport::of(&address) == Transport::Tls {
@@ -152,6 +168,7 @@ impl Server {
             tls,
             authority,
             limits,
+            fingerprints,
             system,
             started_at: world.clock.now(),
             world,
@@ -160,6 +177,7 @@ impl Server {
             monitors: Monitors::default(),
             linking: Linking::default(),
             counters: Counters::default(),
+            pauses: Pauses::default(),
             known: Mutex::new(known),
             locator: OnceLock::new(),
             addresses: OnceLock::new(),
@@ -268,6 +286,7 @@ impl Server {
 
     /// Remembers where a server is; what was known of it before is forgotten.
     pub fn know(&self, server: ServerId, addresses: Vec<Address>) {
+        self.pauses().forget(&server);
         self.addresses_known().know(server, addresses);
     }
 
@@ -390,6 +409,17 @@ impl Server {
         let found = match actor {
             ActorId::Number(0) => self.0.control.get().map(|(_, inbox)| Arc::clone(inbox)),
             ActorId::Number(number) => self.system().inbox_by_number(*number),
+            ActorId::NumberOf(number, epoch) if *epoch == self.epoch() => {
+                return self.local_inbox(&ActorId::Number(*number));
+            }
+            ActorId::NumberOf(number, epoch) => {
+                let detail = format!(
+                    "{} is incarnation {} by now: actor {number} of incarnation {epoch} is gone",
+                    self.id(),
+                    self.epoch()
+                );
+                return Err(Refusal::new(RefusalCode::StaleNumber, detail));
+            }
             ActorId::Name(name) => self.system().inbox(name),
         };
         found.ok_or_else(|| {
@@ -415,6 +445,10 @@ impl Server {
 
     pub(crate) fn net(&self) -> &Arc<dyn Net> {
         &self.0.world.net
+    }
+
+    pub(crate) fn fingerprints(&self) -> &Fingerprints {
+        &self.0.fingerprints
     }
 
     pub(crate) fn limits(&self) -> &Limits {
@@ -470,6 +504,10 @@ impl Server {
         &self.0.linking
     }
 
+    pub(crate) fn pauses(&self) -> &Pauses {
+        &self.0.pauses
+    }
+
     pub(crate) fn stopping(&self) -> watch::Receiver<bool> {
         self.0.stopping.subscribe()
     }
@@ -493,6 +531,7 @@ impl Server {
         config.frame_bytes_max = self.0.limits.frame_bytes_max;
         config.outbound_bytes_max = self.0.limits.outbound_bytes_max;
         config.handshake_timeout = self.0.limits.handshake_timeout;
+        config.idle_after = self.0.limits.link_idle_after;
         config
     }
 

@@ -3,10 +3,10 @@
 use std::sync::{Arc, Mutex};
 
 use odeon::{
-    Actor, AskError, Delivery, ExitReason, Handle, Inbox, Payload, Peer, Reply, ReplySink, Sender, System,
-    actor,
+    Actor, AskError, Delivery, ExitReason, Handle, Inbox, Payload, Peer, Reply, ReplySink, Request, Sender,
+    System, actor,
 };
-use odeon_core::{Capabilities, Encoding, Epoch, Refusal, RefusalCode, decode, encode};
+use odeon_core::{Capabilities, Encoding, Epoch, Fingerprint, Refusal, RefusalCode, decode, encode};
 use serde::Serialize;
 
 use crate::support::{Gate, SECOND, ended, settle};
@@ -153,7 +153,7 @@ impl<A: Actor> World<A> {
     fn delivery<'a>(&self, mark: &'a str, payload: Payload<'a>, ask: Option<u64>) -> Delivery<'a> {
         let reply = ask.map(|ask| (Arc::clone(&self.sink) as Arc<dyn ReplySink>, ask));
         let sender = Sender::remote(Arc::clone(&self.peer), 17);
-        Delivery { mark, payload, sender, expires_at: None, reply }
+        Delivery { mark, payload, fingerprint: None, sender, expires_at: None, reply }
     }
 
     /// All answers so far; the answered ones as text.
@@ -201,6 +201,37 @@ async fn the_answer_comes_in_the_encoding_of_the_request() {
     };
     let answer: String = decode(Encoding::Cbor, &answer).expect("CBOR");
     assert_eq!((ask, answer.as_str()), (3, "hello Eve"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_compact_request_needs_the_methods_own_fingerprint_and_gets_a_compact_answer() {
+    let world = World::new();
+    let own = <GreeterGreet as Request<Greeter>>::fingerprint();
+    assert!(own.is_some());
+    let mut bytes = Vec::new();
+    let request = GreeterGreet { name: "Eve".to_owned(), times: Some(2) };
+    encode(&request, Encoding::Compact, &mut bytes).expect("encodes");
+    assert_eq!(bytes, b"\x03Eve\x01\x02");
+    let deliver = |bytes: &[u8], fingerprint| {
+        let payload = Payload { encoding: Encoding::Compact, bytes };
+        let delivery = world.delivery("greeter/1#greet", payload, Some(3));
+        world.inbox.deliver(Delivery { fingerprint, ..delivery })
+    };
+    let bad = RefusalCode::BadPayload;
+    assert_refused(deliver(&bytes, None), bad, "a compact payload of another shape: its fingerprint is none");
+    assert_refused(deliver(&bytes, Fingerprint::of::<u8>()), bad, "a compact payload of another shape");
+    assert_refused(deliver(&bytes[..5], own), bad, "greeter/1#greet: the payload does not fit");
+    assert_refused(deliver(&[0xff; 9], own), bad, "the payload does not fit");
+    let trailing = [&bytes[..], &[0]].concat();
+    assert_refused(deliver(&trailing, own), bad, "bytes follow the value");
+
+    deliver(&bytes, own).expect("taken");
+    settle().await;
+    let answer = world.sink.answers.lock().expect("nothing panics under it").pop();
+    let (3, Ok(answer)) = answer.expect("answered") else {
+        panic!("it was answered");
+    };
+    assert_eq!(answer, b"\x14hello Eve, hello Eve");
 }
 
 #[tokio::test(start_paused = true)]

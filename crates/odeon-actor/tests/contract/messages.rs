@@ -33,10 +33,10 @@ fn a_message_type_is_found_by_its_mark() {
 }
 
 #[test]
-fn a_message_survives_both_encodings() {
+fn a_message_survives_all_encodings() {
     for colour in [None, Some(Colour::Red), Some(Colour::Mixed { red: 7 })] {
         let update = ChatUpdate { text: "hé".to_owned(), colour };
-        for encoding in [Encoding::Cbor, Encoding::Json] {
+        for encoding in [Encoding::Cbor, Encoding::Json, Encoding::Compact] {
             let mut bytes = Vec::new();
             encode(&update, encoding, &mut bytes).expect("encodes");
             assert_eq!(decode::<ChatUpdate>(encoding, &bytes).expect("decodes"), update);

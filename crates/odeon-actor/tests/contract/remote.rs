@@ -3,12 +3,13 @@
 use std::sync::{Arc, Mutex};
 
 use odeon::{
-    AskError, Down, ExitReason, Handle, MonitorId, RemoteCall, Route, System, TellError, TryTellError,
+    Arguments, AskError, Down, ExitReason, Handle, MonitorId, RemoteCall, Request, Route, System, TellError,
+    TryTellError, actor,
 };
 use odeon_core::seam::{BoxFuture, Clock};
 use odeon_core::{ActorId, Encoding, Reference, RefusalCode, encode};
 
-use crate::deliveries::{Greeter, GreeterCalls};
+use crate::deliveries::{Greeter, GreeterCalls, GreeterGreet};
 use crate::support::{Log, SECOND, Worker, WorkerCalls, at_once, ended, name};
 
 /// A route that writes down what it is given.
@@ -19,12 +20,18 @@ pub(crate) struct FakeRoute {
     calls: Mutex<Vec<RemoteCall>>,
     /// What an ask comes to; none means that nothing ever comes.
     answer: Option<Result<&'static str, AskError>>,
+    /// How the answer is encoded.
+    encoding: Encoding,
 }
 
 impl FakeRoute {
     pub(crate) fn new(answer: Option<Result<&'static str, AskError>>) -> Arc<Self> {
+        Arc::new(Self::plain(answer))
+    }
+
+    fn plain(answer: Option<Result<&'static str, AskError>>) -> Self {
         let clock = Arc::clone(System::new().clock());
-        Arc::new(Self { clock, log: Log::default(), calls: Mutex::default(), answer })
+        Self { clock, log: Log::default(), calls: Mutex::default(), answer, encoding: Encoding::Cbor }
     }
 
     pub(crate) fn handle(self: &Arc<Self>) -> Handle<Greeter> {
@@ -57,8 +64,8 @@ impl Route for FakeRoute {
                 return std::future::pending().await;
             };
             let mut bytes = Vec::new();
-            encode(answer.as_ref().map_err(Clone::clone)?, Encoding::Cbor, &mut bytes).expect("encodes");
-            Ok((Encoding::Cbor, bytes))
+            encode(answer.as_ref().map_err(Clone::clone)?, self.encoding, &mut bytes).expect("encodes");
+            Ok((self.encoding, bytes))
         })
     }
 
@@ -88,12 +95,57 @@ async fn a_remote_ask_travels_by_its_mark_with_its_deadline() {
     let answer = route.handle().greet("Ada".to_owned(), None).await;
     assert_eq!(answer, Ok("hello Ada".to_owned()));
     let call = route.call();
-    assert_eq!((call.to, call.from, call.mark.as_str()), (reference(), 0, "greeter/1#greet"));
+    assert_eq!((call.to, call.from, &*call.mark), (reference(), 0, "greeter/1#greet"));
     assert_eq!(call.expires_at, Some(route.clock.now() + 5 * SECOND));
-    assert_eq!(call.encoding, Encoding::Cbor);
+    let (encoding, bytes) = call.arguments.encoded(Encoding::Cbor).expect("encodes");
+    assert_eq!(encoding, Encoding::Cbor);
     let map: std::collections::BTreeMap<String, Option<String>> =
-        odeon_core::decode(call.encoding, &call.payload).expect("field names travel");
+        odeon_core::decode(encoding, &bytes).expect("field names travel");
     assert_eq!(map["name"].as_deref(), Some("Ada"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_remote_call_is_encoded_by_its_route_as_the_receiver_understands() {
+    let route = FakeRoute::new(Some(Ok("hello Ada")));
+    route.handle().greet("Ada".to_owned(), None).tell().await.expect("taken");
+    let call = route.call();
+    assert_eq!(call.arguments.fingerprint(), <GreeterGreet as Request<Greeter>>::fingerprint());
+    assert_eq!(call.arguments.encoded(Encoding::Compact), Ok((Encoding::Compact, b"\x03Ada\x00"[..].into())));
+
+    let json = Arguments::Encoded { encoding: Encoding::Json, bytes: b"{}".to_vec() };
+    assert_eq!(json.fingerprint(), None);
+    assert_eq!(
+        json.encoded(Encoding::Compact),
+        Ok((Encoding::Json, b"{}"[..].into())),
+        "bytes go as they are"
+    );
+    assert_eq!(Arguments::named(7_u8).fingerprint(), None);
+
+    let compact =
+        Arc::new(FakeRoute { encoding: Encoding::Compact, ..FakeRoute::plain(Some(Ok("hello Ada"))) });
+    assert_eq!(compact.handle().greet("Ada".to_owned(), None).await, Ok("hello Ada".to_owned()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_without_names_is_refused_where_the_asker_needs_them() {
+    let route = Arc::new(FakeRoute { encoding: Encoding::Compact, ..FakeRoute::plain(Some(Ok("\u{ff}"))) });
+    let hollow: Handle<Hollow> = Handle::remote(reference(), Arc::clone(&route) as Arc<dyn Route>);
+    // As compact bytes it would be a list of as many nothings as the peer likes to have counted.
+    let Err(AskError::Refused(why)) = hollow.nothings().await else {
+        panic!("it is refused");
+    };
+    assert!(why.detail.contains("without the names it needs"), "{why}");
+}
+
+/// Answers nothings.
+struct Hollow;
+
+#[actor(mark = "hollow/1")]
+impl Hollow {
+    #[handle]
+    fn nothings(&self) -> Vec<()> {
+        Vec::new()
+    }
 }
 
 #[tokio::test(start_paused = true)]

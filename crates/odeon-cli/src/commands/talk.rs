@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use odeon_actor::RemoteCall;
+use odeon_actor::{Arguments, RemoteCall};
 use odeon_core::{Encoding, MethodDescription, ProtocolDescription, Reference};
 use odeon_server::ControlCalls;
 use serde_json::Value;
@@ -91,9 +91,8 @@ async fn prepare(
     let call = RemoteCall {
         to,
         from: 0,
-        mark: method.mark.clone(),
-        encoding: Encoding::Json,
-        payload: arguments.to_string().into_bytes(),
+        mark: method.mark.clone().into(),
+        arguments: Arguments::Encoded { encoding: Encoding::Json, bytes: arguments.to_string().into_bytes() },
         expires_at: Some(console.server.clock().now() + console.timeout),
     };
     Ok((call, method, arguments))

@@ -3,15 +3,19 @@
 use std::time::Duration;
 
 use odeon_core::Instant;
-use odeon_wire::{AskFailure, CloseReason, Event, Frame};
+use odeon_wire::{ACKNOWLEDGE_AFTER, AskFailure, CloseReason, Frame};
 
-use crate::pair::{Pair, framed, parcel};
+use crate::pair::{Event, Pair, framed, parcel};
 
 const SECOND: Duration = Duration::from_secs(1);
 
 #[test]
 fn an_idle_link_lives_on_pings() {
     let mut pair = Pair::established();
+    // Watched, so that it is of use.
+    pair.dialler.session.monitor("greeter".parse().expect("an actor")).expect("set");
+    pair.pass(SECOND);
+    pair.listener.news();
     pair.pass(3_600 * SECOND);
     assert!(pair.dialler.session.is_established() && pair.listener.session.is_established());
     assert_eq!((pair.dialler.news(), pair.listener.news()), (vec![], vec![]));
@@ -23,23 +27,26 @@ fn a_busy_link_sends_no_pings() {
     let ping_at = |pair: &Pair| pair.listener.session.poll_timeout().expect("a heartbeat");
     let before = ping_at(&pair);
     pair.now = pair.now + 4 * SECOND;
-    pair.dialler.session.tell(&parcel("x/1", b""), pair.now).expect("sent");
+    pair.dialler.tell(&parcel("x/1", b""), pair.now).expect("sent");
     pair.drive();
-    assert_eq!(ping_at(&pair), pair.now + 5 * SECOND);
+    // What was taken is acknowledged first.
+    let heard_at = pair.now;
+    pair.pass(ACKNOWLEDGE_AFTER);
+    assert_eq!(ping_at(&pair), heard_at + 5 * SECOND);
     assert!(ping_at(&pair) > before);
 }
 
 #[test]
 fn a_ping_has_a_pong() {
     let mut pair = Pair::established();
-    pair.listener.session.handle_bytes(&framed(&Frame::Ping { n: 77 }), pair.now);
+    pair.listener.put(&framed(&Frame::Ping { n: 77 }), pair.now);
     assert_eq!(pair.listener.transmits(), framed(&Frame::Pong { n: 77 }));
 }
 
 #[test]
 fn a_silent_peer_is_dead_after_15_seconds() {
     let mut pair = Pair::established();
-    let ask_id = pair.dialler.session.ask(&parcel("x/1", b"?"), pair.now).expect("asked");
+    let ask_id = pair.dialler.ask(&parcel("x/1", b"?"), pair.now).expect("asked");
     pair.drive();
     pair.listener.news();
     pair.is_cut = true;
@@ -70,8 +77,8 @@ fn a_short_silence_is_forgiven() {
     pair.is_cut = true;
     pair.pass(14 * SECOND);
     pair.is_cut = false;
-    pair.dialler.session.tell(&parcel("x/1", b""), pair.now).expect("sent");
-    pair.listener.session.tell(&parcel("x/1", b""), pair.now).expect("sent");
+    pair.dialler.tell(&parcel("x/1", b""), pair.now).expect("sent");
+    pair.listener.tell(&parcel("x/1", b""), pair.now).expect("sent");
     pair.pass(60 * SECOND);
     assert!(pair.dialler.session.is_established() && pair.listener.session.is_established());
 }
@@ -80,6 +87,8 @@ fn a_short_silence_is_forgiven() {
 #[test]
 fn a_leap_of_the_clock_is_not_the_peers_death() {
     let mut pair = Pair::established();
+    pair.dialler.session.monitor("greeter".parse().expect("an actor")).expect("set");
+    pair.drive();
     pair.now = pair.now + 3_600 * SECOND;
     pair.pass(60 * SECOND);
     assert!(pair.dialler.session.is_established() && pair.listener.session.is_established());
