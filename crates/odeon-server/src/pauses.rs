@@ -84,7 +84,7 @@ mod tests {
         for _ in 0..20 {
             pauses.attempted(&id(1), &failed(1), now, u32::MAX);
         }
-        assert!(pauses.error(&id(1), now + BACKOFF_MAX - BACKOFF_MIN).is_some());
+        assert!(pauses.error(&id(1), now + (BACKOFF_MAX - BACKOFF_MIN)).is_some());
         pauses.attempted(&id(1), &Ok(()), now, 0);
         assert_eq!(pauses.error(&id(1), now), None);
         let nowhere = ConnectError::NoAddresses { server: id(1), why: String::new() };
