@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use odeon_core::{ExitReason, Instant};
+use odeon_core::{ActorId, ExitReason, Instant, Reference};
 use odeon_mailbox::Batch;
 
 use crate::actor::{Actor, Failure};
@@ -117,6 +117,26 @@ impl<A: Actor> Cx<A> {
     #[must_use]
     pub fn sender(&self) -> Sender {
         self.meta.sender()
+    }
+
+    /// A handle to the actor that sent the message being handled, of this process or of another server. None if code
+    /// sent it that is no actor, if the sender has ended, if it is not of type `B` as far as that is known here, or if
+    /// this system has no way to other servers. Whether an actor of another server understands what it is sent shows
+    /// at the first call.
+    #[must_use]
+    pub fn sender_handle<B: Actor>(&self) -> Option<Handle<B>> {
+        match self.sender() {
+            Sender::Outside => None,
+            Sender::Actor(number) => {
+                let inbox = self.system().inbox_by_number(number)?;
+                inbox.into_any().downcast::<Local<B>>().ok().map(Handle::here)
+            }
+            Sender::Remote(remote) if remote.number == 0 => None,
+            Sender::Remote(remote) => {
+                let reference = Reference::new(remote.peer.server.clone(), ActorId::Number(remote.number));
+                self.system().route().map(|route| Handle::remote(reference, route))
+            }
+        }
     }
 
     /// When the message being handled stops being worth anything. Asks made while handling it end by then.

@@ -31,6 +31,8 @@ pub(crate) struct Meta {
 #[derive(Clone)]
 struct Far {
     peer: Option<Arc<Peer>>,
+    /// The actor it was sent to, and its mark.
+    message: Option<(u64, &'static str)>,
     in_reply_to: Option<Answers>,
 }
 
@@ -126,9 +128,10 @@ impl Meta {
         let (from, peer) = match sender {
             Sender::Outside => (0, None),
             Sender::Actor(number) => (*number, None),
-            Sender::Remote(peer, number) => (*number, Some(Arc::clone(peer))),
+            Sender::Remote(remote) => (remote.number, Some(Arc::clone(&remote.peer))),
         };
-        let far = peer.map(|peer| Box::new(Far { peer: Some(peer), in_reply_to: None }));
+        let message = sender.message();
+        let far = peer.map(|peer| Box::new(Far { peer: Some(peer), message, in_reply_to: None }));
         Self { from, expires_at: nanos(expires_at), nonce: u64::from(wants_reply), far }
     }
 
@@ -139,7 +142,9 @@ impl Meta {
 
     pub(crate) fn answering(mut self, answers: Option<Answers>) -> Self {
         if answers.is_some() {
-            let far = self.far.get_or_insert_with(|| Box::new(Far { peer: None, in_reply_to: None }));
+            let far = self
+                .far
+                .get_or_insert_with(|| Box::new(Far { peer: None, message: None, in_reply_to: None }));
             far.in_reply_to = answers;
         }
         self
@@ -169,9 +174,14 @@ impl Meta {
     }
 
     pub(crate) fn sender(&self) -> Sender {
-        match self.far.as_ref().and_then(|far| far.peer.as_ref()) {
-            Some(peer) => Sender::Remote(Arc::clone(peer), self.from),
-            None => Sender::of_number(self.from),
+        let far = self.far.as_ref().and_then(|far| Some((far.peer.as_ref()?, far.message)));
+        let Some((peer, message)) = far else {
+            return Sender::of_number(self.from);
+        };
+        let sender = Sender::remote(Arc::clone(peer), self.from);
+        match message {
+            Some((actor, mark)) => sender.of_message(actor, mark),
+            None => sender,
         }
     }
 

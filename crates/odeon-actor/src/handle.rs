@@ -60,6 +60,17 @@ pub trait Route: fmt::Debug + Send + Sync + 'static {
 
     /// Forgets a monitor.
     fn demonitor(&self, monitor: MonitorId);
+
+    /// Has the actor's server link the actor to `from`, of this process, and calls `lost` if that cannot be. The side
+    /// of `from` is made already. A route that cannot do so leaves a link with one side.
+    fn link(&self, to: &Reference, from: &Arc<dyn Inbox>, lost: Box<dyn FnOnce(ExitReason) + Send>) {
+        let _ = (to, from, lost);
+    }
+
+    /// Has the actor's server take back its side of a link to the actor of this process with that number.
+    fn unlink(&self, to: &Reference, from: u64) {
+        let _ = (to, from);
+    }
 }
 
 /// One message on its way to another server.

@@ -1,5 +1,6 @@
 //! Actors with their type erased: what a server needs to route messages by name and number.
 
+use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -16,7 +17,8 @@ use crate::envelope::{Envelope, Meta};
 use crate::error::AskError;
 use crate::explain::{self, Explanation};
 use crate::life::{Down, MonitorId, TooManyMonitors};
-use crate::local::Local;
+use crate::links::{LetGo, LinkEnd, Linked, TooManyLinks};
+use crate::local::{Control, Local};
 use crate::overflow;
 use crate::reply::{FarPort, Reply};
 use crate::sender::Sender;
@@ -134,6 +136,21 @@ pub trait Inbox: fmt::Debug + Send + Sync + 'static {
     fn monitor(&self, notify: Box<dyn FnOnce(Down) + Send>) -> Result<MonitorId, TooManyMonitors>;
     /// Forgets a monitor.
     fn demonitor(&self, monitor: MonitorId);
+    /// Makes a place for a link to `other`, and numbers it; none if there is such a link.
+    ///
+    /// # Errors
+    /// When the actor has too many links.
+    #[doc(hidden)]
+    fn begin_link(&self, other: &Linked) -> Result<Option<u64>, TooManyLinks>;
+    /// Keeps how the link's monitor is let go.
+    #[doc(hidden)]
+    fn keep_link(&self, other: &Linked, number: u64, let_go: LetGo);
+    /// Takes a link back; whether there was one.
+    #[doc(hidden)]
+    fn end_link(&self, other: &Linked) -> bool;
+    /// The linked actor has ended.
+    #[doc(hidden)]
+    fn link_ended(&self, other: Linked, number: u64, down: Down);
     /// Whether a supervisor keeps it: to end, start and restart it is up to that one.
     fn is_supervised(&self) -> bool;
     /// What it has done so far.
@@ -146,6 +163,9 @@ pub trait Inbox: fmt::Debug + Send + Sync + 'static {
     fn is_over(&self) -> bool {
         self.exit_reason().is_some()
     }
+    /// The actor's block, to be taken for what it is.
+    #[doc(hidden)]
+    fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
     /// Whether a handler waits for something, as far as that can be seen; not while the actor runs.
     #[cfg(feature = "testing")]
     fn is_handling(&self) -> bool {
@@ -221,6 +241,38 @@ impl<A: Actor> Inbox for Local<A> {
         self.life.demonitor(monitor);
     }
 
+    fn begin_link(&self, other: &Linked) -> Result<Option<u64>, TooManyLinks> {
+        self.life.links(|links| links.begin(other))
+    }
+
+    fn keep_link(&self, other: &Linked, number: u64, let_go: LetGo) {
+        let unused = match self.life.exit_reason() {
+            None => self.life.links(|links| links.keep(other, number, let_go)),
+            // It would be kept for ever.
+            Some(_) => {
+                self.life.links(|links| links.take(other, number));
+                Some(let_go)
+            }
+        };
+        if let Some(let_go) = unused {
+            let_go();
+        }
+    }
+
+    fn end_link(&self, other: &Linked) -> bool {
+        let (was_there, let_go) = self.life.links(|links| links.remove(other));
+        if let Some(let_go) = let_go {
+            let_go();
+        }
+        was_there
+    }
+
+    fn link_ended(&self, other: Linked, number: u64, down: Down) {
+        if let Some(me) = self.me() {
+            me.control(Control::Linked(Box::new(LinkEnd { other, number, down })));
+        }
+    }
+
     fn is_supervised(&self) -> bool {
         self.life.keeper().is_some()
     }
@@ -241,6 +293,10 @@ impl<A: Actor> Inbox for Local<A> {
         self.life.is_ending()
     }
 
+    fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
+        self
+    }
+
     #[cfg(feature = "testing")]
     fn is_handling(&self) -> bool {
         self.cell.is_busy()
@@ -255,13 +311,9 @@ impl<A: Actor> Local<A> {
             Refusal::new(RefusalCode::UnknownMark, "this actor cannot be reached from other servers")
         })?;
         let method = protocol.method(mark)?;
-        if let Some(needs) = method.needs
-            && !sender.can(needs)
-        {
-            let who = sender.server().map_or_else(String::new, ToString::to_string);
-            let detail =
-                format!("{} needs the capability `{needs}`, which {who} does not hold here", method.mark);
-            return Err(Refusal::new(RefusalCode::NotAuthorised, detail));
+        let sender = sender.of_message(self.life.number, method.mark);
+        if let Some(needs) = method.needs {
+            sender.require(needs)?;
         }
         let index = protocol.methods.iter().position(|other| std::ptr::eq(other, method)).unwrap_or_default();
         if payload.encoding == Encoding::Json {

@@ -42,6 +42,7 @@ pub mod clauses;
 mod current;
 mod cx;
 mod cycles;
+mod dead_letter;
 mod draft;
 mod elsewhere;
 mod envelope;
@@ -53,6 +54,7 @@ mod inbox;
 mod inline;
 mod label;
 mod life;
+mod links;
 mod local;
 mod mock;
 mod overflow;
@@ -88,6 +90,7 @@ pub use actor::{Actor, Failure};
 pub use ask::Ask;
 pub use call::{Call, Inline, Request};
 pub use cx::Cx;
+pub use dead_letter::{DeadLetter, DeadReason};
 pub use draft::Draft;
 pub use envelope::Envelope;
 pub use error::{AskError, NameTaken, RegisterError, TellError, TryTellError};
@@ -99,6 +102,7 @@ pub use handle::{Handle, RemoteCall, Route};
 pub use inbox::{Delivery, Inbox, Payload, RemoteReply, ReplySink};
 pub use label::ActorLabel;
 pub use life::{Down, MonitorId, TooManyMonitors};
+pub use links::{LetGo, Linked, TooManyLinks, link_here, link_side, unlink_here, unlink_side};
 pub use odeon_mailbox::Ticket;
 pub use protocol::Speaks;
 pub use proxy::{NotHere, Proxied};
@@ -108,13 +112,13 @@ pub use recv::{Recv, RecvAny, RecvDown, RecvWithin};
 pub use reply::Reply;
 pub use reserve::{LookupOrSpawnError, RESERVE_WAITERS_MAX};
 pub use runtime::{TokioClock, TokioSpawn};
-pub use sender::{Peer, Sender};
+pub use sender::{Deed, Holds, Peer, RemoteSender, Sender};
 pub use stats::{Stats, SystemStats};
 pub use supervise::{
     AddChildError, ChildError, ChildSpec, StartChildError, SupervisedChild, Supervision, Supervisor,
     SupervisorCalls,
 };
-pub use system::{DeadLetter, DeadReason, KILL_PATIENCE, RegisteredActor, SpawnOptions, Switch, System};
+pub use system::{KILL_PATIENCE, RegisteredActor, SpawnOptions, Switch, System};
 pub use tell::Tell;
 pub use ticker::{TIMERS_MAX, Tick, TickerError, TimerId};
 

@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use odeon_core::{ActorId, ExitReason, ServerId};
 
+use crate::links::{LINKS_MAX, Links};
 use crate::panic::contained;
 use crate::stats::{Counts, Progress};
 use crate::ticker::TIMERS_MAX;
@@ -29,7 +30,8 @@ pub(crate) const WATCHES_MAX: usize = 32_768;
 /// Most pings waiting at one actor: more than that many observers have not lost patience with it.
 pub(crate) const PINGS_MAX: u32 = 1_024;
 
-const _: () = assert!(WATCHES_MAX + (PINGS_MAX as usize) + TIMERS_MAX < odeon_mailbox::CONTROL_MAX);
+const _: () =
+    assert!(WATCHES_MAX + LINKS_MAX + (PINGS_MAX as usize) + TIMERS_MAX < odeon_mailbox::CONTROL_MAX);
 
 /// Names one monitor, so that its notice can be told from others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -205,6 +207,7 @@ struct State {
     over: bool,
     monitors: BTreeMap<MonitorId, Notify>,
     watches: Watches,
+    links: Links,
     /// Timers that send to the actor.
     timers: usize,
     counts: Counts,
@@ -352,6 +355,11 @@ impl Life {
         })
     }
 
+    /// Does something with the actor's links, under the lock.
+    pub(crate) fn links<R>(&self, f: impl FnOnce(&mut Links) -> R) -> R {
+        self.with(|state| f(&mut state.links))
+    }
+
     /// Lets go of the monitors held on others.
     pub(crate) fn let_go(&self) {
         let held = self.with(|state| std::mem::take(&mut state.watches.held));
@@ -372,6 +380,9 @@ impl Life {
             contained("a monitor", || notify(down));
         }
         self.let_go();
+        for let_go in self.links(Links::remove_all) {
+            contained("the letting go of a link", let_go);
+        }
     }
 
     /// The actor is to stop. Whether a stop has to be put into the control lane: none is there.

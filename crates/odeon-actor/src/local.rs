@@ -13,11 +13,13 @@ use odeon_mailbox::{Bounds, Cell, Mailbox, ReplyFuture, ReplyPort, Runnable, Tur
 
 use crate::actor::Actor;
 use crate::cx::Cx;
+use crate::dead_letter::DeadLetter;
 use crate::envelope::Envelope;
 use crate::life::{Down, Life, PINGS_MAX, PingRoom, Watching};
+use crate::links::LinkEnd;
 use crate::run::run;
 use crate::sender::Sender;
-use crate::system::{DeadLetter, System};
+use crate::system::System;
 use crate::ticker::Ticks;
 
 /// An actor of this process, as its handles see it.
@@ -43,6 +45,8 @@ pub(crate) enum Control<M> {
     Ping(ReplyPort<(), ()>, PingRoom),
     /// Boxed: it is rare, and large.
     Down(Box<(Down, Watching)>),
+    /// The end of a linked actor; boxed as well.
+    Linked(Box<LinkEnd>),
     /// Something to do with the [`Contents`] between two messages. Whoever puts it in keeps to one at a time.
     Own(fn(&mut dyn Any)),
     Tick(Arc<dyn Ticks<M>>),
@@ -178,6 +182,12 @@ impl<A: Actor> Local<A> {
         let (port, future) = reply_cell();
         self.control(Control::Ping(port, room));
         Ok(future)
+    }
+
+    /// Counts a message for which there was no room.
+    pub(crate) fn refuse(&self) {
+        self.life.count(|counts| counts.refused += 1);
+        self.system.mailbox_refused();
     }
 
     /// Counts a message from another server that came too late.

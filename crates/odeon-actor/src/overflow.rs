@@ -10,12 +10,12 @@ use odeon_core::{Refusal, RefusalCode};
 use odeon_mailbox::{Entry, Overflow, Refused, SendError, TrySendError, WAITERS_MAX};
 
 use crate::actor::Actor;
+use crate::dead_letter::{DeadLetter, DeadReason};
 use crate::envelope::Envelope;
 use crate::error::TellError;
 use crate::local::Local;
 use crate::panic::contained;
 use crate::supervise::displacing;
-use crate::system::{DeadLetter, DeadReason};
 
 /// What another server is told of a displaced request.
 pub(crate) fn displaced() -> Refusal {
@@ -35,7 +35,7 @@ pub(crate) fn enter<A: Actor>(
         return local.mailbox.enter(envelope, waker).map_err(|error| match error {
             SendError::Closed(_) => TellError::Dead(local.death()),
             SendError::Crowded(_) => {
-                local.life.count(|counts| counts.refused += 1);
+                local.refuse();
                 let detail = format!("{WAITERS_MAX} senders wait for room in the actor's mailbox already");
                 TellError::Refused(Refusal::new(RefusalCode::Full, detail))
             }
@@ -70,7 +70,7 @@ pub(crate) fn squeeze_in<A: Actor>(
     make: impl FnOnce() -> Envelope<A::Message>,
 ) -> Result<(), Refused> {
     if local.mailbox.overflow() != Overflow::DropOldest {
-        local.life.count(|counts| counts.refused += 1);
+        local.refuse();
         return Err(Refused::Full);
     }
     if let Some(oldest) = local.mailbox.displace_with(make)? {

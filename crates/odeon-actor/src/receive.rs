@@ -51,6 +51,8 @@ pub(crate) struct Rare<M> {
 pub(crate) enum Held<M> {
     Tick(Envelope<M>, Arc<dyn Ticks<M>>),
     Down(Box<(Down, Watching)>),
+    /// The end of a linked actor, trapped.
+    Linked(Box<Down>),
     /// For whoever runs the actor.
     Own(fn(&mut dyn Any)),
 }
@@ -267,6 +269,11 @@ impl<A: Actor> Cx<A> {
                 let _ = port.send(());
             }
             Control::Down(notice) => self.rare().held.push_back(Held::Down(notice)),
+            Control::Linked(end) => {
+                if let Some(down) = self.hear_link(*end) {
+                    self.rare().held.push_back(Held::Linked(Box::new(down)));
+                }
+            }
             Control::Tick(ticker) => {
                 if let Some(envelope) = ticker.make() {
                     self.rare().held.push_back(Held::Tick(envelope, ticker));
@@ -429,7 +436,7 @@ impl<'c, A: Actor, F: FnMut(&Envelope<A::Message>) -> bool> Receive<'c, A, F> {
         while let Some(held) = self.cx.rare().held.get(self.held_passed) {
             let is_wanted = match held {
                 Held::Own(_) => false,
-                Held::Down(..) => matches!(self.takes, Takes::Downs | Takes::Both),
+                Held::Down(..) | Held::Linked(_) => matches!(self.takes, Takes::Downs | Takes::Both),
                 Held::Tick(envelope, ticker) => ticker.is_over() || (self.is_wanted)(envelope),
             };
             if !is_wanted {
@@ -444,6 +451,7 @@ impl<'c, A: Actor, F: FnMut(&Envelope<A::Message>) -> bool> Receive<'c, A, F> {
                         return Some(Item::Down(down));
                     }
                 }
+                Some(Held::Linked(down)) => return Some(Item::Down(*down)),
                 Some(Held::Tick(envelope, _)) => return Some(Item::Message(self.take(envelope))),
                 Some(Held::Own(_)) | None => {}
             }

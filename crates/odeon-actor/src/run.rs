@@ -17,6 +17,7 @@ use tracing::Span;
 use crate::actor::Actor;
 use crate::current::{self, Running};
 use crate::cx::{Cx, Phase};
+use crate::dead_letter::DeadLetter;
 use crate::envelope::Envelope;
 use crate::life::{Down, Waits, Watching};
 use crate::local::{Contents, Control, Local};
@@ -25,7 +26,6 @@ use crate::receive::Held;
 use crate::spans::{self, InSpan};
 use crate::stats::{Busy, Tally};
 use crate::supervise::{Kept, Revived, falling, revive};
-use crate::system::DeadLetter;
 
 /// Of so many messages handled by code that does not wait, one is timed.
 pub(crate) const PACE_SAMPLE: u32 = 64;
@@ -172,6 +172,11 @@ fn steps<A: Actor>(
                     hear(entered, *notice, &mut turn.spare);
                     continue;
                 }
+                Some(Held::Linked(down)) => {
+                    cx.settle();
+                    entered.start(Hearing(*down), &mut turn.spare);
+                    continue;
+                }
                 Some(Held::Own(act)) => {
                     act(contents);
                     continue;
@@ -212,6 +217,12 @@ fn steps<A: Actor>(
             }
             Some(Received::Control(Control::Down(notice))) => {
                 hear(entered, *notice, &mut turn.spare);
+            }
+            Some(Received::Control(Control::Linked(end))) => {
+                if let Some(down) = cx.hear_link(*end) {
+                    cx.settle();
+                    entered.start(Hearing(down), &mut turn.spare);
+                }
             }
             Some(Received::Control(Control::Stop)) => {
                 if local.life.take_stop() {

@@ -37,9 +37,9 @@ pub(crate) fn message(life: &Life, meta: &Meta) -> Span {
     match meta.sender() {
         Sender::Outside => {}
         Sender::Actor(number) => drop(span.record("sender", number)),
-        Sender::Remote(peer, number) => {
-            span.record("sender", number);
-            span.record("server", tracing::field::display(&peer.server));
+        Sender::Remote(remote) => {
+            span.record("sender", remote.number);
+            span.record("server", tracing::field::display(&remote.peer.server));
         }
     }
     span

@@ -3,20 +3,22 @@
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Bound;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use odeon_core::limits::REPLY_TIMEOUT_DEFAULT;
 use odeon_core::seam::{Clock, Spawn, TaskKind};
-use odeon_core::{ActorName, ExitReason, Mark, Reference};
+use odeon_core::{ActorName, Mark, Reference};
 use odeon_mailbox::{Bounds, CAPACITY_DEFAULT, Overflow, RunQueue, Turn};
 
 use crate::actor::Actor;
 use crate::cycles::Cycles;
+use crate::dead_letter::{DeadLetter, DeadReason};
 use crate::error::{NameTaken, RegisterError};
 use crate::group::Groups;
-use crate::handle::{Handle, Target};
+use crate::handle::{Handle, Route, Target};
 use crate::inbox::Inbox;
 use crate::life::Life;
 use crate::local::Local;
@@ -50,8 +52,12 @@ struct Shared {
     is_parallel: bool,
     /// Who comes from now on ends at once.
     is_closed: AtomicBool,
+    /// Messages for which a mailbox had no room.
+    refused: AtomicU64,
     dead_letters: AtomicU64,
     on_dead_letter: Mutex<Option<DeadLetterHook>>,
+    /// To actors of other servers.
+    route: Mutex<Option<Arc<dyn Route>>>,
 }
 
 type DeadLetterHook = Arc<dyn Fn(&DeadLetter) + Send + Sync>;
@@ -152,61 +158,6 @@ pub enum Switch {
     Off,
 }
 
-/// A message that reached nobody.
-#[derive(Debug, Clone)]
-pub struct DeadLetter {
-    /// The actor it was for; 0 if it was meant by name, on another server.
-    pub actor: u64,
-    /// That actor's Rust type.
-    pub kind: &'static str,
-    /// Who sent it.
-    pub sender: Sender,
-    /// Why it reached nobody.
-    pub reason: DeadReason,
-}
-
-/// Why a message reached nobody.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum DeadReason {
-    /// The actor had ended, or it ended before the message's turn came.
-    Ended(ExitReason),
-    /// It was the oldest in a full mailbox that drops the oldest, and a newer one took its place.
-    Displaced,
-    /// It was sent to another server, and the link was lost before that server had said that its actor took it: it
-    /// may have been handled.
-    MaybeLost {
-        /// The actor it was for.
-        to: Box<Reference>,
-        /// What kind of message it was.
-        mark: Mark,
-    },
-}
-
-impl From<ExitReason> for DeadReason {
-    fn from(reason: ExitReason) -> Self {
-        Self::Ended(reason)
-    }
-}
-
-impl fmt::Display for DeadReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Ended(reason) => write!(f, "the actor {reason}"),
-            Self::Displaced => f.write_str("a newer message took its place"),
-            Self::MaybeLost { to, mark } => {
-                write!(f, "the link was lost before {to} was known to have taken {mark}")
-            }
-        }
-    }
-}
-
-impl DeadLetter {
-    pub(crate) fn new(life: &Life, sender: Sender, reason: impl Into<DeadReason>) -> Self {
-        Self { actor: life.number, kind: life.kind(), sender, reason: reason.into() }
-    }
-}
-
 impl System {
     /// A system in the current tokio runtime.
     ///
@@ -238,7 +189,9 @@ impl System {
             is_measured: AtomicBool::new(false),
             is_closed: AtomicBool::new(false),
             dead_letters: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
             on_dead_letter: Mutex::default(),
+            route: Mutex::default(),
         });
         for _ in 0..shared.spawn.threads().max(1) {
             shared.spawn.spawn(TaskKind::Actor, "actors", Box::pin(shared.queue.runner()));
@@ -335,6 +288,20 @@ impl System {
         actors.by_name.iter().map(entry).collect()
     }
 
+    /// The registered actors after a name, at most so many, and whether there are more.
+    #[must_use]
+    pub fn registered_after(&self, after: Option<&ActorName>, most: usize) -> (Vec<RegisteredActor>, bool) {
+        let actors = self.actors();
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let mut rest = actors.by_name.range::<ActorName, _>((from, Bound::Unbounded));
+        let entry = |(name, named): (&ActorName, &Named)| RegisteredActor {
+            name: name.clone(),
+            inbox: Arc::clone(&named.inbox),
+        };
+        let page = rest.by_ref().take(most).map(entry).collect();
+        (page, rest.next().is_some())
+    }
+
     /// How many actors live.
     #[must_use]
     pub fn live(&self) -> usize {
@@ -345,6 +312,16 @@ impl System {
     #[must_use]
     pub fn dead_letters(&self) -> u64 {
         self.0.dead_letters.load(Ordering::Relaxed)
+    }
+
+    /// How many messages were refused so far because a mailbox had no room.
+    #[must_use]
+    pub fn mailbox_refusals(&self) -> u64 {
+        self.0.refused.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn mailbox_refused(&self) {
+        self.0.refused.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Has `hook` called for each message that reaches nobody, by whoever found that out: it must not block. One
@@ -390,8 +367,20 @@ impl System {
     /// Ends the system: its tasks end, actors that are left or come later end as killed, and asks to them fail at
     /// once. Without it a system ends with its runtime, or when nobody holds it any longer.
     pub fn close(&self) {
+        let route = self.0.route.lock().unwrap_or_else(PoisonError::into_inner).take();
+        drop(route);
         self.0.timers.close();
         self.0.end_without_runners();
+    }
+
+    /// Says by which way actors of other servers are reached, for handles to those who sent a message. The way is let
+    /// go when the system is [closed](Self::close).
+    pub fn set_route(&self, route: Arc<dyn Route>) {
+        *self.0.route.lock().unwrap_or_else(PoisonError::into_inner) = Some(route);
+    }
+
+    pub(crate) fn route(&self) -> Option<Arc<dyn Route>> {
+        self.0.route.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// How long an ask waits when it does not say: five seconds, unless set otherwise.

@@ -1,10 +1,16 @@
 //! The arguments of every command.
 
+mod admin;
+mod ca;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use odeon_core::{Domain, Role};
+
+pub(crate) use self::admin::{Admin, AuditArgs, Authorize, Can, Limits, Narrow};
+pub(crate) use self::ca::{Ca, Cert, PassphraseFd, Renew, Setup, SubjectArgs};
 
 /// Starts, shows, steers and stops an ensemble of actor servers.
 #[derive(Debug, Parser)]
@@ -52,6 +58,9 @@ pub(crate) enum Command {
     Status {
         /// The server
         id: String,
+        /// Print what it has counted, as monitoring reads it (OpenMetrics)
+        #[arg(long)]
+        metrics: bool,
     },
     /// Print what a server has written
     Logs(Logs),
@@ -114,9 +123,22 @@ pub(crate) enum Command {
         /// Where that is; looked up if not given
         addresses: Vec<odeon_core::Address>,
     },
-    /// Keys and secrets of the ensemble
+    /// Say whether a server may do something, before it is tried
+    #[command(after_help = "The exit status is 0 if it may, and 3 if it may not.")]
+    Can(Can),
+    /// Show who did what by which right, and who was refused
+    Audit(AuditArgs),
+    /// Keys, secrets and grants of the ensemble
     #[command(subcommand)]
     Admin(Admin),
+    /// The ensemble's authorities, and the servers' certificates
+    #[command(subcommand)]
+    Ca(Ca),
+    /// Gather what a new host needs: its file, what it trusts, its servers' certificates and keys
+    #[command(after_help = PACKAGE)]
+    Package(Package),
+    /// Put the content of a package where `up` finds it
+    Unpack(Unpack),
     /// The ensemble's file
     #[command(subcommand)]
     Config(Config),
@@ -223,18 +245,38 @@ pub(crate) struct Message {
     pub(crate) arguments: String,
 }
 
-/// `admin`.
-#[derive(Debug, Subcommand)]
-pub(crate) enum Admin {
-    /// Make the ensemble's cookie, the secret its servers share
-    Cookie {
-        /// Replace one that is there; running servers keep the old one until they restart
-        #[arg(long)]
-        force: bool,
-        /// Print the cookie that is there, in hexadecimal
-        #[arg(long, conflicts_with = "force")]
-        view: bool,
-    },
+const PACKAGE: &str = "\
+A supervisor takes along the servers of its file and its domain's console. Never in a
+package: the authorities' keys, the administrator's key, and the cookie, which links
+between hosts do not use.";
+
+/// `package`.
+#[derive(Debug, Args)]
+pub(crate) struct Package {
+    /// The servers that will run there; a supervisor stands for all that it starts
+    #[arg(required = true, value_name = "SERVER")]
+    pub(crate) servers: Vec<String>,
+    /// The file of that host [default: the nearest odeon.toml above]
+    #[arg(long, short = 'C', value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Where the package is written [default: package.tar]
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// Replace a package that is there
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+/// `unpack`.
+#[derive(Debug, Args)]
+pub(crate) struct Unpack {
+    /// The package
+    pub(crate) file: PathBuf,
+    /// The directory for odeon.toml and the home [default: here]
+    pub(crate) directory: Option<PathBuf>,
+    /// Replace files that are there
+    #[arg(long)]
+    pub(crate) force: bool,
 }
 
 /// `config`.
@@ -258,6 +300,7 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
         "s" | "" => Ok(Duration::from_secs(number)),
         "m" => Ok(Duration::from_secs(number.saturating_mul(60))),
         "h" => Ok(Duration::from_secs(number.saturating_mul(60 * 60))),
+        "d" => Ok(Duration::from_secs(number.saturating_mul(24 * 60 * 60))),
         _ => Err(format!("`{unit}` is not a unit of time; write 250ms, 5s or 2m")),
     }
 }
@@ -279,6 +322,7 @@ mod tests {
         assert_eq!(parse_duration("5"), Ok(Duration::from_secs(5)));
         assert_eq!(parse_duration("2m"), Ok(Duration::from_secs(120)));
         assert_eq!(parse_duration("1h"), Ok(Duration::from_secs(3_600)));
+        assert_eq!(parse_duration("90d"), Ok(Duration::from_secs(7_776_000)));
         assert!(parse_duration("5 parsecs").is_err());
         assert!(parse_duration("-5s").is_err());
     }

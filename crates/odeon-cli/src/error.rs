@@ -93,6 +93,7 @@ impl From<Refusal> for CliError {
         let status = match refusal.code {
             RefusalCode::NotAuthorised => ExitStatus::NotAuthorised,
             RefusalCode::Expired => ExitStatus::TimedOut,
+            RefusalCode::Unreachable => ExitStatus::Unreachable,
             _ => ExitStatus::Failed,
         };
         Self::new(status, refusal.code.as_str(), refusal.detail)

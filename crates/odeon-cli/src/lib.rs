@@ -8,7 +8,10 @@ mod args;
 mod commands;
 mod context;
 mod error;
+#[cfg(feature = "otlp")]
+mod otlp;
 mod output;
+mod passphrases;
 mod program;
 mod reach;
 mod schema;

@@ -7,6 +7,9 @@ use std::process::ExitCode;
 use clap::{CommandFactory, FromArgMatches};
 use odeon_ensemble::Roles;
 use odeon_ensemble::process::run_hidden;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::args::{Cli, Command};
 use crate::commands;
@@ -48,7 +51,13 @@ pub fn run(program: Program, args: impl IntoIterator<Item = OsString>) -> ExitCo
             return ExitCode::from(code);
         }
     };
-    start_logging(&cli.command);
+    let _collector = match start_logging(&cli.command, &program.name) {
+        Ok(collector) => collector,
+        Err(error) => {
+            fail(&error, cli.global.json);
+            return ExitCode::from(error.status as u8);
+        }
+    };
     let json = cli.global.json;
     let outcome = runtime(&cli.command).and_then(|runtime| {
         let outcome = runtime.block_on(execute(&program, cli));
@@ -81,7 +90,7 @@ async fn execute(program: &Program, cli: Cli) -> Result<(), CliError> {
         Command::Supervisor { dir } => commands::up::supervisor(&context, dir).await,
         Command::Serve { id, args } => commands::serve::serve(&context, &id, args).await,
         Command::Ps(select) => commands::see::ps(&context, select).await,
-        Command::Status { id } => commands::see::status(&context, &id).await,
+        Command::Status { id, metrics } => commands::see::status(&context, &id, metrics).await,
         Command::Logs(logs) => commands::logs::logs(&context, logs).await,
         Command::Ping { target } => commands::see::ping(&context, &target).await,
         Command::List(list) => commands::see::list(&context, list).await,
@@ -97,7 +106,12 @@ async fn execute(program: &Program, cli: Cli) -> Result<(), CliError> {
         Command::Connect { from, to, addresses } => {
             commands::steer::connect(&context, &from, &to, addresses).await
         }
-        Command::Admin(admin) => commands::admin::admin(&context, &admin),
+        Command::Admin(admin) => commands::admin::admin(&context, admin).await,
+        Command::Can(question) => commands::can::can(&context, question).await,
+        Command::Audit(options) => commands::audit::audit(&context, options).await,
+        Command::Ca(ca) => commands::ca::ca(&context, ca),
+        Command::Package(package) => commands::package::package(&context, &package),
+        Command::Unpack(unpack) => commands::package::unpack(&context, &unpack),
         Command::Config(config) => commands::config::config(&context, &config),
         Command::Completions { shell } => commands::learn::completions(&context, shell),
         Command::Version => commands::learn::version(&context),
@@ -116,18 +130,42 @@ fn runtime(command: &Command) -> Result<tokio::runtime::Runtime, CliError> {
         .map_err(|e| CliError::new(ExitStatus::Failed, "runtime", format!("the runtime cannot start: {e}")))
 }
 
-/// Servers log to standard error, which their shim keeps; commands show warnings only.
-fn start_logging(command: &Command) {
+/// What has spans sent to a collector, until it is dropped.
+#[cfg(feature = "otlp")]
+type Collector = crate::otlp::Collector;
+#[cfg(not(feature = "otlp"))]
+type Collector = std::convert::Infallible;
+
+/// Servers log to standard error, which their shim keeps; commands show warnings only. A collector, where one is named,
+/// gets spans whatever is logged.
+fn start_logging(command: &Command, program: &str) -> Result<Option<Collector>, CliError> {
     let default = match command {
         Command::Serve { .. } | Command::Supervisor { .. } => "info",
         _ => "warn",
     };
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));
-    let builder =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
-    // A program that embeds the command line may have set up its own.
-    let _ = builder.with_ansi(false).try_init();
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .with_ansi(false)
+        .with_filter(filter);
+    let subscriber = tracing_subscriber::registry().with(lines);
+    #[cfg(feature = "otlp")]
+    {
+        let collector = Collector::of_environment(program).map_err(CliError::usage)?;
+        let spans = collector.as_ref().map(Collector::layer);
+        let spans = spans.map(|spans| spans.with_filter(EnvFilter::new("info,odeon::link=debug")));
+        // A program that embeds the command line may have set up its own.
+        let _ = subscriber.with(spans).try_init();
+        Ok(collector)
+    }
+    #[cfg(not(feature = "otlp"))]
+    {
+        let _ = program;
+        // A program that embeds the command line may have set up its own.
+        let _ = subscriber.try_init();
+        Ok(None)
+    }
 }
 
 /// Clap wants names that live as long as the program.

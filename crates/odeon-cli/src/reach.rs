@@ -4,14 +4,19 @@
 use std::time::Duration;
 
 use odeon_actor::{AskError, Handle};
-use odeon_core::{ActorId, Reference, ServerId, suggest};
-use odeon_ensemble::registry::{RegistryActor, RegistryClient};
+use odeon_core::{ActorId, Caveat, Reference, ServerId, suggest};
+use odeon_ensemble::registry::RegistryActor;
 use odeon_ensemble::supervisor::state::Phase;
 use odeon_ensemble::supervisor::{Selection, ServerRow, Supervisor, SupervisorCalls};
-use odeon_server::{ConnectError, Control};
+use odeon_server::{ConnectError, Control, Fault};
 
+use crate::commands::admin::{console_key, has_console_key};
+use crate::commands::grant::kept;
 use crate::context::Console;
 use crate::error::{CliError, ExitStatus};
+
+/// Most grants that are presented by one command: as many as a link takes.
+const PRESENTED_MAX: usize = 16;
 
 /// How long the supervisor may take to say who runs; without an answer the error says less.
 const EXPLAIN_TIMEOUT: Duration = Duration::from_secs(1);
@@ -31,7 +36,7 @@ impl Console {
     /// # Errors
     /// When it cannot be reached.
     pub(crate) async fn registry(&self) -> Result<Handle<RegistryActor>, CliError> {
-        self.reach(&RegistryClient::id_in(self.server.id())).await?;
+        self.reach(&self.registry.id().clone()).await?;
         Ok(self.registry.handle())
     }
 
@@ -53,28 +58,69 @@ impl Console {
         let failure = tokio::select! {
             biased;
             connected = self.server.connect(id, &[]) => match connected {
-                Ok(_) => return Ok(()),
+                Ok(remote) => {
+                    self.present_kept(id, &remote).await;
+                    return Ok(());
+                }
                 Err(failure) => failure,
             },
             () = clock.sleep_until(clock.now() + within) => {
                 return Err(AskError::Timeout { after: within }.into());
             }
         };
-        if is_denied(&failure) {
-            return Err(self.denied(id));
+        if let Some(error) = self.denied(id, &failure) {
+            return Err(error);
         }
         if *id == self.supervisor_id() { Err(self.not_up()) } else { Err(self.explain(id, &failure).await) }
     }
 
-    fn denied(&self, id: &ServerId) -> CliError {
-        let cookie = self.home.cookie();
-        let message = format!(
-            "{} does not accept the cookie of {}: it was started with another one",
-            id.short(&self.domain),
-            cookie.display()
-        );
-        CliError::new(ExitStatus::NotAuthorised, "not-authorised", message)
-            .help("put the ensemble's cookie back, or stop its servers and start them anew")
+    /// Presents what grants this home keeps for this user's commands, where they are not needed by being of the same
+    /// user. One that is refused there is no reason to ask nothing.
+    async fn present_kept(&self, id: &ServerId, remote: &str) {
+        if remote.starts_with("unix:") || !has_console_key(&self.home) {
+            return;
+        }
+        let (Ok(key), Ok(kept)) = (console_key(&self.home), kept(&self.home)) else { return };
+        let own = kept.into_iter().map(|kept| kept.chain).filter(|chain| {
+            let is_for = |caveat: &Caveat| matches!(caveat, Caveat::Servers(servers) if servers.contains(id));
+            chain.last().holder == Some(key.public()) && chain.blocks()[0].caveats.iter().any(is_for)
+        });
+        for chain in own.take(PRESENTED_MAX) {
+            if let Err(error) = self.server.admin_authorize(id, &chain, &key).await {
+                tracing::warn!(grant = %chain.id(), %error, "a grant is not taken at {id}");
+            }
+        }
+    }
+
+    /// The error, if the two do not accept each other.
+    fn denied(&self, id: &ServerId, failure: &ConnectError) -> Option<CliError> {
+        let ConnectError::AllFailed { tried, .. } = failure else { return None };
+        let short = id.short(&self.domain);
+        let denied = |message, help: &str| {
+            Some(CliError::new(ExitStatus::NotAuthorised, "not-authorised", message).help(help))
+        };
+        if tried.iter().any(|tried| tried.fault == Fault::Cookie) {
+            let cookie = self.home.cookie();
+            let message = format!(
+                "{short} does not accept the cookie of {}: it was started with another one",
+                cookie.display()
+            );
+            return denied(
+                message,
+                "put the ensemble's cookie back, or stop its servers and start them anew",
+            );
+        }
+        if tried.iter().all(|tried| tried.fault == Fault::NoCertificate) {
+            let message =
+                format!("{short} is reached by TLS only, and this home has no console's certificate");
+            return denied(
+                message,
+                "issue one with `ca cert console`, or bring it in the package of this host",
+            );
+        }
+        let tried = tried.iter().find(|tried| tried.fault == Fault::Certificate)?;
+        let message = format!("{short} at {}: {}", tried.address, tried.why);
+        denied(message, "see the certificates with `ca view`; renew one with `ca renew`")
     }
 
     /// The ensemble is not up.
@@ -128,8 +174,4 @@ pub(crate) fn not_up(program: &str, why: &str) -> CliError {
 
 fn because(row: &ServerRow) -> String {
     row.process.why.as_ref().map_or_else(String::new, |why| format!(" ({why})"))
-}
-
-fn is_denied(failure: &ConnectError) -> bool {
-    matches!(failure, ConnectError::AllFailed { tried, .. } if tried.iter().any(|tried| tried.is_denied))
 }

@@ -4,6 +4,9 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 use crate::limits::CAPABILITY_BYTES_MAX;
 use crate::names::NameError;
 use crate::text::text_form;
@@ -56,7 +59,8 @@ text_form!(Capability, "a capability such as admin, shutdown or watch:cart/publi
 /// assert!(ops.can("shutdown") && !ops.can("supervisor"));
 /// assert!(Capabilities::admin().can("supervisor"));
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
 pub struct Capabilities(BTreeSet<Capability>);
 
 impl Capabilities {
@@ -72,10 +76,31 @@ impl Capabilities {
         Self(BTreeSet::from([Capability(Capability::ADMIN.to_owned())]))
     }
 
-    /// Whether the holder may do what needs `capability`. The one predicate; checked at the receiver.
+    /// Whether `capability` is among them, or `admin`.
     #[must_use]
     pub fn can(&self, capability: &str) -> bool {
         self.0.iter().any(|held| held.0 == capability || held.0 == Capability::ADMIN)
+    }
+
+    /// What both hold.
+    ///
+    /// ```
+    /// # use odeon_core::Capabilities;
+    /// let ops: Capabilities = ["shutdown".parse().unwrap()].into_iter().collect();
+    /// assert_eq!(ops.and(&Capabilities::admin()), ops);
+    /// assert_eq!(ops.and(&Capabilities::none()), Capabilities::none());
+    /// ```
+    #[must_use]
+    pub fn and(&self, other: &Self) -> Self {
+        let of_ours = self.0.iter().filter(|held| other.can(held.as_str()));
+        let of_theirs = other.0.iter().filter(|held| self.can(held.as_str()));
+        of_ours.chain(of_theirs).cloned().collect()
+    }
+
+    /// Whether nothing is held.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// The capabilities held, in order.

@@ -35,6 +35,30 @@ pub enum ExitReason {
     /// There is no such actor.
     #[n(7)]
     NoActor,
+    /// An actor that it was linked to ended abnormally.
+    #[n(8)]
+    Linked {
+        /// The actor whose end it was, as its neighbour in the chain of links knew it.
+        #[n(0)]
+        actor: String,
+        /// Why that one ended.
+        #[n(1)]
+        why: String,
+    },
+}
+
+impl ExitReason {
+    /// Whether it is no orderly end: links pass it on, and supervisors start a transient actor again.
+    ///
+    /// ```
+    /// # use odeon_core::ExitReason;
+    /// assert!(ExitReason::Killed.is_abnormal());
+    /// assert!(!ExitReason::Drained.is_abnormal());
+    /// ```
+    #[must_use]
+    pub const fn is_abnormal(&self) -> bool {
+        !matches!(self, Self::Normal | Self::Stopped | Self::Drained)
+    }
 }
 
 /// What a panic said and where it happened.
@@ -59,6 +83,7 @@ impl fmt::Display for ExitReason {
             Self::Panicked(panic) => write!(f, "panicked at {}: {}", panic.location, panic.message),
             Self::LinkLost(why) => write!(f, "link lost: {why}"),
             Self::NoActor => f.write_str("no such actor"),
+            Self::Linked { actor, why } => write!(f, "ended with {actor}, to which it was linked: {why}"),
         }
     }
 }

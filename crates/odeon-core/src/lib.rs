@@ -16,6 +16,7 @@ mod names;
 mod protocol;
 mod reference;
 mod refusal;
+mod rights;
 pub mod seam;
 mod text;
 mod time;
@@ -32,6 +33,7 @@ pub use names::{ActorName, Domain, GroupName, NameError, Role, ServerId, Suggest
 pub use protocol::{Method, MethodDescription, Protocol, ProtocolDescription};
 pub use reference::{ActorId, Reference};
 pub use refusal::{Refusal, RefusalCode};
+pub use rights::{Act, CAVEAT_ITEMS_MAX, Caveat, Origin, PATH_BYTES_MAX, PathPrefix, Right};
 pub use time::{Deadline, Instant};
 
 /// What the macros' output names; not for use by hand, and without any promise of stability.

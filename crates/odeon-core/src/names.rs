@@ -7,6 +7,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use crate::limits::{DOMAIN_BYTES_MAX, SEGMENT_BYTES_MAX};
+use crate::seam::Rng;
 use crate::text::text_form;
 
 /// Why a text is not a name.
@@ -138,6 +139,22 @@ impl Domain {
         let mut theirs = other.segments();
         self.segments().all(|segment| theirs.next() == Some(segment))
     }
+
+    /// The domain itself, then those above it, the root last.
+    ///
+    /// ```
+    /// # use odeon_core::Domain;
+    /// let eu1: Domain = "/shop/eu1".parse().unwrap();
+    /// let up: Vec<_> = eu1.ancestors().map(|domain| domain.to_string()).collect();
+    /// assert_eq!(up, ["/shop/eu1", "/shop", "/"]);
+    /// ```
+    pub fn ancestors(&self) -> impl Iterator<Item = Self> {
+        std::iter::successors(Some(self.clone()), |domain| match domain.0.rsplit_once('/')? {
+            ("", "") => None,
+            ("", _) => Some(Self::root()),
+            (above, _) => Some(Self(above.into())),
+        })
+    }
 }
 
 impl FromStr for Domain {
@@ -195,6 +212,30 @@ impl ServerId {
     pub fn new(name: &str, domain: Domain) -> Result<Self, NameError> {
         check_segment("server name", name)?;
         Ok(Self { name: name.into(), domain })
+    }
+
+    /// An id for a server that nobody will look for by name: `PREFIX-` and 128 random bits, in hexadecimal. Nobody
+    /// else draws the same, so the incarnation of such a server is 0 and its id is never used again.
+    ///
+    /// ```
+    /// # use odeon_core::{Domain, ServerId, seam::Rng};
+    /// #[derive(Debug)]
+    /// struct Dice;
+    /// impl Rng for Dice {
+    ///     fn fill(&self, bytes: &mut [u8]) {
+    ///         bytes.fill(0xa5);
+    ///     }
+    /// }
+    /// let id = ServerId::transient("job", &Domain::root(), &Dice).unwrap();
+    /// assert_eq!(id.to_string(), format!("job-{}@/", "a5".repeat(16)));
+    /// ```
+    ///
+    /// # Errors
+    /// When `prefix` does not begin a name, or is longer than 30 characters.
+    pub fn transient(prefix: &str, domain: &Domain, rng: &dyn Rng) -> Result<Self, NameError> {
+        let mut bits = [0; 16];
+        rng.fill(&mut bits);
+        Self::new(&format!("{prefix}-{:032x}", u128::from_be_bytes(bits)), domain.clone())
     }
 
     /// Reads `name@domain`, or a bare `name`, which is completed with `domain`.
@@ -370,6 +411,28 @@ mod tests {
         let id: ServerId = "web-0@/".parse().expect("an id");
         assert_eq!(id.short(&Domain::root()), "web-0");
         assert_eq!(id.short(&"/shop".parse().expect("a domain")), "web-0@/");
+    }
+
+    /// Gives 1, 2, 3 and so on, in each byte.
+    #[derive(Debug, Default)]
+    struct Counting(std::sync::atomic::AtomicU8);
+
+    impl crate::seam::Rng for Counting {
+        fn fill(&self, bytes: &mut [u8]) {
+            bytes.fill_with(|| self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1);
+        }
+    }
+
+    #[test]
+    fn a_transient_id_has_128_random_bits_and_is_a_name() {
+        let (rng, shop) = (Counting::default(), "/shop".parse().expect("a domain"));
+        let id = ServerId::transient("transient", &shop, &rng).expect("an id");
+        assert_eq!(id.to_string(), "transient-0102030405060708090a0b0c0d0e0f10@/shop");
+        assert_eq!(id.to_string().parse::<ServerId>(), Ok(id.clone()));
+        assert_ne!(ServerId::transient("transient", &shop, &rng), Ok(id));
+        let longest = "a".repeat(SEGMENT_BYTES_MAX - 33);
+        assert!(ServerId::transient(&longest, &shop, &rng).is_ok());
+        assert!(ServerId::transient(&format!("{longest}a"), &shop, &rng).is_err());
     }
 
     #[test]

@@ -45,8 +45,11 @@ pub enum RefusalCode {
     /// A limit of the receiver would be passed.
     #[n(10)]
     LimitReached,
-    /// The number is one of another incarnation of the server: the actor it meant is gone.
+    /// Another server, which the request is about, cannot be reached.
     #[n(11)]
+    Unreachable,
+    /// The number is one of another incarnation of the server: the actor it meant is gone.
+    #[n(12)]
     StaleNumber,
 }
 
@@ -67,6 +70,7 @@ impl RefusalCode {
             Self::NotFound => "not-found",
             Self::LimitReached => "limit-reached",
             Self::StaleNumber => "stale-number",
+            Self::Unreachable => "unreachable",
         }
     }
 }

@@ -22,7 +22,8 @@ pub trait Clock: Debug + Send + Sync + 'static {
     /// Monotonic time since this clock began. May be coarse, to a millisecond.
     fn now(&self) -> Instant;
 
-    /// Milliseconds since 1970, for people and logs. It can jump; nothing is decided by it.
+    /// Milliseconds since 1970, for people and logs. It can jump; of what is decided, only the end of certificates
+    /// and grants depends on it, which other hosts have written.
     fn unix_ms(&self) -> u64;
 
     /// Ready once `at` has come.
@@ -89,6 +90,20 @@ pub trait Disk: Debug + Send + Sync + 'static {
     /// # Errors
     /// As the operating system says; the old content is then untouched.
     fn replace(&self, path: &Path, bytes: &[u8]) -> io::Result<()>;
+
+    /// Adds `bytes` to the end of the file, making it if it is not there, readable by the owner alone. It survives
+    /// the process, and need not survive the host.
+    ///
+    /// # Errors
+    /// As the operating system says; part of `bytes` may then be there.
+    fn append(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        let mut whole = match self.read(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            read => read?,
+        };
+        whole.extend_from_slice(bytes);
+        self.replace(path, &whole)
+    }
 }
 
 /// One connection, in order and in both directions.

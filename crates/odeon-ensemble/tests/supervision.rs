@@ -12,6 +12,7 @@ mod stage;
 
 mod supervision {
     pub(crate) mod failure;
+    pub(crate) mod security;
     pub(crate) mod steering;
     pub(crate) mod succession;
 }
@@ -27,7 +28,7 @@ fn main() -> ExitCode {
     if let Some(code) = program::run() {
         return code;
     }
-    use supervision::{failure, steering, succession};
+    use supervision::{failure, security, steering, succession};
     harness::run(&[
         test(
             "servers_start_in_the_order_of_their_needs",
@@ -71,5 +72,10 @@ fn main() -> ExitCode {
             succession::two_domains_of_one_home_leave_each_other_alone,
         ),
         test("a_second_supervisor_is_refused", succession::a_second_supervisor_is_refused),
+        test(
+            "every_remote_entry_point_is_what_the_page_says",
+            security::every_remote_entry_point_is_what_the_page_says,
+        ),
+        test("strict_servers_believe_no_user", security::strict_servers_believe_no_user),
     ])
 }

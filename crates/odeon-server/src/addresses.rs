@@ -1,6 +1,7 @@
 //! Where other servers are: what was said beforehand, and what was looked up a while ago.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use odeon_core::{Address, Instant, ServerId};
 
@@ -11,15 +12,17 @@ use odeon_core::limits::ADDRESSES_MAX;
 const SERVERS_MAX: usize = 65_536;
 
 /// The addresses of other servers.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Addresses {
     known: BTreeMap<ServerId, Vec<Address>>,
+    ttl: Duration,
+    /// What was looked up, and when.
     remembered: BTreeMap<ServerId, (Instant, Vec<Address>)>,
 }
 
 impl Addresses {
-    pub(crate) fn new(known: BTreeMap<ServerId, Vec<Address>>) -> Self {
-        Self { known, remembered: BTreeMap::new() }
+    pub(crate) const fn new(known: BTreeMap<ServerId, Vec<Address>>, ttl: Duration) -> Self {
+        Self { known, ttl, remembered: BTreeMap::new() }
     }
 
     /// What was said of `server`; never looked up, since the way to the registry itself is among this.
@@ -36,35 +39,38 @@ impl Addresses {
         }
     }
 
-    /// Takes somebody's word, if nothing was said before.
-    pub(crate) fn know_also(&mut self, server: &ServerId, addresses: &[Address]) {
-        if !self.known.contains_key(server) {
-            self.know(server.clone(), addresses.to_vec());
-        }
+    /// All that was said.
+    pub(crate) const fn all_known(&self) -> &BTreeMap<ServerId, Vec<Address>> {
+        &self.known
+    }
+
+    /// How long what was looked up is believed.
+    pub(crate) const fn ttl(&self) -> Duration {
+        self.ttl
+    }
+
+    /// Sets that, also for what has been looked up already.
+    pub(crate) const fn set_ttl(&mut self, ttl: Duration) {
+        self.ttl = ttl;
     }
 
     /// What was looked up, if that is not too long ago.
     pub(crate) fn remembered(&self, server: &ServerId, now: Instant) -> Option<Vec<Address>> {
-        let (until, addresses) = self.remembered.get(server)?;
-        (now < *until).then(|| addresses.clone())
+        let (at, addresses) = self.remembered.get(server)?;
+        (now < *at + self.ttl).then(|| addresses.clone())
     }
 
-    /// Takes what was looked up; good until `until`.
-    pub(crate) fn remember(
-        &mut self,
-        server: &ServerId,
-        addresses: &[Address],
-        now: Instant,
-        until: Instant,
-    ) {
+    /// Takes what was looked up at the time `at`.
+    pub(crate) fn remember(&mut self, server: &ServerId, addresses: &[Address], at: Instant) {
         if self.remembered.len() >= SERVERS_MAX && !self.remembered.contains_key(server) {
-            self.remembered.retain(|_, (until, _)| now < *until);
+            let ttl = self.ttl;
+            self.remembered.retain(|_, (then, _)| at < *then + ttl);
             if self.remembered.len() >= SERVERS_MAX {
                 self.remembered.pop_first();
             }
         }
         let addresses = addresses.iter().take(ADDRESSES_MAX).cloned().collect();
-        self.remembered.insert(server.clone(), (until, addresses));
+        self.remembered.insert(server.clone(), (at, addresses));
     }
 
     /// What was looked up has proven wrong.
@@ -85,49 +91,55 @@ mod tests {
         vec![format!("tcp:127.0.0.1:{port}").parse().expect("an address")]
     }
 
+    const NANO: Duration = Duration::from_nanos(1);
+
+    fn nothing(ttl: Duration) -> Addresses {
+        Addresses::new(BTreeMap::new(), ttl)
+    }
+
     #[test]
     fn what_was_looked_up_is_believed_until_its_time_and_not_then() {
-        let mut addresses = Addresses::default();
-        let (now, until) = (Instant::from_nanos(5), Instant::from_nanos(10));
-        addresses.remember(&id(1), &at(1), now, until);
-        assert_eq!(addresses.remembered(&id(1), Instant::from_nanos(9)), Some(at(1)));
-        assert_eq!(addresses.remembered(&id(1), until), None);
-        addresses.remember(&id(1), &at(2), until, Instant::from_nanos(20));
-        assert_eq!(addresses.remembered(&id(1), until), Some(at(2)));
+        let mut addresses = nothing(5 * NANO);
+        let at_nano = Instant::from_nanos;
+        addresses.remember(&id(1), &at(1), at_nano(5));
+        assert_eq!(addresses.remembered(&id(1), at_nano(9)), Some(at(1)));
+        assert_eq!(addresses.remembered(&id(1), at_nano(10)), None);
+        addresses.set_ttl(6 * NANO);
+        assert_eq!(addresses.remembered(&id(1), at_nano(10)), Some(at(1)), "a new time holds at once");
+        addresses.set_ttl(5 * NANO);
+        addresses.remember(&id(1), &at(2), at_nano(10));
+        assert_eq!(addresses.remembered(&id(1), at_nano(10)), Some(at(2)));
         addresses.forget(&id(1));
-        assert_eq!(addresses.remembered(&id(1), until), None);
+        assert_eq!(addresses.remembered(&id(1), at_nano(10)), None);
         assert_eq!(addresses.known(&id(1)), None);
     }
 
     #[test]
     fn the_tables_are_full_at_the_limit() {
-        let mut addresses = Addresses::default();
-        let (now, soon, late) = (Instant::ZERO, Instant::from_nanos(1), Instant::from_nanos(2));
+        let mut addresses = nothing(2 * NANO);
+        let (early, now, soon) = (Instant::ZERO, Instant::from_nanos(1), Instant::from_nanos(2));
         for n in 0..SERVERS_MAX {
             addresses.know(id(n), at(1));
-            addresses.remember(&id(n), &at(1), now, if n == 7 { soon } else { late });
+            addresses.remember(&id(n), &at(1), if n == 7 { early } else { now });
         }
         assert!(addresses.known(&id(0)).is_some() && addresses.remembered(&id(0), now).is_some());
         addresses.know(id(SERVERS_MAX), at(1));
         assert!(addresses.known(&id(0)).is_none() && addresses.known(&id(SERVERS_MAX)).is_some());
-        addresses.remember(&id(SERVERS_MAX), &at(1), soon, late);
+        addresses.remember(&id(SERVERS_MAX), &at(1), soon);
         assert!(addresses.remembered(&id(7), now).is_none(), "what was stale goes first");
         assert!(addresses.remembered(&id(0), now).is_some());
-        addresses.remember(&id(SERVERS_MAX + 1), &at(1), soon, late);
+        addresses.remember(&id(SERVERS_MAX + 1), &at(1), soon);
         assert!(addresses.remembered(&id(0), now).is_none());
         assert_eq!((addresses.known.len(), addresses.remembered.len()), (SERVERS_MAX, SERVERS_MAX));
     }
 
     #[test]
     fn more_addresses_than_a_server_has_are_not_kept() {
-        let mut addresses = Addresses::default();
+        let mut addresses = nothing(NANO);
         let many: Vec<_> = (1..=ADDRESSES_MAX + 1).flat_map(at).collect();
         addresses.know(id(1), many.clone());
-        addresses.remember(&id(1), &many, Instant::ZERO, Instant::from_nanos(1));
+        addresses.remember(&id(1), &many, Instant::ZERO);
         assert_eq!(addresses.known(&id(1)).expect("known").len(), ADDRESSES_MAX);
         assert_eq!(addresses.remembered(&id(1), Instant::ZERO).expect("remembered").len(), ADDRESSES_MAX);
-        addresses.know(id(1), at(3));
-        addresses.know_also(&id(1), &at(4));
-        assert_eq!(addresses.known(&id(1)), Some(at(3)));
     }
 }

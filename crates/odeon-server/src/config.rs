@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use odeon_actor::{TokioClock, TokioSpawn};
-use odeon_auth::Cookie;
-use odeon_core::limits::{ADDRESS_CACHE_TTL, FRAME_BYTES_MAX, HANDSHAKE_TIMEOUT};
+use odeon_auth::{Cookie, TlsContext};
+use odeon_core::limits::{ADDRESS_CACHE_TTL, FRAME_BYTES_MAX, HANDSHAKE_TIMEOUT, REPLY_TIMEOUT_DEFAULT};
 use odeon_core::seam::{BoxFuture, Clock, Disk, Net, Rng, Spawn};
-use odeon_core::{Address, Epoch, HostId, ServerId};
+use odeon_core::{Address, Domain, Epoch, HostId, ServerId};
 use odeon_wire::{IDLE_AFTER, OUTBOUND_BYTES_MAX};
 
 use crate::authority::Authority;
+use crate::defaults::ServerDefaults;
 use crate::os::{OsDisk, OsNet, OsRng};
 
 /// The seams a server stands on.
@@ -100,6 +101,8 @@ pub struct ServerConfig {
     pub epoch: Epoch,
     /// The ensemble's secret.
     pub cookie: Cookie,
+    /// Its certificate, what it trusts, and whom it does not trust any more; without one there is no `tls:`.
+    pub tls: Option<TlsContext>,
     /// Where it listens; nowhere, for a transient server.
     pub listen: Vec<Address>,
     /// Servers whose addresses are known beforehand.
@@ -108,6 +111,8 @@ pub struct ServerConfig {
     pub authority: Authority,
     /// The limits.
     pub limits: Limits,
+    /// How long its actors' asks wait when they do not say.
+    pub reply_timeout: Duration,
     /// The seams.
     pub world: World,
 }
@@ -120,18 +125,45 @@ impl ServerConfig {
             id,
             epoch: Epoch(0),
             cookie,
+            tls: None,
             listen: Vec::new(),
             known: BTreeMap::new(),
             authority: Authority::default(),
             limits: Limits::default(),
+            reply_timeout: REPLY_TIMEOUT_DEFAULT,
             world,
         }
+    }
+
+    /// A server that nobody will look for by name: its id is `transient-` and 128 random bits.
+    ///
+    /// # Panics
+    /// Never: the id is well-formed.
+    #[must_use]
+    pub fn transient(domain: &Domain, cookie: Cookie, world: World) -> Self {
+        let id = ServerId::transient("transient", domain, &*world.rng).expect("a short prefix makes a name");
+        Self::new(id, cookie, world)
+    }
+
+    /// With what `defaults` hold at this moment: the known servers that this configuration does not name itself, how
+    /// long asks wait, and how long looked-up addresses are believed.
+    #[must_use]
+    pub fn with_defaults(mut self, defaults: &ServerDefaults) -> Self {
+        defaults.apply(&mut self);
+        self
     }
 
     /// In this incarnation.
     #[must_use]
     pub const fn epoch(mut self, epoch: Epoch) -> Self {
         self.epoch = epoch;
+        self
+    }
+
+    /// With this certificate. It must be the server's own, or no peer will believe it.
+    #[must_use]
+    pub fn tls(mut self, tls: TlsContext) -> Self {
+        self.tls = Some(tls);
         self
     }
 

@@ -1,8 +1,17 @@
 //! The server's own control plane: actor 0 of every server, an actor like any other.
 
-use odeon_actor::{Cx, Reply, actor, message};
-use odeon_core::{ActorId, Address, Epoch, ExitReason, ProtocolDescription, Refusal, RefusalCode, ServerId};
+use std::time::Duration;
 
+use odeon_actor::{AskError, Cx, Handle, Reply, actor, message};
+use odeon_core::{
+    ActorId, ActorName, Address, Capability, Epoch, ExitReason, Mark, ProtocolDescription, Refusal,
+    RefusalCode, ServerId,
+};
+
+use crate::admin::{GrantEntry, Retract};
+use crate::connect::ConnectError;
+use crate::rights::{Question, Verdict};
+use crate::secure::{LinkCertificate, Transport};
 use crate::server::Server;
 
 /// What a server says of itself.
@@ -57,12 +66,36 @@ pub struct ConnectionEntry {
     pub epoch: Epoch,
     /// The other end's address, or where it came from.
     pub remote: String,
+    /// How the link travels.
+    pub transport: Transport,
+    /// The certificate that the peer has shown, over TLS.
+    pub certificate: Option<LinkCertificate>,
     /// Which side connected.
     pub direction: Direction,
     /// What the peer may do here.
     pub capabilities: Vec<String>,
     /// Asks waiting for the peer's answer.
     pub open_asks: u64,
+}
+
+/// A page of a list of actors.
+#[message(mark = "actor-page/1")]
+#[derive(Debug, Clone, PartialEq)]
+pub struct ActorPage {
+    /// The actors, by name.
+    pub actors: Vec<ActorEntry>,
+    /// After which name the next page begins; none on the last.
+    pub next: Option<ActorName>,
+}
+
+/// A page of a list of links.
+#[message(mark = "connection-page/1")]
+#[derive(Debug, Clone, PartialEq)]
+pub struct ConnectionPage {
+    /// The links, by server.
+    pub connections: Vec<ConnectionEntry>,
+    /// After which server the next page begins; none on the last.
+    pub next: Option<ServerId>,
 }
 
 /// Which side of a link connected.
@@ -74,6 +107,15 @@ pub enum Direction {
     Outgoing,
     /// The peer did.
     Incoming,
+}
+
+impl Direction {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Outgoing => "outgoing",
+            Self::Incoming => "incoming",
+        }
+    }
 }
 
 /// Actor 0.
@@ -95,9 +137,15 @@ impl Control {
         self.server.status()
     }
 
-    /// The registered actors, by name.
+    /// What the server has counted, as OpenMetrics text.
     #[handle]
-    fn list_actors(&self) -> Vec<ActorEntry> {
+    fn metrics(&self) -> String {
+        self.server.metrics()
+    }
+
+    /// A page of the registered actors, by name: those after a name, at most so many.
+    #[handle]
+    fn list_actors(&self, after: Option<ActorName>, limit: Option<u32>) -> ActorPage {
         let entry = |actor: odeon_actor::RegisteredActor| ActorEntry {
             name: actor.name.to_string(),
             number: actor.inbox.number(),
@@ -105,13 +153,16 @@ impl Control {
             protocol: actor.inbox.protocol().map(|protocol| protocol.mark.to_owned()),
             depth: actor.inbox.depth() as u64,
         };
-        self.server.system().registered().into_iter().map(entry).collect()
+        let (actors, is_more) = self.server.system().registered_after(after.as_ref(), page(limit));
+        let actors: Vec<_> = actors.into_iter().map(entry).collect();
+        let next = if is_more { actors.last().and_then(|last| last.name.parse().ok()) } else { None };
+        ActorPage { actors, next }
     }
 
-    /// The links, by server.
+    /// A page of the links, by server: those to servers after one, to at most so many.
     #[handle]
-    fn list_connections(&self) -> Vec<ConnectionEntry> {
-        self.server.connections()
+    fn list_connections(&self, after: Option<ServerId>, limit: Option<u32>) -> ConnectionPage {
+        self.server.connections_after(after.as_ref(), page(limit))
     }
 
     /// Asks an actor for a sign of life through its control lane.
@@ -156,7 +207,7 @@ impl Control {
         let server = self.server.clone();
         self.server.spawn_service("connect", async move |_| {
             let connected = server.connect(&to, &addresses).await;
-            reply.send(connected.map_err(|error| Refusal::new(RefusalCode::NotFound, error.to_string())));
+            reply.send(connected.map_err(|error| Refusal::new(refusal_of(&error), error.to_string())));
         });
     }
 
@@ -171,10 +222,75 @@ impl Control {
         Ok(())
     }
 
+    /// Links an actor to the one that asks: each ends when the other ends abnormally.
+    #[handle(needs = "shutdown")]
+    fn link_actor(&self, actor: ActorId, cx: &mut Cx<Self>) -> Result<(), Refusal> {
+        self.server.link_for(&actor, &cx.sender())
+    }
+
+    /// Takes such a link back, as far as the actor here is concerned.
+    #[handle(needs = "shutdown")]
+    fn unlink_actor(&self, actor: ActorId, cx: &mut Cx<Self>) -> Result<(), Refusal> {
+        self.server.unlink_for(&actor, &cx.sender())
+    }
+
     /// Begins the server's shutdown; answered before the links close.
     #[handle(needs = "shutdown")]
     fn shutdown(&self) {
         self.server.request_shutdown();
+    }
+
+    /// Presents a grant, as text; answers with a challenge, in hexadecimal. Whoever answers it holds the grant.
+    #[handle]
+    fn present_grant(&self, grant: String, cx: &mut Cx<Self>) -> Result<String, Refusal> {
+        self.server.present(&cx.sender(), &grant)
+    }
+
+    /// Answers a challenge by a signature, in hexadecimal, of what was asked; see the page on grants.
+    #[handle]
+    fn answer_challenge(
+        &self,
+        challenge: String,
+        signature: String,
+        cx: &mut Cx<Self>,
+    ) -> Result<GrantEntry, Refusal> {
+        self.server.take_answer(&cx.sender(), &challenge, &signature)
+    }
+
+    /// Retracts grants; says how many that counted do no longer. One's own, or with `admin`.
+    #[handle]
+    fn retract_grants(&self, what: Retract, cx: &mut Cx<Self>) -> Result<u64, Refusal> {
+        self.server.retract(&cx.sender(), &what)
+    }
+
+    /// The grants that count at this moment.
+    #[handle(needs = "admin")]
+    fn list_grants(&self) -> Vec<GrantEntry> {
+        self.server.list_grants()
+    }
+
+    /// Whether a server may do something here, and by which right. Of oneself, or with `admin`.
+    #[handle]
+    fn can(
+        &self,
+        who: ServerId,
+        what: Capability,
+        actor: Option<ActorId>,
+        mark: Option<Mark>,
+        path: Option<String>,
+        cx: &mut Cx<Self>,
+    ) -> Result<Verdict, Refusal> {
+        if cx.sender().server() != Some(&who) {
+            cx.sender().require("admin")?;
+        }
+        let (mark, path) = (mark.as_ref().map(Mark::as_str), path.as_deref());
+        Ok(self.server.verdict(&who, Question { capability: &what, actor: actor.as_ref(), mark, path }))
+    }
+
+    /// The last lines of the audit log, oldest first, as JSON: at most 256.
+    #[handle(needs = "admin")]
+    fn audit(&self, most: u32) -> Vec<String> {
+        self.server.audit().recent(most as usize)
     }
 
     /// Answers once the server is ready.
@@ -201,6 +317,63 @@ impl Control {
     #[stopped]
     fn gone(&mut self, reason: &ExitReason) {
         tracing::debug!(server = %self.server.id(), %reason, "control plane ended");
+    }
+}
+
+/// Most entries of a page, and as many as it has if nothing is said: with the longest names and types they are far
+/// from filling a frame.
+const PAGE_MAX: u32 = 1_024;
+
+fn page(limit: Option<u32>) -> usize {
+    limit.unwrap_or(PAGE_MAX).clamp(1, PAGE_MAX) as usize
+}
+
+/// Every registered actor of a server, page by page.
+///
+/// # Errors
+/// As for any ask; each page has `within` of its own.
+///
+/// # Cancel safety
+/// Dropping the future gives the question up.
+pub async fn all_actors(control: &Handle<Control>, within: Duration) -> Result<Vec<ActorEntry>, AskError> {
+    let (mut all, mut after) = (Vec::new(), None);
+    loop {
+        let page = control.list_actors(after, None).within(within).await?;
+        all.extend(page.actors);
+        match page.next {
+            Some(next) => after = Some(next),
+            None => return Ok(all),
+        }
+    }
+}
+
+/// Every link of a server, page by page.
+///
+/// # Errors
+/// As for any ask; each page has `within` of its own.
+///
+/// # Cancel safety
+/// Dropping the future gives the question up.
+pub async fn all_connections(
+    control: &Handle<Control>,
+    within: Duration,
+) -> Result<Vec<ConnectionEntry>, AskError> {
+    let (mut all, mut after) = (Vec::new(), None);
+    loop {
+        let page = control.list_connections(after, None).within(within).await?;
+        all.extend(page.connections);
+        match page.next {
+            Some(next) => after = Some(next),
+            None => return Ok(all),
+        }
+    }
+}
+
+/// What kind of refusal it is that there is no link.
+const fn refusal_of(error: &ConnectError) -> RefusalCode {
+    match error {
+        ConnectError::Itself(_) => RefusalCode::BadRequest,
+        _ => RefusalCode::Unreachable,
     }
 }
 

@@ -104,6 +104,7 @@ impl Driver {
         let link = Arc::clone(&self.link);
         loop {
             self.act_on_events();
+            self.link.sample();
             self.refill();
             if self.stage == Stage::Flushing && self.output.is_empty() {
                 // A stranger has nothing under way that matters.
@@ -148,7 +149,9 @@ impl Driver {
             Some(Event::Closed(reason)) => {
                 self.intake.over(link);
                 link.over(&reason);
-                if self.stage == Stage::Open {
+                if link.channel.is_securing() {
+                    self.stage = Stage::Done;
+                } else if self.stage == Stage::Open {
                     self.stage = Stage::Flushing;
                     self.ending_at = link.server.clock().now() + FLUSH_TIMEOUT;
                 }
@@ -228,6 +231,7 @@ impl Driver {
             Some(Ok(0)) => self.lost("the peer closed the connection"),
             Some(Ok(n)) if self.stage == Stage::Open => {
                 self.read_at = now;
+                self.link.server.counters().bytes_in.add(n as u64);
                 self.link.state().session.handle_bytes(&self.input[..n], now);
                 if n == self.input.len() && n < READ_BYTES_MAX && self.link.peer().is_some() {
                     self.input.resize(2 * n, 0);
@@ -241,6 +245,7 @@ impl Driver {
             Some(Ok(0)) if self.stage == Stage::HalfClosing => self.stage = Stage::Draining,
             Some(Ok(0)) => self.lost("the connection takes no more bytes"),
             Some(Ok(n)) => {
+                self.link.server.counters().bytes_out.add(n as u64);
                 self.output.advance(n);
                 self.wrote_at = now;
             }
@@ -293,6 +298,7 @@ impl Drop for Driver {
         // After an orderly end there is nothing left to tell.
         self.lost("the server stopped driving the link");
         self.act_on_events();
+        self.link.sample();
         self.link.server.link_over(&self.link);
     }
 }

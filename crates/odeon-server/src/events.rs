@@ -8,8 +8,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use odeon_actor::Peer;
-use odeon_core::{ActorId, Epoch, ExitReason, Mark, Reference, Refusal, ServerId};
-use odeon_wire::{CloseReason, Event, Side, Transcript};
+use odeon_core::{ActorId, Epoch, ExitReason, Mark, Reference, Refusal, RefusalCode, ServerId};
+use odeon_wire::{CloseReason, Event, RefuseCode, Side, Transcript};
 
 use crate::link::{Link, Port};
 
@@ -22,6 +22,7 @@ impl Link {
         for event in events.iter() {
             match event {
                 Event::Message(arrival) => {
+                    state.received += 1;
                     if let Some(ask) = arrival.ask_id {
                         state.answering.insert(ask, arrival.encoding);
                     }
@@ -42,8 +43,10 @@ impl Link {
         match event {
             Event::PeerHello { server, epoch } => self.state().claimed = Some((server, epoch)),
             Event::NeedProof { side, transcript } => {
-                let mac = self.server.prove(side, &transcript);
-                self.state().session.provide_proof(mac);
+                self.seen(&transcript);
+                if let Some(mac) = self.server.prove(&self.channel, side, &transcript) {
+                    self.state().session.provide_proof(mac);
+                }
             }
             Event::Verify { side, transcript, mac } => self.verify(side, &transcript, mac),
             Event::Accepted { peer, epoch, .. } => self.accepted(peer, epoch),
@@ -65,11 +68,14 @@ impl Link {
     }
 
     fn verify(&self, side: Side, transcript: &Transcript, mac: [u8; 32]) {
-        let is_right = self.server.verify(side, transcript, mac);
+        let is_right = self.server.verify(&self.channel, side, transcript, mac);
         let claimed = self.state().claimed.take();
         let welcome = match claimed {
             // Only now is the claim proven, so that no stranger learns who was here.
-            Some((server, epoch)) if is_right => self.server.check(&server, epoch),
+            Some((server, epoch)) if is_right => match self.channel.vouches_for(&server, epoch) {
+                Ok(()) => self.server.check(&server, epoch),
+                Err(detail) => Err((RefuseCode::Authentication, detail)),
+            },
             _ => Ok(()),
         };
         let mut state = self.state();
@@ -80,10 +86,12 @@ impl Link {
     }
 
     fn accepted(self: &Arc<Self>, server: ServerId, epoch: Epoch) {
-        let capabilities = self.server.authority().capabilities(&server, self.credentials);
-        let peer = Arc::new(Peer { server, epoch, capabilities });
+        let held = self.begin_rights(&server);
+        let peer = Arc::new(Peer { server, epoch, held });
         match self.server.admit(self, &peer) {
             Ok(()) => {
+                self.server.counters().handshake_succeeded();
+                self.span.in_scope(|| tracing::debug!(target: "odeon::link", "opened"));
                 let opened = self.state().opened.take();
                 if let Some(opened) = opened {
                     // Whoever dialled may have given up.
@@ -113,6 +121,12 @@ impl Link {
         }
     }
 
+    pub(crate) fn count_refusal(&self, refusal: &Refusal) {
+        if refusal.code == RefusalCode::NotAuthorised {
+            self.server.counters().not_authorised.add(1);
+        }
+    }
+
     /// Watches an actor of ours for the peer.
     fn watch_for_peer(self: &Arc<Self>, monitor_id: u64, actor: &ActorId) {
         let link = Arc::downgrade(self);
@@ -122,7 +136,8 @@ impl Link {
                 link.with_session(|session| session.down(monitor_id, reason, number));
             }
         };
-        let Ok(inbox) = self.server.local_inbox(actor) else {
+        let found = self.server.local_inbox(actor).ok().or_else(|| self.server.linking().actor(actor));
+        let Some(inbox) = found else {
             return tell(ExitReason::NoActor, None);
         };
         let (notify, number) = (tell.clone(), inbox.number());
@@ -152,7 +167,10 @@ impl Link {
 
     /// The link is over: the session has told our asks and monitors; the peer's are let go.
     pub(crate) fn over(&self, reason: &CloseReason) {
-        tracing::debug!(remote = %self.remote, %reason, "link over");
+        if self.peer().is_none() {
+            self.server.counters().handshake_failed(reason);
+        }
+        self.span.in_scope(|| tracing::debug!(target: "odeon::link", %reason, "closed"));
         let (opened, watched) = {
             let mut state = self.state();
             state.answering.clear();

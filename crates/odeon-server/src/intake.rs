@@ -193,6 +193,7 @@ impl Intake {
         match self.try_deliver(link, arrival) {
             Ok(line) => line,
             Err(refusal) => {
+                link.count_refusal(&refusal);
                 match arrival.ask_id {
                     Some(ask) => link.answer(ask, Err(AskError::Refused(refusal))),
                     None => link.with_session(|session| session.refuse_tell(refusal)),
@@ -220,7 +221,7 @@ impl Intake {
         let delivery = Delivery {
             mark,
             payload: Payload { encoding: arrival.encoding, bytes: &arrival.payload },
-            sender: Sender::Remote(Arc::clone(peer), arrival.from),
+            sender: Sender::remote(Arc::clone(peer), arrival.from),
             expires_at: arrival.expires_at,
             reply: arrival.ask_id.map(|ask| (Arc::clone(link) as Arc<dyn ReplySink>, ask)),
         };

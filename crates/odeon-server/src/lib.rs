@@ -9,29 +9,43 @@
 extern crate odeon_actor as odeon;
 
 mod addresses;
+mod admin;
+mod audit;
 mod authority;
 mod config;
 mod connect;
 mod control;
+mod defaults;
 mod drive;
 mod events;
+mod grants;
 mod home;
 mod intake;
 mod link;
+mod linking;
 mod listener;
+mod metrics;
 mod monitors;
 mod os;
 mod pauses;
 mod peers;
+mod rights;
 mod route;
+mod secure;
 mod server;
 
-pub use authority::Authority;
+pub use admin::{GrantEntry, Retract};
+pub use audit::{AUDIT_FILE, AUDIT_REFUSED_FILE};
+pub use authority::{AdminKey, Authority};
 pub use config::{Limits, Locate, ServerConfig, World};
-pub use connect::{ConnectError, Tried};
+pub use connect::{ConnectError, Fault, Tried};
 pub use control::{
-    ActorEntry, ConnectionEntry, Control, ControlCalls, ControlMessage, Direction, ServerStatus,
+    ActorEntry, ActorPage, ConnectionEntry, ConnectionPage, Control, ControlCalls, ControlMessage, Direction,
+    ServerStatus, all_actors, all_connections,
 };
+pub use defaults::ServerDefaults;
 pub use home::{Claim, ClaimError, Home, HomeError};
 pub use os::{OsDisk, OsNet, OsRng};
+pub use rights::Verdict;
+pub use secure::{LinkCertificate, Refreshed, Transport};
 pub use server::{Server, StartError};

@@ -12,12 +12,16 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use odeon_actor::{AskError, Inbox, MonitorId, Peer, RemoteCall, ReplySink, TellError};
 use odeon_core::seam::{Connection, PeerCredentials};
 use odeon_core::{ActorId, Encoding, Epoch, ExitReason, Instant, Refusal, RefusalCode, ServerId};
-use odeon_wire::{AskFailure, CloseReason, Parcel, SendError, Session, ask_place};
+use odeon_wire::{AskFailure, CloseReason, Parcel, SendError, Session, Transcript, ask_place};
 use tokio::sync::{Notify, oneshot};
+use tracing::Span;
 
 use crate::control::{ConnectionEntry, Direction};
 use crate::drive::Driver;
 use crate::intake::Moved;
+use crate::metrics::WaitingSender;
+use crate::rights::{LinkRights, names};
+use crate::secure::Channel;
 use crate::server::Server;
 
 /// What the peer answered, or why it did not.
@@ -32,8 +36,15 @@ pub(crate) struct Link {
     pub(crate) direction: Direction,
     pub(crate) remote: String,
     pub(crate) credentials: PeerCredentials,
+    pub(crate) channel: Channel,
+    /// Tells it from every other link of this server, before and after.
+    pub(crate) number: u64,
     /// Set when the link is taken into the table of peers.
     peer: OnceLock<Arc<Peer>>,
+    /// What the peer may do here, once it has proven itself.
+    rights: OnceLock<Arc<LinkRights>>,
+    /// What both sides have seen of each other.
+    transcript: OnceLock<[u8; 32]>,
     state: Mutex<State>,
     inbound: Mutex<Inbound>,
     /// Held while one message of the peer's is delivered.
@@ -44,6 +55,8 @@ pub(crate) struct Link {
     pub(crate) work: Notify,
     /// There is room for more to be sent, or the link is over.
     pub(crate) room: Notify,
+    /// For whoever traces: as long as the link is driven.
+    pub(crate) span: Span,
 }
 
 /// What the peer sends over a link. It sends over one at a time and never goes back to one that has ended for it,
@@ -74,6 +87,9 @@ pub(crate) struct State {
     pub(crate) claimed: Option<(ServerId, Epoch)>,
     /// How many of our tells the peer has refused.
     pub(crate) tells_refused: u64,
+    /// Asks and tells since the last [`Link::sample`]: the peer's, and ours.
+    pub(crate) received: u64,
+    sent: u64,
 }
 
 /// A table by the id of an ask, whose place is part of it.
@@ -135,6 +151,16 @@ pub(crate) enum Unsent<E> {
     Failed(E),
 }
 
+impl Unsent<AskError> {
+    /// As whoever asked over this very link is told.
+    pub(crate) fn into_ask_error(self) -> AskError {
+        match self {
+            Self::Over => AskError::Dead(ExitReason::LinkLost("the link is over".to_owned())),
+            Self::Failed(error) => error,
+        }
+    }
+}
+
 impl Link {
     /// Starts driving `session` over `connection`. The receiver hears how the handshake ends.
     pub(crate) fn start(
@@ -142,6 +168,7 @@ impl Link {
         direction: Direction,
         session: Session,
         connection: Connection,
+        channel: Channel,
     ) -> (Arc<Self>, oneshot::Receiver<Result<(), CloseReason>>) {
         let (opened, wait) = oneshot::channel();
         let state = State {
@@ -153,19 +180,37 @@ impl Link {
             opened: Some(opened),
             claimed: None,
             tells_refused: 0,
+            received: 0,
+            sent: 0,
         };
+        // Unix sockets know their peer's user, and others do not.
+        let transport = if connection.credentials.uid.is_some() { "unix" } else { "tcp" };
+        let span = tracing::info_span!(
+            target: "odeon::link",
+            "link",
+            server = %server.id(),
+            remote = %connection.remote,
+            direction = direction.as_str(),
+            transport,
+            peer = tracing::field::Empty,
+        );
         let link = Arc::new(Self {
             server: server.clone(),
             direction,
             remote: connection.remote,
             credentials: connection.credentials,
+            channel,
+            number: server.next_link(),
             peer: OnceLock::new(),
+            rights: OnceLock::new(),
+            transcript: OnceLock::new(),
             state: Mutex::new(state),
             inbound: Mutex::new(Inbound::Silent),
             delivering: Mutex::default(),
             moved: Moved::default(),
             work: Notify::new(),
             room: Notify::new(),
+            span,
         });
         server.spawn_link(Driver::new(Arc::clone(&link), connection.stream).run());
         (link, wait)
@@ -189,7 +234,35 @@ impl Link {
 
     /// The peer has proven itself and is taken in. Once.
     pub(crate) fn set_peer(&self, peer: Arc<Peer>) {
+        self.span.record("peer", tracing::field::display(&peer.server));
         let _ = self.peer.set(peer);
+    }
+
+    /// What the peer may do here. Before it has proven itself there is nothing to ask.
+    pub(crate) fn rights(&self) -> Option<&Arc<LinkRights>> {
+        self.rights.get()
+    }
+
+    /// The peer has proven itself: what it holds from the start is known.
+    pub(crate) fn begin_rights(&self, peer: &ServerId) -> Arc<LinkRights> {
+        let certificate = self.channel.certificate().map(|certificate| &**certificate);
+        let fixed = self.server.authority().rights(peer, self.credentials, certificate);
+        let serial = certificate.map(|certificate| certificate.serial.clone());
+        let rights =
+            LinkRights::new(self.server.clone(), self.number, self.channel.transport(), serial, fixed);
+        self.server.grants().open(self.number);
+        Arc::clone(self.rights.get_or_init(|| Arc::new(rights)))
+    }
+
+    /// The hellos, as both sides have seen them.
+    pub(crate) fn seen(&self, transcript: &Transcript) {
+        let digest = odeon_auth::transcript(&transcript.dialler_hello, &transcript.listener_hello);
+        let _ = self.transcript.set(digest);
+    }
+
+    /// What tells this link from every other, for both sides alike.
+    pub(crate) fn transcript(&self) -> Option<[u8; 32]> {
+        self.transcript.get().copied()
     }
 
     fn inbound(&self) -> MutexGuard<'_, Inbound> {
@@ -236,6 +309,21 @@ impl Link {
         self.close(why);
     }
 
+    /// Adds what has been counted since the last time to the server's counters.
+    pub(crate) fn sample(&self) {
+        let (received, sent) = {
+            let mut state = self.state();
+            (std::mem::take(&mut state.received), std::mem::take(&mut state.sent))
+        };
+        let counters = self.server.counters();
+        if received > 0 {
+            counters.messages_in.add(received);
+        }
+        if sent > 0 {
+            counters.messages_out.add(sent);
+        }
+    }
+
     /// Whether messages can be sent.
     pub(crate) fn is_open(&self) -> bool {
         self.peer().is_some() && self.state().session.is_established()
@@ -258,8 +346,10 @@ impl Link {
             server: peer.server.clone(),
             epoch: peer.epoch,
             remote: self.remote.clone(),
+            transport: self.channel.transport(),
+            certificate: self.channel.certificate().map(|certificate| certificate.as_ref().into()),
             direction: self.direction,
-            capabilities: peer.capabilities.iter().map(ToString::to_string).collect(),
+            capabilities: names(&peer.held.rights(peer)),
             open_asks: self.state().asks.len() as u64,
         })
     }
@@ -267,7 +357,7 @@ impl Link {
     /// Sends a tell; waits while there is no credit for it, or too much is queued.
     pub(crate) async fn tell(&self, call: &RemoteCall) -> Result<(), Unsent<TellError>> {
         let parcel = parcel(call);
-        let sent = self.send(|state, now| state.session.tell(&parcel, now)).await;
+        let sent = self.send(|state, now| state.tell(&parcel, now)).await;
         sent.map_err(|error| self.unsent(error))
     }
 
@@ -275,7 +365,7 @@ impl Link {
     pub(crate) fn try_tell(&self, call: &RemoteCall) -> Result<(), SendError> {
         let parcel = parcel(call);
         let now = self.server.clock().now();
-        let sent = self.state().session.tell(&parcel, now);
+        let sent = self.state().tell(&parcel, now);
         self.work.notify_one();
         sent
     }
@@ -287,6 +377,7 @@ impl Link {
         let mut port = Some(port);
         let sent = self.send(|state, now| {
             let id = state.session.ask(&parcel, now)?;
+            state.sent += 1;
             if let Some(port) = port.take() {
                 state.asks.insert(id, port);
             }
@@ -351,6 +442,7 @@ impl Link {
             sent = send(&mut self.state(), now);
             if sent.as_ref().is_err_and(SendError::is_for_now) {
                 self.work.notify_one();
+                let _waiting = WaitingSender::begin(self.server.counters());
                 room.await;
             }
         }
@@ -387,6 +479,10 @@ impl Link {
 }
 
 impl State {
+    fn tell(&mut self, parcel: &Parcel<'_>, now: Instant) -> Result<(), SendError> {
+        self.session.tell(parcel, now).inspect(|()| self.sent += 1)
+    }
+
     fn watch(&mut self, actor: &ActorId, monitor: MonitorId) -> Result<u64, SendError> {
         let id = self.session.monitor(actor.clone())?;
         self.watching.insert(id, monitor);

@@ -1,6 +1,7 @@
 //! The table of links: which peers this server is linked to, and which incarnations of them it has seen.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::Arc;
 
 use odeon_actor::Peer;
@@ -75,6 +76,20 @@ impl Peers {
     /// Every link.
     pub(crate) fn all(&self) -> Vec<Arc<Link>> {
         self.links.values().flatten().cloned().collect()
+    }
+
+    /// The links to the next servers after `after`, to at most so many, and after whom to go on if there are more.
+    pub(crate) fn after(
+        &self,
+        after: Option<&ServerId>,
+        servers: usize,
+    ) -> (Vec<Arc<Link>>, Option<ServerId>) {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let mut rest = self.links.range::<ServerId, _>((from, Bound::Unbounded));
+        let page: Vec<_> = rest.by_ref().take(servers).collect();
+        let last = page.last().map(|(server, _)| ServerId::clone(server));
+        let next = if rest.next().is_some() { last } else { None };
+        (page.into_iter().flat_map(|(_, links)| links).cloned().collect(), next)
     }
 
     /// How many links there are.

@@ -4,11 +4,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use odeon_actor::{
-    Actor, AskError, Delivery, Down, Handle, MonitorId, Payload, RemoteCall, ReplySink, Route, Sender,
+    Actor, AskError, Delivery, Down, Handle, Inbox, MonitorId, Payload, RemoteCall, ReplySink, Route, Sender,
     TellError,
 };
 use odeon_core::seam::{BoxFuture, Clock};
-use odeon_core::{ActorId, Encoding, Reference, Refusal, decode, encode};
+use odeon_core::{ActorId, Encoding, ExitReason, Reference, Refusal, decode, encode};
 use odeon_wire::{FLOW_WINDOW_MESSAGES, SendError};
 use tokio::sync::oneshot;
 
@@ -136,7 +136,7 @@ fn none_lasted(to: &Reference) -> TellError {
 }
 
 /// That there is no link, as senders are told.
-fn unreachable(error: &ConnectError) -> TellError {
+pub(crate) fn unreachable(error: &ConnectError) -> TellError {
     let server = match error {
         ConnectError::Itself(server)
         | ConnectError::NoAddresses { server, .. }
@@ -212,10 +212,18 @@ impl Route for ServerRoute {
     fn demonitor(&self, monitor: MonitorId) {
         self.0.monitors().take_back(monitor);
     }
+
+    fn link(&self, to: &Reference, from: &Arc<dyn Inbox>, lost: Box<dyn FnOnce(ExitReason) + Send>) {
+        self.0.link_there(to, from, lost);
+    }
+
+    fn unlink(&self, to: &Reference, from: u64) {
+        self.0.unlink_there(to, from);
+    }
 }
 
 /// A message for actor 0 of the server that `to` is on.
-fn control_call<T: serde::Serialize>(
+pub(crate) fn control_call<T: serde::Serialize>(
     to: &Reference,
     mark: &str,
     arguments: &T,

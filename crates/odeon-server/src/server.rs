@@ -1,28 +1,35 @@
 //! The server: one process' place in an ensemble.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use odeon_actor::{Actor, Handle, Inbox, NameTaken, Peer, SpawnOptions, System};
-use odeon_auth::{Cookie, Side as ProofSide};
+use odeon_auth::{Cookie, Side as ProofSide, TlsContext};
 use odeon_core::seam::{Clock, Net, TaskKind};
 use odeon_core::{ActorId, ActorName, Address, Epoch, Instant, Reference, Refusal, RefusalCode, ServerId};
 use odeon_wire::RefuseCode;
 use tokio::sync::watch;
 
 use crate::addresses::Addresses;
+use crate::audit::Audit;
 use crate::authority::Authority;
 use crate::config::{Limits, Locate, ServerConfig, World};
-use crate::control::{ConnectionEntry, Control, ControlCalls, ServerStatus};
+use crate::control::{ConnectionEntry, ConnectionPage, Control, ControlCalls, ServerStatus};
+use crate::grants::Grants;
 use crate::link::Link;
+use crate::linking::Linking;
 use crate::listener::{Strangers, accept};
+use crate::metrics::Counters;
 use crate::monitors::Monitors;
 use crate::pauses::Pauses;
 use crate::peers::{Peers, Unwelcome};
 use crate::route::ServerRoute;
+use crate::secure::{Channel, Transport, refresh};
 
 /// How long the listeners, and then the links, may take to end.
 const LINKS_GRACE: Duration = Duration::from_secs(2);
@@ -35,7 +42,11 @@ struct Inner {
     id: ServerId,
     epoch: Epoch,
     cookie: Cookie,
+    tls: Option<TlsContext>,
     authority: Authority,
+    grants: Mutex<Grants>,
+    audit: Audit,
+    links_begun: AtomicU64,
     limits: Limits,
     world: World,
     system: System,
@@ -44,6 +55,8 @@ struct Inner {
     strangers: Strangers,
     monitors: Monitors,
     pauses: Pauses,
+    linking: Linking,
+    counters: Counters,
     known: Mutex<Addresses>,
     locator: OnceLock<Arc<dyn Locate>>,
     addresses: OnceLock<Vec<Address>>,
@@ -61,6 +74,12 @@ struct Inner {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
+    /// A `tls:` address, and no certificate.
+    #[error("cannot listen at {address}: this server has no certificate; issue one with `ca cert`")]
+    NoCertificate {
+        /// The address.
+        address: Address,
+    },
     /// An address could not be bound.
     #[error("cannot listen at {address}")]
     Listen {
@@ -70,27 +89,69 @@ pub enum StartError {
         #[source]
         source: std::io::Error,
     },
+    /// What is kept of grants could not be read.
+    #[error("cannot read {}", .path.display())]
+    Grants {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The file of retractions is not as it was written. Without it, what was retracted would count again.
+    #[error(
+        "line {line} of {} is not as it was written: restore it from a backup; or remove it and retract again what was, since until then it counts",
+        .path.display()
+    )]
+    Retractions {
+        /// The file.
+        path: PathBuf,
+        /// The first line that makes no sense.
+        line: usize,
+    },
+    /// The file of delegated grants is not as it was written.
+    #[error(
+        "line {line} of {} is not as it was written: remove it, and authorise again whom `admin grants` lacks",
+        .path.display()
+    )]
+    Delegated {
+        /// The file.
+        path: PathBuf,
+        /// The first line that makes no sense.
+        line: usize,
+    },
 }
 
 impl Server {
     /// Starts a server: binds every address first, or none.
     ///
     /// # Errors
-    /// When an address cannot be bound; those bound before are free again.
+    /// When an address cannot be bound, or is a `tls:` one and there is no certificate; those bound before are free
+    /// again.
     pub async fn start(config: ServerConfig) -> Result<Self, StartError> {
-        let ServerConfig { id, epoch, cookie, listen, known, authority, limits, world } = config;
+        let ServerConfig { id, epoch, cookie, tls, listen, known, authority, limits, reply_timeout, world } =
+            config;
         let mut listeners = Vec::new();
         for address in listen {
+            if tls.is_none() && Transport::of(&address) == Transport::Tls {
+                return Err(StartError::NoCertificate { address });
+            }
             match world.net.listen(&address).await {
                 Ok(listener) => listeners.push(listener),
                 Err(source) => return Err(StartError::Listen { address, source }),
             }
         }
         let system = System::with(Arc::clone(&world.clock), Arc::clone(&world.spawn));
+        system.set_reply_timeout(reply_timeout);
+        let known = Addresses::new(known, limits.address_cache_ttl);
         let server = Self(Arc::new(Inner {
             id,
             epoch,
             cookie,
+            grants: Mutex::default(),
+            audit: Audit::new(Arc::clone(&world.disk), authority.directory.as_deref()),
+            links_begun: AtomicU64::new(0),
+            tls,
             authority,
             limits,
             system,
@@ -100,7 +161,9 @@ impl Server {
             strangers: Strangers::default(),
             monitors: Monitors::default(),
             pauses: Pauses::default(),
-            known: Mutex::new(Addresses::new(known)),
+            linking: Linking::default(),
+            counters: Counters::default(),
+            known: Mutex::new(known),
             locator: OnceLock::new(),
             addresses: OnceLock::new(),
             control: OnceLock::new(),
@@ -109,11 +172,18 @@ impl Server {
             stopping: watch::Sender::new(false),
             links: watch::Sender::new(0),
         }));
+        server.load_grants()?;
         server.start_control();
+        server.start_audit();
+        server.system().set_route(Arc::new(ServerRoute(server.clone())));
         let _ = server.0.addresses.set(listeners.iter().map(|listener| listener.address()).collect());
         for listener in listeners {
             let accepting = accept(server.clone(), listener, server.0.stopping.subscribe());
             server.system().tasks().spawn(TaskKind::Listener, "listener", Box::pin(accepting));
+        }
+        if let Some(context) = server.0.tls.clone() {
+            let refreshing = refresh(server.clone(), context);
+            server.spawn_service("certificates", async move |_| refreshing.await);
         }
         Ok(server)
     }
@@ -126,6 +196,27 @@ impl Server {
         if let Some(inbox) = self.system().inbox_by_number(number) {
             let _ = self.0.control.set((handle, inbox));
         }
+    }
+
+    fn start_audit(&self) {
+        if !self.0.audit.has_file() {
+            return;
+        }
+        let server = self.clone();
+        let mut stopping = self.stopping();
+        self.spawn_service("audit", async move |_| {
+            loop {
+                let is_over = tokio::select! {
+                    biased;
+                    _ = stopping.wait_for(|stopping| *stopping) => true,
+                    () = server.audit().wait() => false,
+                };
+                server.audit().flush();
+                if is_over {
+                    break;
+                }
+            }
+        });
     }
 
     /// Who the server is.
@@ -178,10 +269,28 @@ impl Server {
         Handle::remote(reference, Arc::new(ServerRoute(self.clone())))
     }
 
-    /// Remembers where a server is.
+    /// Remembers where a server is; what was known of it before is forgotten.
     pub fn know(&self, server: ServerId, addresses: Vec<Address>) {
         self.pauses().forget(&server);
         self.addresses_known().know(server, addresses);
+    }
+
+    /// The servers whose addresses were said beforehand, by [`know`](Self::know) or in the configuration; these are
+    /// never looked up.
+    #[must_use]
+    pub fn known_servers(&self) -> BTreeMap<ServerId, Vec<Address>> {
+        self.addresses_known().all_known().clone()
+    }
+
+    /// How long an address that was looked up is believed.
+    #[must_use]
+    pub fn address_cache_ttl(&self) -> Duration {
+        self.addresses_known().ttl()
+    }
+
+    /// Sets how long an address that was looked up is believed, also for what has been looked up already.
+    pub fn set_address_cache_ttl(&self, ttl: Duration) {
+        self.addresses_known().set_ttl(ttl);
     }
 
     /// Says where servers are that this one does not know. Once; a second locator is ignored.
@@ -235,6 +344,7 @@ impl Server {
         }
         let mut links = self.0.links.subscribe();
         self.within_links_grace(links.wait_for(|links| *links == 0)).await;
+        self.audit().flush();
         self.system().close();
     }
 
@@ -249,8 +359,13 @@ impl Server {
     /// The links, by server.
     #[must_use]
     pub fn connections(&self) -> Vec<ConnectionEntry> {
-        let links = self.peers().all();
-        links.iter().filter(|link| link.is_open()).filter_map(|link| link.entry()).collect()
+        entries(&self.peers().all())
+    }
+
+    /// The links to the next servers after one, to at most so many; which servers those are is one page.
+    pub(crate) fn connections_after(&self, after: Option<&ServerId>, servers: usize) -> ConnectionPage {
+        let (links, next) = self.peers().after(after, servers);
+        ConnectionPage { connections: entries(&links), next }
     }
 
     /// What the server says of itself.
@@ -321,8 +436,29 @@ impl Server {
         &self.0.limits
     }
 
+    pub(crate) fn tls(&self) -> Option<&TlsContext> {
+        self.0.tls.as_ref()
+    }
+
     pub(crate) fn authority(&self) -> &Authority {
         &self.0.authority
+    }
+
+    pub(crate) fn grants(&self) -> MutexGuard<'_, Grants> {
+        lock(&self.0.grants)
+    }
+
+    pub(crate) fn audit(&self) -> &Audit {
+        &self.0.audit
+    }
+
+    pub(crate) fn next_link(&self) -> u64 {
+        self.0.links_begun.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Whether the actor of that number is the server itself.
+    pub(crate) fn is_control(&self, number: u64) -> bool {
+        self.0.control.get().is_some_and(|(_, inbox)| inbox.number() == number)
     }
 
     pub(crate) fn locator(&self) -> Option<&Arc<dyn Locate>> {
@@ -339,6 +475,18 @@ impl Server {
 
     pub(crate) fn pauses(&self) -> &Pauses {
         &self.0.pauses
+    }
+
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.0.counters
+    }
+
+    pub(crate) fn started_at(&self) -> Instant {
+        self.0.started_at
+    }
+
+    pub(crate) fn linking(&self) -> &Linking {
+        &self.0.linking
     }
 
     pub(crate) fn stopping(&self) -> watch::Receiver<bool> {
@@ -368,17 +516,28 @@ impl Server {
         config
     }
 
-    pub(crate) fn prove(&self, side: odeon_wire::Side, transcript: &odeon_wire::Transcript) -> [u8; 32] {
-        odeon_auth::prove(&self.0.cookie, proof_side(side), &digest(transcript)).0
+    /// This server's proof over a channel; none before the channel itself has proven anything.
+    pub(crate) fn prove(
+        &self,
+        channel: &Channel,
+        side: odeon_wire::Side,
+        transcript: &odeon_wire::Transcript,
+    ) -> Option<[u8; 32]> {
+        let key = channel.proof_key(&self.0.cookie)?;
+        Some(odeon_auth::prove(key, proof_side(side), &digest(transcript)).0)
     }
 
     pub(crate) fn verify(
         &self,
+        channel: &Channel,
         side: odeon_wire::Side,
         transcript: &odeon_wire::Transcript,
         mac: [u8; 32],
     ) -> bool {
-        odeon_auth::verify(&self.0.cookie, proof_side(side), &digest(transcript), &odeon_auth::Proof(mac))
+        let proof = odeon_auth::Proof(mac);
+        channel
+            .proof_key(&self.0.cookie)
+            .is_some_and(|key| odeon_auth::verify(key, proof_side(side), &digest(transcript), &proof))
     }
 
     /// Whether a peer that has proven itself is welcome.
@@ -420,6 +579,7 @@ impl Server {
 
     pub(crate) fn link_over(&self, link: &Arc<Link>) {
         self.peers().remove(link);
+        self.grants().close(link.number);
         self.0.links.send_modify(|links| *links -= 1);
     }
 
@@ -437,6 +597,11 @@ impl Server {
         let service = service(Arc::clone(self.clock()));
         self.system().tasks().spawn(TaskKind::Service, name, Box::pin(service));
     }
+}
+
+/// The open links as rows of a list.
+fn entries(links: &[Arc<Link>]) -> Vec<ConnectionEntry> {
+    links.iter().filter(|link| link.is_open()).filter_map(|link| link.entry()).collect()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -106,9 +106,12 @@ async fn naming_a_server_is_enough_to_ask_over_unix_and_tcp() {
         assert_eq!(echo.ping().await, Ok(()));
         assert_eq!(pair.a.connections().len(), 1);
         let control = pair.a.actor::<Control>(at(&pair.b, "0"));
-        let actors = control.list_actors().await.expect("a list");
+        let actors = control.list_actors(None, None).await.expect("a list").actors;
         assert_eq!(actors.iter().map(|actor| actor.name.as_str()).collect::<Vec<_>>(), ["echo"]);
-        assert_eq!(control.list_connections().await.expect("a list")[0].server, id("a@/"));
+        assert_eq!(
+            control.list_connections(None, None).await.expect("a list").connections[0].server,
+            id("a@/")
+        );
     }
 }
 

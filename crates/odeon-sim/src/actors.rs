@@ -23,8 +23,8 @@ impl Worker {
 
     fn record(&self, flow: String, seq: u64, cx: &Cx<Self>) {
         let ActorId::Number(worker) = cx.me().id() else { return };
-        let odeon_actor::Sender::Remote(peer, _) = &cx.sender() else { return };
-        let from = Life { server: peer.server.name().to_owned(), epoch: peer.epoch.0 };
+        let odeon_actor::Sender::Remote(sender) = &cx.sender() else { return };
+        let from = Life { server: sender.peer.server.name().to_owned(), epoch: sender.peer.epoch.0 };
         self.history.record(What::Received { flow, seq, at: self.life.clone(), worker, from });
     }
 }

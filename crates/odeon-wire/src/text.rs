@@ -46,6 +46,7 @@ fn with_texts(reason: ExitReason, change: fn(String) -> String) -> ExitReason {
     match reason {
         ExitReason::Failed(why) => ExitReason::Failed(change(why)),
         ExitReason::LinkLost(why) => ExitReason::LinkLost(change(why)),
+        ExitReason::Linked { actor, why } => ExitReason::Linked { actor: change(actor), why: change(why) },
         ExitReason::Panicked(mut report) => {
             report.message = change(report.message);
             report.location = change(report.location);
@@ -76,7 +77,9 @@ mod tests {
         let refusal = Refusal::new(odeon_core::RefusalCode::Internal, text());
         assert_eq!(printable_refusal(refusal).detail, "a\u{fffd}[2Jb\nc");
         let panic = odeon_core::PanicReport { message: text(), location: text() };
-        for reason in [ExitReason::Failed(text()), ExitReason::LinkLost(text()), ExitReason::Panicked(panic)]
+        let linked = ExitReason::Linked { actor: text(), why: text() };
+        for reason in
+            [ExitReason::Failed(text()), ExitReason::LinkLost(text()), ExitReason::Panicked(panic), linked]
         {
             let said = printable_reason(reason).to_string();
             assert!(!said.contains('\u{1b}') && said.contains("b\nc"), "{said:?}");

@@ -3,7 +3,8 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::system::{DeadLetter, System};
+use crate::dead_letter::DeadLetter;
+use crate::system::System;
 
 /// Letters that are kept, the first ones: a test that makes more of them looks at their number.
 pub(super) const LETTERS_MAX: usize = 65_536;

@@ -52,9 +52,7 @@ impl Restart {
     pub(super) const fn is_due_after(self, reason: &ExitReason) -> bool {
         match self {
             Self::Permanent => true,
-            Self::Transient => {
-                !matches!(reason, ExitReason::Normal | ExitReason::Stopped | ExitReason::Drained)
-            }
+            Self::Transient => reason.is_abnormal(),
             Self::Temporary => false,
         }
     }

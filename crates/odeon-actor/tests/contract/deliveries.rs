@@ -135,7 +135,7 @@ impl<A: Actor> World<A> {
         };
         let inbox = system.inbox_by_number(number).expect("it lives");
         let server = "web-0@/shop".parse().expect("a server id");
-        let peer = Arc::new(Peer { server, epoch: Epoch::default(), capabilities });
+        let peer = Arc::new(Peer { server, epoch: Epoch::default(), held: Arc::new(capabilities) });
         Self { system, greeter, inbox, sink: Arc::default(), peer }
     }
 
@@ -152,7 +152,7 @@ impl<A: Actor> World<A> {
 
     fn delivery<'a>(&self, mark: &'a str, payload: Payload<'a>, ask: Option<u64>) -> Delivery<'a> {
         let reply = ask.map(|ask| (Arc::clone(&self.sink) as Arc<dyn ReplySink>, ask));
-        let sender = Sender::Remote(Arc::clone(&self.peer), 17);
+        let sender = Sender::remote(Arc::clone(&self.peer), 17);
         Delivery { mark, payload, sender, expires_at: None, reply }
     }
 

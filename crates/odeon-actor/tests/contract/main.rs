@@ -12,6 +12,7 @@ mod defects;
 mod deliveries;
 mod envelopes;
 mod groups;
+mod links;
 mod loops;
 mod mailbox;
 mod messages;

@@ -24,6 +24,10 @@ pub(crate) fn config(context: &Context, config: &Config) -> Result<(), CliError>
 
 /// Reads the ensemble's file and checks that the program has its roles.
 pub(crate) fn load(context: &Context, path: &Path) -> Result<Ensemble, CliError> {
+    if path.try_exists().is_ok_and(|exists| !exists) {
+        let help = "write one with a table `[roles.NAME]` for each role, or name another file";
+        return Err(CliError::failed("config", format!("there is no file {}", path.display())).help(help));
+    }
     let checked = Ensemble::load(path).and_then(|ensemble| {
         let roles = context.program.roles.names();
         // The plain `odeon` binary has no roles of its own; it can still check a file for another program.

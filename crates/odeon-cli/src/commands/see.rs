@@ -1,14 +1,18 @@
 //! The commands that show something: `ps`, `status`, `ping`, `list`, `lookup`.
 
 use odeon_actor::{AskError, Handle};
+use odeon_auth::moment;
 use odeon_core::{ActorId, Domain, Reference, Role, ServerId};
 use odeon_ensemble::registry::{Entry, Health, RegistryActorCalls};
 use odeon_ensemble::supervisor::plan::StepKind;
 use odeon_ensemble::supervisor::state::{Phase, ProcessStatus};
 use odeon_ensemble::supervisor::{Selection, ServerRow, SupervisorCalls};
-use odeon_server::{ActorEntry, ConnectionEntry, Control, ControlCalls, Direction, ServerStatus};
+use odeon_server::{
+    ActorEntry, ConnectionEntry, Control, ControlCalls, Direction, ServerStatus, all_actors, all_connections,
+};
 use serde_json::json;
 
+use super::certificates;
 use crate::args::{List, Select};
 use crate::context::{Console, Context};
 use crate::error::CliError;
@@ -31,6 +35,7 @@ pub(crate) async fn ps(context: &Context, select: Select) -> Result<(), CliError
         rows.insert(0, supervisor_row(&console).await?);
     }
     context.output().data(&rows, |rows| ps_table(rows, &console.domain, terminal_width()));
+    certificates::warn(context, &console.home, rows.iter().map(|row| &row.id));
     Ok(())
 }
 
@@ -110,15 +115,27 @@ fn note(process: &ProcessStatus) -> Option<String> {
     }
 }
 
-pub(crate) async fn status(context: &Context, id: &str) -> Result<(), CliError> {
+pub(crate) async fn status(context: &Context, id: &str, metrics: bool) -> Result<(), CliError> {
     let console = context.console().await?;
     let id = context.server_id(id)?;
-    let status = console.control(&id).await?.status().within(console.timeout).await?;
-    context.output().data(&status, show_status);
+    let control = console.control(&id).await?;
+    if metrics {
+        let text = control.metrics().within(console.timeout).await?;
+        context.output().data(&json!({ "metrics": text }), |_| text.trim_end().to_owned());
+        return Ok(());
+    }
+    let status = control.status().within(console.timeout).await?;
+    let mut document = json!(status);
+    let end = certificates::end(&console.home, &id);
+    if let (Some(end), Some(document)) = (end, document.as_object_mut()) {
+        document.insert("certificate_not_after".to_owned(), json!(moment(end)));
+    }
+    context.output().data(&document, |_| show_status(&status, end));
+    certificates::warn(context, &console.home, [&id]);
     Ok(())
 }
 
-fn show_status(status: &ServerStatus) -> String {
+fn show_status(status: &ServerStatus, certificate_end: Option<u64>) -> String {
     let addresses: Vec<String> = status.addresses.iter().map(ToString::to_string).collect();
     let rows = [
         ("server", status.server.to_string()),
@@ -132,7 +149,9 @@ fn show_status(status: &ServerStatus) -> String {
         ("dead letters", status.dead_letters.to_string()),
         ("version", status.version.clone()),
     ];
-    rows.map(|(name, value)| format!("{name:<14}{value}")).join("\n")
+    let certificate = certificate_end.map(|end| ("certificate", format!("until {}", moment(end))));
+    let rows = rows.into_iter().chain(certificate);
+    rows.map(|(name, value)| format!("{name:<14}{value}")).collect::<Vec<_>>().join("\n")
 }
 
 pub(crate) async fn ping(context: &Context, target: &str) -> Result<(), CliError> {
@@ -163,16 +182,16 @@ pub(crate) async fn list(context: &Context, list: List) -> Result<(), CliError> 
     match list {
         List::Servers => {
             let entries = console.registry().await?.list().within(timeout).await?;
-            output.data(&entries, |entries| show_entries(entries, &console.domain, "no servers"));
+            output.data(&entries, |entries| show_entries(entries, &console.domain));
         }
         List::Actors { id } => {
             let id = context.server_id(&id)?;
-            let actors = console.control(&id).await?.list_actors().within(timeout).await?;
+            let actors = all_actors(&console.control(&id).await?, timeout).await?;
             output.data(&actors, |actors| show_actors(actors));
         }
         List::Connections { id } => {
             let id = context.server_id(&id)?;
-            let links = console.control(&id).await?.list_connections().within(timeout).await?;
+            let links = all_connections(&console.control(&id).await?, timeout).await?;
             output.data(&links, |links| show_connections(links));
         }
     }
@@ -197,13 +216,14 @@ fn show_connections(links: &[ConnectionEntry]) -> String {
         let capabilities =
             if link.capabilities.is_empty() { "-".to_owned() } else { link.capabilities.join(" ") };
         let (server, asks) = (link.server.to_string(), link.open_asks.to_string());
-        [server, link.epoch.to_string(), direction.to_owned(), asks, capabilities, link.remote.clone()]
+        let via = link.transport.to_string();
+        [server, link.epoch.to_string(), direction.to_owned(), via, asks, capabilities, link.remote.clone()]
     };
-    let heading = ["SERVER", "EPOCH", "DIRECTION", "OPEN ASKS", "MAY", "REMOTE"];
+    let heading = ["SERVER", "EPOCH", "DIRECTION", "VIA", "OPEN ASKS", "MAY", "REMOTE"];
     table(heading, links.iter().map(row).collect(), "no links", terminal_width())
 }
 
-fn show_entries(entries: &[Entry], domain: &Domain, nobody: &str) -> String {
+fn show_entries(entries: &[Entry], domain: &Domain) -> String {
     let row = |entry: &Entry| {
         let health = match entry.health {
             Health::Alive => "alive",
@@ -221,7 +241,7 @@ fn show_entries(entries: &[Entry], domain: &Domain, nobody: &str) -> String {
     table(
         ["ID", "ROLES", "HEALTH", "EPOCH", "ADDRESSES"],
         entries.iter().map(row).collect(),
-        nobody,
+        "no servers",
         terminal_width(),
     )
 }
@@ -233,16 +253,22 @@ pub(crate) async fn lookup(
 ) -> Result<(), CliError> {
     let console = context.console().await?;
     let registry = console.registry().await?;
-    let nobody = role.as_ref().map(|role| format!("no living server of role {role}"));
     let entries = match (id, role) {
         (Some(id), _) => {
             let id: ServerId = context.server_id(&id)?;
             vec![registry.lookup(id).within(console.timeout).await??]
         }
-        (None, Some(role)) => registry.lookup_role(role).within(console.timeout).await?,
+        (None, Some(role)) => {
+            let entries = registry.lookup_role(role.clone()).within(console.timeout).await?;
+            if entries.is_empty() {
+                let message = format!("no living server of role {role}");
+                let help = format!("see `{} list servers`", context.name());
+                return Err(CliError::failed("not-found", message).help(help));
+            }
+            entries
+        }
         (None, None) => return Err(CliError::usage("name a server or a role")),
     };
-    let nobody = nobody.unwrap_or_default();
-    context.output().data(&entries, |entries| show_entries(entries, &console.domain, &nobody));
+    context.output().data(&entries, |entries| show_entries(entries, &console.domain));
     Ok(())
 }

@@ -96,7 +96,7 @@ async fn foreground(context: &Context, project: Project, shows: bool) -> Result<
     };
     let program = project.supervised()?;
     let Project { ensemble, home, .. } = project;
-    let expected = ensemble.servers().len() + 1;
+    let expected = server_count(&ensemble);
     let config = SupervisorConfig { ensemble, home, program, on_event };
     // Caught before anything starts, so that an early Ctrl-C leaves nothing behind either.
     let failed = |e: std::io::Error| CliError::of("signals", &e);
@@ -140,6 +140,11 @@ async fn foreground(context: &Context, project: Project, shows: bool) -> Result<
     }
 }
 
+/// How many servers the supervisor has, the registry included if it is one of them.
+fn server_count(ensemble: &Ensemble) -> usize {
+    ensemble.servers().len() + usize::from(!ensemble.registry.elsewhere)
+}
+
 /// Says once that everything is up, with the addresses for clients.
 async fn announce(output: Output, supervisor: &Handle<Supervisor>, expected: usize) {
     loop {
@@ -165,7 +170,9 @@ fn listens(rows: &[ServerRow]) -> Vec<String> {
 
 /// What the person who typed `up` was waiting for.
 fn up_line(rows: &[ServerRow]) -> String {
-    let urls: Vec<String> = listens(rows).iter().map(|listen| listen.replace("tcp:", "http://")).collect();
+    // What is spoken there, nobody here knows.
+    let urls: Vec<String> =
+        listens(rows).iter().map(|listen| listen.trim_start_matches("tcp:").to_owned()).collect();
     let at = if urls.is_empty() { String::new() } else { format!(", at {}", urls.join(" ")) };
     format!("up: {} servers{at}", rows.len() + 1)
 }
@@ -292,7 +299,7 @@ async fn come_up(
     );
     let console = scoped.console().await?;
     let (output, domain) = (context.output(), &project.ensemble.domain);
-    let expected = project.ensemble.servers().len() + 1;
+    let expected = server_count(&project.ensemble);
     let clock = Arc::clone(console.server.clock());
     let give_up = clock.now() + SUPERVISOR_TIMEOUT;
     let mut shown: BTreeMap<ServerId, Phase> = BTreeMap::new();

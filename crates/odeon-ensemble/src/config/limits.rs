@@ -30,6 +30,10 @@ pub const SERVER_ADDRESSES_MAX: usize = odeon_core::limits::ADDRESSES_MAX - 1;
 /// variable, and the settings are one.
 pub const COMMAND_BYTES_MAX: usize = 120 * 1024;
 
+/// Most bytes of one table `auth`: a server gets the file's and its role's in one variable, of which the kernel takes
+/// 128 KiB.
+pub const AUTH_BYTES_MAX: usize = 60 * 1024;
+
 /// Longest `stop-grace`: whoever wants to wait longer than an hour wants no kill at all.
 pub const STOP_GRACE_MAX: Duration = Duration::from_secs(60 * 60);
 

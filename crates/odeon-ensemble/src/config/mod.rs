@@ -4,10 +4,12 @@
 //! a role the program does not have. Every error is reported, each with its place, what was expected and, where
 //! something is near, a suggestion. Nothing here starts, binds or looks anything up.
 
+mod auth;
 mod check;
 mod code;
 mod ensemble;
 mod limits;
+mod network;
 mod reader;
 mod report;
 mod role;
@@ -19,12 +21,15 @@ mod error_tests;
 #[cfg(test)]
 mod tests;
 
+pub use auth::AuthConfig;
 pub use code::ErrorCode;
-pub use ensemble::{Ensemble, RegistryConfig, ScaleError, ServerSpec};
+pub use ensemble::{Ensemble, ScaleError, ServerSpec};
 pub use limits::{
-    COMMAND_BYTES_MAX, CONFIG_BYTES_MAX, DURATION_MAX, ENSEMBLE_SERVERS_MAX, ERRORS_MAX, LIST_ITEMS_MAX,
-    LISTEN_MAX, LOG_BYTES_MIN, LOG_FILES_MAX, RESTARTS_MAX, ROLES_MAX, SERVER_ADDRESSES_MAX, SIZE_BYTES_MAX,
-    STOP_GRACE_MAX, WORKERS_MAX,
+    AUTH_BYTES_MAX, COMMAND_BYTES_MAX, CONFIG_BYTES_MAX, DURATION_MAX, ENSEMBLE_SERVERS_MAX, ERRORS_MAX,
+    LIST_ITEMS_MAX, LISTEN_MAX, LOG_BYTES_MIN, LOG_FILES_MAX, RESTARTS_MAX, ROLES_MAX, SERVER_ADDRESSES_MAX,
+    SIZE_BYTES_MAX, STOP_GRACE_MAX, WORKERS_MAX,
 };
+pub(crate) use network::announced;
+pub use network::{Place, RegistryConfig, TlsUse};
 pub use report::{ConfigError, ConfigErrors, Position};
 pub use role::{Executable, Numbering, Policy, Restart, RoleConfig};

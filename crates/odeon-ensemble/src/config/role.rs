@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use odeon_core::{Address, Role, ServerId};
+use odeon_core::{Address, Capabilities, Role, ServerId};
 use serde::{Serialize, Serializer};
 
 use super::units::serialize_duration;
@@ -26,8 +26,10 @@ pub struct RoleConfig {
     pub numbering: Numbering,
     /// Listening sockets held by the supervisor and shared by the role's servers; `tcp:` only.
     pub listen: Vec<Address>,
-    /// Further addresses of the actor servers themselves; `tcp:` only.
+    /// Further addresses of the actor servers themselves: `tcp:` and `tls:`.
     pub address: Vec<Address>,
+    /// Addresses told to the registry instead, where others reach the servers by other ones.
+    pub announce: Vec<Address>,
     /// Roles whose servers must be ready first.
     pub needs: BTreeSet<Role>,
     /// How the servers are kept alive and stopped.
@@ -37,6 +39,8 @@ pub struct RoleConfig {
     pub log_bytes_max: u64,
     /// How many log files are kept, the current one included.
     pub log_files_max: u32,
+    /// What servers may do at those of the role, beside what the whole file says.
+    pub auth: BTreeMap<ServerId, Capabilities>,
     /// What the role is given as JSON.
     pub settings: serde_json::Map<String, serde_json::Value>,
 }

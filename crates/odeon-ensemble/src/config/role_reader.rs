@@ -10,7 +10,9 @@ use odeon_core::{Address, Domain, NameError, Role, ServerId, suggest};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::auth;
 use super::code::ErrorCode;
+use super::network;
 use super::reader::{self, Listener, Section};
 use super::report::Report;
 use super::role::{Executable, Numbering, Policy, Restart, RoleConfig};
@@ -35,7 +37,7 @@ const RESTARTS: [(&str, Restart); 3] =
     [("always", Restart::Always), ("on-failure", Restart::OnFailure), ("never", Restart::Never)];
 
 /// The keys of a role's table.
-pub(super) const KEYS: [&str; 18] = [
+pub(super) const KEYS: [&str; 20] = [
     "exe",
     "args",
     "env",
@@ -43,6 +45,7 @@ pub(super) const KEYS: [&str; 18] = [
     "servers",
     "listen",
     "address",
+    "announce",
     "needs",
     "restart",
     "restart-window",
@@ -53,6 +56,7 @@ pub(super) const KEYS: [&str; 18] = [
     "stop-grace",
     "log-bytes-max",
     "log-files-max",
+    "auth",
     "settings",
 ];
 
@@ -80,6 +84,10 @@ pub(super) fn read(
     let needs = read_needs(&section, report);
     let listen = section.listen_addresses("listen", Listener::Role, report);
     let address = section.listen_addresses("address", Listener::Server, report);
+    let announce = network::read_announce(&section, &address, report);
+    if announce.is_empty() {
+        network::reachable_somewhere(&format!("role `{}`", role.get_ref()), &address, report);
+    }
     let plain = |list: &[Spanned<Address>]| list.iter().map(|a| a.get_ref().clone()).collect();
     let args = section.texts("args", report).unwrap_or_default();
     let config = RoleConfig {
@@ -90,12 +98,14 @@ pub(super) fn read(
         numbering,
         listen: plain(&listen),
         address: plain(&address),
+        announce,
         needs: needs.iter().map(|need| need.get_ref().clone()).collect(),
         policy: read_policy(&section, report),
         log_bytes_max: section.size("log-bytes-max", LOG_BYTES_MIN, report).unwrap_or(LOG_BYTES_MAX_DEFAULT),
         log_files_max: section
             .integer("log-files-max", 1..=LOG_FILES_MAX, report)
             .unwrap_or(LOG_FILES_MAX_DEFAULT),
+        auth: auth::read_auth(&section, domain, report),
         settings: read_settings(&section, report),
     };
     check_command(role, &config, report);

@@ -28,9 +28,15 @@ fn names(servers: &[ServerSpec]) -> Vec<String> {
 const FULL: &str = r#"
 config = "ensemble-v0"
 domain = "/shop"
-registry = { listen = ["tcp:127.0.0.1:4999"] }
+registry = { listen = ["tcp:127.0.0.1:4999", "tls:0.0.0.0:4998"], announce = ["tls:east.example:0"] }
+supervisor = { listen = ["tls:0.0.0.0:0"], announce = ["tls:east.example:0"] }
+known = { "registry@/" = ["tls:10.0.0.1:4999"], edge = ["tcp:h:1", "tls:[::1]:2"] }
+tls = true
+strict = true
+auth = { "ops@/" = ["shutdown", "loader"] }
 
 [roles.db]
+auth = { edge = ["loader"], "ops@/" = ["supervisor"] }
 
 [roles.web]
 exe = "bin/web"
@@ -38,7 +44,8 @@ args = ["--x", "y"]
 env = { RUST_LOG = "info" }
 workers = 2
 listen = ["tcp:127.0.0.1:8080"]
-address = ["tcp:127.0.0.1:0"]
+address = ["tcp:127.0.0.1:0", "tls:0.0.0.0:0"]
+announce = ["tls:10.0.0.2:0"]
 needs = ["db"]
 restart = "on-failure"
 restart-window = "2m"
@@ -49,6 +56,7 @@ ready-timeout = "3s"
 stop-grace = "0s"
 log-bytes-max = "64KiB"
 log-files-max = 3
+auth = { "db-0" = ["watch:cart/public"] }
 
 [roles.web.settings]
 root = "pages"
@@ -71,19 +79,48 @@ fn every_key_is_read_and_written_as_json() {
         json!({
             "exe": "dir/bin/web", "args": ["--x", "y"], "env": {"RUST_LOG": "info"},
             "servers": ["web-0@/shop", "web-1@/shop"], "numbering": "counted",
-            "listen": ["tcp:127.0.0.1:8080"], "address": ["tcp:127.0.0.1:0"], "needs": ["db"],
+            "listen": ["tcp:127.0.0.1:8080"], "address": ["tcp:127.0.0.1:0", "tls:0.0.0.0:0"],
+            "announce": ["tls:10.0.0.2:0"], "needs": ["db"],
             "restart": "on-failure", "restart-window": "2m", "restart-max": 7, "backoff-min": "250ms",
             "backoff-max": "1m", "ready-timeout": "3s", "stop-grace": "0ms",
             "log-bytes-max": 65536, "log-files-max": 3,
+            "auth": {"db-0@/shop": ["watch:cart/public"]},
             "settings": {"root": "pages", "depth": 16, "ratio": 0.5, "on": true, "since": "2026-01-02",
                          "list": [1, {"a": "b"}]},
         })
     );
     assert_eq!(ensemble.domain.as_str(), "/shop");
-    assert_eq!(ensemble.registry.listen[0].to_string(), "tcp:127.0.0.1:4999");
+    let whole = serde_json::to_value(&ensemble).expect("JSON");
+    assert_eq!(
+        whole["registry"],
+        json!({"id": "registry@/shop", "elsewhere": false,
+               "listen": ["tcp:127.0.0.1:4999", "tls:0.0.0.0:4998"], "announce": ["tls:east.example:0"]})
+    );
+    assert_eq!(whole["supervisor"], json!({"listen": ["tls:0.0.0.0:0"], "announce": ["tls:east.example:0"]}));
+    assert_eq!(
+        whole["known"],
+        json!({"registry@/": ["tls:10.0.0.1:4999"], "edge@/shop": ["tcp:h:1", "tls:[::1]:2"]})
+    );
+    assert_eq!(whole["tls"], "always");
+    assert_eq!((&whole["strict"], &whole["auth"]), (&json!(true), &json!({"ops@/": ["loader", "shutdown"]})));
+    assert_eq!(
+        serde_json::to_value(ensemble.auth_of(&role("db"))).expect("JSON"),
+        json!({"strict": true, "auth": {"edge@/shop": ["loader"], "ops@/": ["loader", "shutdown", "supervisor"]}})
+    );
     for key in role_reader::KEYS {
         assert!(FULL.contains(&format!("{key} =")) || FULL.contains(&format!(".{key}]")), "{key}");
     }
+}
+
+#[test]
+fn the_registry_may_be_elsewhere() {
+    let known = "[known]\n\"registry@/\" = [\"tls:10.0.0.1:4999\"]\n[roles.web]";
+    let ensemble = good(&format!("domain = '/h2'\nregistry = 'registry@/'\n{known}"));
+    assert_eq!((ensemble.registry.id.to_string(), ensemble.registry.elsewhere), ("registry@/".into(), true));
+    assert_eq!(ensemble.known[&ensemble.registry.id][0].to_string(), "tls:10.0.0.1:4999");
+    assert_eq!(ensemble.tls, TlsUse::IfThere);
+    let own = good("domain = '/h2'\n[roles.web]").registry;
+    assert_eq!((own.id.to_string(), own.elsewhere), ("registry@/h2".into(), false));
 }
 
 #[test]
@@ -150,6 +187,15 @@ fn limits_hold_at_the_last_and_fail_past_it() {
     let address = |count: usize| format!("[roles.a]\naddress = [{}]", "'tcp:h:0',".repeat(count));
     // One argument and its closing zero, and the two braces of empty settings.
     let command = |bytes: usize| format!("[roles.a]\nargs = ['{}']", "x".repeat(bytes - 3));
+    // `{"a@/":["…","…"]}`, of capabilities of 100 characters but for the last, which has 20 at least.
+    let auth = |bytes: usize| {
+        let (whole, rest) = ((bytes - 32) / 103, (bytes - 32) % 103);
+        let held = (0..whole).fold(String::new(), |mut text, i| {
+            let _ = write!(text, "'{i:0>100}',");
+            text
+        });
+        format!("auth = {{ a = [{held}'{:c>1$}'] }}\n[roles.a]", "", rest + 20)
+    };
     let long_role = |length: usize| format!("[roles.{}]", "r".repeat(length));
     for (at, past, code) in [
         (roles(ROLES_MAX, 1), roles(ROLES_MAX + 1, 1), ErrorCode::TooMany),
@@ -161,6 +207,7 @@ fn limits_hold_at_the_last_and_fail_past_it() {
         (address(SERVER_ADDRESSES_MAX), address(SERVER_ADDRESSES_MAX + 1), ErrorCode::TooMany),
         (command(COMMAND_BYTES_MAX), command(COMMAND_BYTES_MAX + 1), ErrorCode::TooMany),
         (comment(CONFIG_BYTES_MAX), comment(CONFIG_BYTES_MAX + 1), ErrorCode::FileTooLarge),
+        (auth(AUTH_BYTES_MAX), auth(AUTH_BYTES_MAX + 1), ErrorCode::TooMany),
         (long_role(61), long_role(62), ErrorCode::BadName),
     ] {
         good(&at);

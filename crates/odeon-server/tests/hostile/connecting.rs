@@ -61,7 +61,7 @@ async fn a_wrong_word_about_an_address_does_not_replace_the_right_one() {
         client.connect(server.id(), &[nobody]).await.expect_err("nobody is there");
         let echo = client.actor::<Echo>(at(&server, "echo"));
         assert_eq!(echo.say("hi".into()).await.expect("answered"), "hi");
-        // And a right one is kept.
+        // And a right one leads there, for as long as the link lasts.
         let other = Server::start(site.config("c@/")).await.expect("starts");
         let remote = other.connect(server.id(), server.addresses()).await.expect("connected");
         assert_eq!(remote, server.addresses()[0].to_string());
@@ -148,6 +148,30 @@ async fn what_was_looked_up_is_believed_for_a_while_and_looked_up_anew_when_it_f
     let _moved = in_memory("b@/", &world, 2).await;
     assert_eq!(echo.say("hi".into()).await.expect("found where it moved"), "hi");
     assert_eq!(asked(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn how_long_a_looked_up_address_is_believed_is_set_while_the_server_runs() {
+    let (_, world) = memory();
+    let first = in_memory("b@/", &world, 1).await;
+    let mut config = ServerConfig::new(id("a@/"), cookie(), world.clone());
+    config.limits.address_cache_ttl = Duration::from_secs(60);
+    let client = Server::start(config).await.expect("starts");
+    assert_eq!(client.address_cache_ttl(), Duration::from_secs(60));
+    let directory = directory(vec![vec![memory_address(1)]]);
+    client.set_locator(Arc::<Directory>::clone(&directory));
+    let echo = client.actor::<Echo>(at(&first, "echo"));
+    let mut server = first;
+    for (ttl, pass, asked) in [(60, 0, 1), (60, 59, 1), (10, 0, 2), (10, 9, 2), (3_600, 600, 2), (599, 0, 3)]
+    {
+        client.set_address_cache_ttl(Duration::from_secs(ttl));
+        tokio::time::advance(Duration::from_secs(pass)).await;
+        assert_eq!(echo.say("hi".into()).await.expect("answered"), "hi");
+        assert_eq!(directory.asked.load(Ordering::Relaxed), asked, "{ttl} s, {pass} s later");
+        server.shutdown(Duration::ZERO).await;
+        until("the link is gone", || client.connections().is_empty()).await;
+        server = in_memory("b@/", &world, 1).await;
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -11,7 +11,7 @@ fn up_serves_pages_and_ps_shows_who_does() {
     let said = project.site(&["up", "--detach"]);
     assert_eq!(said.code, 0, "{said:?}");
     let address = project.address();
-    assert!(said.out.contains(&format!("http://{address}")), "{said:?}");
+    assert!(said.out.contains(&format!("servers, at {address}")), "{said:?}");
     for id in ["registry", "web-0", "web-1"] {
         assert!(said.err.lines().any(|line| line.starts_with(id) && line.contains("ready")), "{said:?}");
     }
@@ -89,7 +89,9 @@ fn servers_and_actors_show_themselves() {
     assert_eq!(found[0]["id"], "web-1@/");
     assert_eq!(found[0]["health"], "alive");
     assert!(found[0]["addresses"][0].as_str().is_some_and(|text| text.starts_with("unix:")), "{found}");
-    assert_eq!(project.json(&["lookup", "--role", "wob"]), json!([]));
+    let nobody = project.site(&["lookup", "--role", "wob"]);
+    assert_eq!((nobody.code, nobody.out.as_str()), (1, ""), "{nobody:?}");
+    assert!(nobody.err.contains("error[not-found]: no living server of role wob"), "{nobody:?}");
 
     let servers = project.json(&["list", "servers"]);
     let ids: Vec<&Value> = servers.as_array().expect("a list").iter().map(|entry| &entry["id"]).collect();
@@ -104,10 +106,23 @@ fn servers_and_actors_show_themselves() {
     assert_eq!((&status["server"], &status["ready"]), (&json!("web-0@/"), &json!(true)));
     assert_eq!(status["pid"].as_i64(), Some(i64::from(project.pid("web-0"))));
 
+    let metrics = project.done(&["status", "web-0", "--metrics"]);
+    assert!(metrics.contains("# TYPE odeon_links gauge") && metrics.ends_with("# EOF\n"), "{metrics}");
+    let metrics = project.json(&["status", "web-0", "--metrics"]);
+    assert!(metrics["metrics"].as_str().is_some_and(|text| text.contains("odeon_handshakes_total")));
+
     let linked = project.json(&["connect", "web-0", "web-1"]);
     assert_eq!((&linked["from"], &linked["to"]), (&json!("web-0@/"), &json!("web-1@/")));
     let links = project.done(&["list", "connections", "web-0"]);
     assert!(links.lines().any(|line| line.contains("web-1")), "{links}");
+    // Where it is can be said, and a wrong word is a server that cannot be reached.
+    let at = found[0]["addresses"][0].as_str().expect("an address");
+    assert_eq!(project.json(&["connect", "registry", "web-1", at])["to"], "web-1@/");
+    for lost in [&["connect", "web-0", "nowhere"][..], &["connect", "web-0", "nowhere", "tcp:127.0.0.1:1"]] {
+        let lost = project.site(lost);
+        assert_eq!(lost.code, 4, "{lost:?}");
+        assert!(lost.err.contains("error[unreachable]: ") && lost.err.contains("nowhere"), "{lost:?}");
+    }
 }
 
 #[test]

@@ -13,7 +13,7 @@ fn ctrl_c_brings_everything_down() {
         let up = project.start(&["up"]);
         up.wait_said("up: 4 servers");
         let address = project.address();
-        assert!(up.err().contains(&format!("http://{address}")), "{}", up.err());
+        assert!(up.err().contains(&format!("at {address}")), "{}", up.err());
         assert_eq!(Client::connect(address).expect("connects").get("/").expect("served").status, 200);
         up.signal(end);
         let outcome = up.wait_end();

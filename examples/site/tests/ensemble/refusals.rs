@@ -5,7 +5,7 @@ use std::fs;
 use crate::support::Project;
 
 /// Who is asked for what, the exit status, the code, and what the sentence must hold.
-const REFUSED: [(&[&str], i32, &str, &str); 16] = [
+const REFUSED: [(&[&str], i32, &str, &str); 19] = [
     (&["ping", "web-9"], 4, "unreachable", "did you mean `web-0`?"),
     (&["status", "web-9"], 4, "unreachable", "web-9"),
     (&["ask", "wob-0:greeter", "greeting"], 4, "unreachable", "did you mean `web-0`?"),
@@ -22,6 +22,9 @@ const REFUSED: [(&[&str], i32, &str, &str); 16] = [
     (&["start", "wob", "wob-0"], 1, "not-found", "did you mean `web`?"),
     (&["scale", "wob", "2"], 1, "bad-request", "web"),
     (&["ping", "Not A Name"], 2, "usage", "Not A Name"),
+    (&["lookup", "--role", "wob"], 1, "not-found", "no living server of role wob"),
+    (&["connect", "web-0", "web-0"], 1, "bad-request", "itself"),
+    (&["config", "check", "no-such-file.toml"], 1, "config", "there is no file no-such-file.toml"),
 ];
 
 #[test]

@@ -14,6 +14,7 @@ fn each_strategy_and_kind_of_restart_answers_each_end() {
         (panicked(), true),
         (ExitReason::LinkLost("cut".to_owned()), true),
         (ExitReason::NoActor, true),
+        (ExitReason::Linked { actor: "actor 7".to_owned(), why: "killed".to_owned() }, true),
     ];
     for (kind, again, finished) in [
         (OneForOne, "start 2.2", "finished 2"),

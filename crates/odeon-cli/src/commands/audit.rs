@@ -1,0 +1,125 @@
+//! `audit`: who did what by which right, and who was refused.
+
+use std::path::Path;
+
+use odeon_ensemble::supervisor::supervisor_id;
+use odeon_server::{AUDIT_FILE, AUDIT_REFUSED_FILE, ControlCalls as _};
+use serde_json::Value;
+
+use crate::args::AuditArgs;
+use crate::context::Context;
+use crate::error::CliError;
+use crate::output::Output;
+
+/// Longest part of a file that is read, in bytes: more than it grows to.
+const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
+/// From the files, if the server is one of this home's: they are there whether it runs or not. Else it is asked.
+pub(crate) async fn audit(context: &Context, options: AuditArgs) -> Result<(), CliError> {
+    let most = options.lines as usize;
+    if let Some(file) = &options.file {
+        let text = read(file).map_err(|e| CliError::failed("io", format!("{}: {e}", file.display())))?;
+        return show(context.output(), text.lines().map(ToOwned::to_owned).collect(), most);
+    }
+    let id = match &options.server {
+        Some(server) => context.server_id(server)?,
+        None => supervisor_id(&context.domain()),
+    };
+    let directory =
+        context.home_if_made()?.map(|home| home.server(&id)).filter(|directory| directory.is_dir());
+    if let Some(directory) = directory {
+        let before = |name: &str| directory.join(format!("{name}.1"));
+        let files = [
+            before(AUDIT_FILE),
+            directory.join(AUDIT_FILE),
+            before(AUDIT_REFUSED_FILE),
+            directory.join(AUDIT_REFUSED_FILE),
+        ];
+        let texts = files.iter().filter_map(|file| read(file).ok());
+        let lines = texts.flat_map(|text| text.lines().map(ToOwned::to_owned).collect::<Vec<_>>()).collect();
+        return show(context.output(), lines, most);
+    }
+    let console = context.console().await?;
+    let control = console.control(&id).await?;
+    show(context.output(), control.audit(options.lines).within(console.timeout).await?, most)
+}
+
+fn read(file: &Path) -> std::io::Result<String> {
+    use std::io::Read as _;
+    let mut text = String::new();
+    std::fs::File::open(file)?.take(FILE_BYTES_MAX).read_to_string(&mut text)?;
+    Ok(text)
+}
+
+fn show(output: Output, lines: Vec<String>, most: usize) -> Result<(), CliError> {
+    // A line that was cut by a power failure is none.
+    let mut acts: Vec<Value> = lines.iter().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    acts.sort_by_key(|act| act["unix_ms"].as_u64());
+    let skipped = acts.len().saturating_sub(most);
+    for act in acts.iter().skip(skipped) {
+        output.event(act, show_act);
+    }
+    Ok(())
+}
+
+fn show_act(act: &Value) -> String {
+    let text = |key: &str| act[key].as_str().unwrap_or("-").to_owned();
+    let decision = if act["allowed"] == true { "allowed" } else { "refused" };
+    let mut line = format!(
+        "{}  {decision}  {} over {}: {} at actor {} ({}); {}",
+        utc(act["unix_ms"].as_u64().unwrap_or_default()),
+        text("peer"),
+        text("transport"),
+        text("mark"),
+        text("actor"),
+        text("capability"),
+        text("why"),
+    );
+    if let Some(so_far) = act["so_far"].as_u64().filter(|so_far| *so_far > 1) {
+        line.push_str(&format!("; the {so_far}th of its kind within a minute"));
+    }
+    if let Some(left_out) = act["left_out"].as_u64() {
+        line.push_str(&format!("; {left_out} before it were left out"));
+    }
+    line
+}
+
+/// `2026-07-25T12:00:00Z`.
+fn utc(unix_ms: u64) -> String {
+    let seconds = unix_ms / 1000;
+    let (days, rest) = (seconds / 86_400, seconds % 86_400);
+    // Days of eras of 400 years, which begin in March, so that a leap day is the last of its year.
+    let shifted = days + 719_468;
+    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    let year = era * 400 + year_of_era + u64::from(month <= 2);
+    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", rest / 3_600, rest / 60 % 60, rest % 60)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_told_as_people_write_them() {
+        assert_eq!(utc(0), "1970-01-01T00:00:00Z");
+        assert_eq!(utc(951_782_400_000), "2000-02-29T00:00:00Z");
+        assert_eq!(utc(1_785_000_000_999), "2026-07-25T17:20:00Z");
+        assert_eq!(utc(4_107_542_399_000), "2100-02-28T23:59:59Z");
+    }
+
+    #[test]
+    fn an_act_is_one_line() {
+        let act = serde_json::json!({
+            "unix_ms": 0, "peer": "a@/", "transport": "tcp", "mark": "server/1#shutdown", "actor": "0",
+            "capability": "shutdown", "allowed": false, "why": "no right", "so_far": 4, "left_out": 2,
+        });
+        let line = show_act(&act);
+        assert!(line.starts_with("1970-01-01T00:00:00Z  refused  a@/ over tcp: server/1#shutdown"), "{line}");
+        assert!(line.ends_with("the 4th of its kind within a minute; 2 before it were left out"), "{line}");
+    }
+}

@@ -1,0 +1,383 @@
+//! Presenting, listing and retracting grants: both sides.
+//!
+//! Who presents a chain gets a challenge, and answers it with the key of the chain's holder; the right is then theirs
+//! as long as the link lasts. An answer with the key that signed the last block presents the chain for its grantee,
+//! who then holds it over every link, until it ends or is retracted.
+
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, MutexGuard};
+use std::time::Duration;
+
+use odeon_actor::{AskError, Deed, Peer, Sender, message};
+use odeon_auth::{
+    CHALLENGE_BYTES, GrantChain, GrantError, GrantId, GrantKey, GrantQuestion, PublicKey, Signature,
+};
+use odeon_core::limits::REPLY_TIMEOUT_DEFAULT;
+use odeon_core::{Encoding, Origin, Reference, Refusal, RefusalCode, Right, ServerId, decode};
+
+use crate::authority::AdminKey;
+use crate::control::{ControlAnswerChallenge, ControlPresentGrant, ControlRetractGrants};
+use crate::grants::{By, Grants, NotTaken, Retracted};
+use crate::link::{Link, Unsent};
+use crate::rights::LinkRights;
+use crate::route::{control_call, unreachable};
+use crate::server::{Server, StartError};
+
+/// What is audited as the capability, where a grant is presented or retracted.
+const DEED: &str = "grant";
+
+/// The files of a server's directory in which grants outlast it.
+const RETRACTIONS_FILE: &str = "retractions";
+const DELEGATED_FILE: &str = "delegated";
+
+/// What is to be retracted.
+#[message(mark = "retract/1")]
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum Retract {
+    /// Every grant that this id is part of.
+    Grant(String),
+    /// Every grant for this server, and what it has passed on, as far as they were made until now.
+    Grantee(ServerId),
+}
+
+/// One grant that counts at a server.
+#[message(mark = "grant-entry/1")]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GrantEntry {
+    /// Its id: that of its last block.
+    pub id: String,
+    /// Whom it is for; whoever has its key, if it does not say.
+    pub grantee: Option<ServerId>,
+    /// Whether somebody else has presented it.
+    pub delegated: bool,
+    /// What it allows.
+    pub right: Right,
+}
+
+impl GrantEntry {
+    fn of(chain: &GrantChain, delegated: bool) -> Self {
+        let grantee = chain.last().grantee.clone();
+        Self { id: chain.id().to_string(), grantee, delegated, right: chain.right(delegated) }
+    }
+}
+
+fn refuse<T>(code: RefusalCode, detail: impl Into<String>) -> Result<T, Refusal> {
+    Err(Refusal::new(code, detail))
+}
+
+fn not_authorised<T>(detail: impl Into<String>) -> Result<T, Refusal> {
+    refuse(RefusalCode::NotAuthorised, detail)
+}
+
+/// The side that is asked.
+impl Server {
+    /// What was kept of an earlier incarnation.
+    pub(crate) fn load_grants(&self) -> Result<(), StartError> {
+        let Some(directory) = &self.authority().directory else { return Ok(()) };
+        let (retractions, delegated) = (directory.join(RETRACTIONS_FILE), directory.join(DELEGATED_FILE));
+        let mut grants = self.grants();
+        if let Some(text) = self.read_text(&retractions)? {
+            grants
+                .read_retractions(&text)
+                .map_err(|line| StartError::Retractions { path: retractions.clone(), line })?;
+        }
+        if let (Some(text), Ok(admin)) = (self.read_text(&delegated)?, self.admin_key()) {
+            grants
+                .read_delegated(&text, &admin, self.clock().unix_ms())
+                .map_err(|line| StartError::Delegated { path: delegated.clone(), line })?;
+        }
+        Ok(())
+    }
+
+    fn read_text(&self, path: &Path) -> Result<Option<String>, StartError> {
+        let source = match self.world().disk.read(path) {
+            Ok(bytes) => match String::from_utf8(bytes) {
+                Ok(text) => return Ok(Some(text)),
+                Err(error) => io::Error::new(io::ErrorKind::InvalidData, error),
+            },
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => error,
+        };
+        Err(StartError::Grants { path: path.into(), source })
+    }
+
+    /// Keeps what must outlast the process.
+    fn save_grants(&self, grants: &MutexGuard<'_, Grants>) -> Result<(), Refusal> {
+        let Some(directory) = &self.authority().directory else { return Ok(()) };
+        let texts =
+            [(RETRACTIONS_FILE, grants.retractions_text()), (DELEGATED_FILE, grants.delegated_text())];
+        for (name, text) in texts {
+            let path = directory.join(name);
+            self.world().disk.replace(&path, text.as_bytes()).map_err(|error| {
+                let detail = format!("{} cannot be written: {error}", path.display());
+                Refusal::new(RefusalCode::Internal, detail)
+            })?;
+        }
+        Ok(())
+    }
+
+    /// The ensemble's admin key.
+    fn admin_key(&self) -> Result<PublicKey, Refusal> {
+        let path = match &self.authority().admin {
+            AdminKey::None => return not_authorised(format!("{} has no admin key", self.id())),
+            AdminKey::Known(key) => return Ok(*key),
+            AdminKey::File(path) => path,
+        };
+        match self.world().disk.read(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                not_authorised(format!("{} has no admin key: `admin keys` makes one", self.id()))
+            }
+            Err(error) => {
+                refuse(RefusalCode::Internal, format!("{} cannot be read: {error}", path.display()))
+            }
+            Ok(bytes) => str::from_utf8(&bytes).ok().and_then(|text| text.parse().ok()).map_or_else(
+                || refuse(RefusalCode::Internal, format!("{} is not an admin key", path.display())),
+                Ok,
+            ),
+        }
+    }
+
+    /// The link by which a message came, and its peer.
+    fn link_of(&self, sender: &Sender) -> Result<(Arc<Link>, Arc<Peer>), Refusal> {
+        let Sender::Remote(remote) = sender else {
+            return refuse(
+                RefusalCode::BadRequest,
+                "code of this process may do everything and presents nothing",
+            );
+        };
+        let links = self.peers().all();
+        let is_it = |link: &&Arc<Link>| link.peer().is_some_and(|peer| Arc::ptr_eq(peer, &remote.peer));
+        match links.iter().find(is_it) {
+            Some(link) => Ok((Arc::clone(link), Arc::clone(&remote.peer))),
+            None => refuse(RefusalCode::BadRequest, "the link is over by which this came"),
+        }
+    }
+
+    /// Looks at a chain that somebody presents, and asks them to prove its key.
+    pub(crate) fn present(&self, sender: &Sender, grant: &str) -> Result<String, Refusal> {
+        let (link, _) = self.link_of(sender)?;
+        let admin = self.admin_key()?;
+        let chain = GrantChain::from_text(grant, &admin).map_err(|error| grant_refusal(&error))?;
+        self.grants().check(&chain, self.clock().unix_ms()).map_err(not_taken)?;
+        let challenge: [u8; CHALLENGE_BYTES] = self.nonce();
+        self.grants().challenge(link.number, chain, challenge, self.clock().now());
+        Ok(hex(&challenge))
+    }
+
+    /// Takes the answer to a challenge, which is used up by it.
+    pub(crate) fn take_answer(
+        &self,
+        sender: &Sender,
+        challenge: &str,
+        signature: &str,
+    ) -> Result<GrantEntry, Refusal> {
+        let (link, peer) = self.link_of(sender)?;
+        let taken = self.check_answer(&link, &peer, challenge, signature);
+        if let Some(rights) = link.rights() {
+            audit(rights, &peer, sender, taken.as_ref().map(|entry| entry.right.origin.clone()));
+        }
+        taken
+    }
+
+    fn check_answer(
+        &self,
+        link: &Arc<Link>,
+        peer: &Peer,
+        challenge: &str,
+        signature: &str,
+    ) -> Result<GrantEntry, Refusal> {
+        let (Some(challenge), Ok(signature)) = (unhex(challenge), signature.parse::<Signature>()) else {
+            return refuse(
+                RefusalCode::BadPayload,
+                "challenge and signature are 32 and 64 bytes in hexadecimal",
+            );
+        };
+        let asked = self.grants().answer(link.number, &challenge, self.clock().now());
+        let Some(chain) = asked else {
+            return not_authorised(
+                "there is no such challenge on this link: it was answered, or is older than 30 s",
+            );
+        };
+        let Some(transcript) = link.transcript() else {
+            return refuse(RefusalCode::Internal, "the link has no transcript to bind an answer to");
+        };
+        let question = GrantQuestion {
+            server: self.id(),
+            peer: &peer.server,
+            epoch: peer.epoch,
+            link: &transcript,
+            challenge: &challenge,
+            chain: &chain,
+        };
+        let last = chain.last();
+        let is_holders = last.holder.is_some_and(|holder| question.is_answered(&holder, &signature));
+        if is_holders && last.grantee.as_ref().is_none_or(|grantee| *grantee == peer.server) {
+            let entry = GrantEntry::of(&chain, false);
+            self.grants().hold(link.number, chain, self.clock().unix_ms()).map_err(not_taken)?;
+            return Ok(entry);
+        }
+        let is_issuers = question.is_answered(&chain.issuer(), &signature);
+        match last.grantee.clone() {
+            Some(grantee) if is_issuers => {
+                let entry = GrantEntry::of(&chain, true);
+                let mut grants = self.grants();
+                grants.delegate(&grantee, chain, self.clock().unix_ms()).map_err(not_taken)?;
+                self.save_grants(&grants)?;
+                Ok(entry)
+            }
+            Some(grantee) if is_holders => {
+                not_authorised(format!("the grant is for {grantee}, and this link is {}'s", peer.server))
+            }
+            _ => not_authorised("the challenge is not answered with the key of the grant's holder or maker"),
+        }
+    }
+
+    /// Retracts grants; returns how many that counted here do no longer.
+    pub(crate) fn retract(&self, sender: &Sender, what: &Retract) -> Result<u64, Refusal> {
+        let parsed = match what {
+            Retract::Grant(id) => id.parse::<GrantId>().map(Retracted::Grant).map_err(|()| {
+                Refusal::new(
+                    RefusalCode::BadPayload,
+                    format!("`{id}` is not the id of a grant: expected 32 digits"),
+                )
+            })?,
+            Retract::Grantee(grantee) => Retracted::Grantee(grantee),
+        };
+        let is_own = sender.server().is_some_and(|server| self.grants().is_own(server, parsed));
+        let by = if is_own { By::Grantee } else { By::Admin };
+        if by == By::Admin {
+            sender.require("admin")?;
+        }
+        let mut grants = self.grants();
+        let retracted = grants.retract(parsed, by, self.clock().unix_ms()).map_err(not_taken)?;
+        self.save_grants(&grants)?;
+        Ok(retracted as u64)
+    }
+
+    /// The grants that count now.
+    pub(crate) fn list_grants(&self) -> Vec<GrantEntry> {
+        let unix_ms = self.clock().unix_ms();
+        self.grants()
+            .list(unix_ms)
+            .into_iter()
+            .map(|(chain, delegated)| GrantEntry::of(chain, delegated))
+            .collect()
+    }
+}
+
+fn audit(rights: &LinkRights, peer: &Peer, sender: &Sender, outcome: Result<Origin, &Refusal>) {
+    let message = match sender {
+        Sender::Remote(remote) => remote.message(),
+        _ => None,
+    };
+    let deed = Deed { capability: DEED, message, path: None };
+    match outcome {
+        Ok(origin) => rights.audit(peer, &deed, Ok(&origin)),
+        Err(refusal) => rights.audit(peer, &deed, Err(&refusal.detail)),
+    }
+}
+
+fn grant_refusal(error: &GrantError) -> Refusal {
+    let code = match error {
+        GrantError::TooLong { .. } | GrantError::Blocks { .. } => RefusalCode::LimitReached,
+        GrantError::Malformed => RefusalCode::BadPayload,
+        _ => RefusalCode::NotAuthorised,
+    };
+    Refusal::new(code, error.to_string())
+}
+
+fn not_taken(why: NotTaken) -> Refusal {
+    let code = match why {
+        NotTaken::Retracted | NotTaken::Expired | NotTaken::FromTheFuture => RefusalCode::NotAuthorised,
+        NotTaken::LinkFull | NotTaken::DelegatedFull | NotTaken::RetractionsFull => RefusalCode::LimitReached,
+    };
+    Refusal::new(code, why.to_string())
+}
+
+/// The side that asks.
+impl Server {
+    /// Presents a grant at another server and answers its challenge with `key`: the key of the grant's holder, for
+    /// this server to hold it there as long as the link lasts; or the key that made the grant, for its grantee to hold
+    /// it until it ends or is retracted.
+    ///
+    /// # Errors
+    /// As the other server refuses, or when it cannot be reached.
+    ///
+    /// # Cancel safety
+    /// Dropped half way, the grant may count or not; presenting it again does no harm.
+    pub async fn admin_authorize(
+        &self,
+        at: &ServerId,
+        grant: &GrantChain,
+        key: &GrantKey,
+    ) -> Result<GrantEntry, AskError> {
+        // Question and answer belong to one link.
+        let link = self.link_to(at).await.map_err(|error| AskError::from(unreachable(&error)))?;
+        let present = ControlPresentGrant { grant: grant.to_text() };
+        let challenge: Result<String, Refusal> =
+            self.ask_over(&link, at, "server/1#present-grant", &present).await?;
+        let text = challenge.map_err(AskError::Refused)?;
+        let internal = |detail: &str| AskError::Refused(Refusal::new(RefusalCode::Internal, detail));
+        let challenge = unhex(&text).ok_or_else(|| internal("the challenge is not 32 bytes"))?;
+        let transcript = link.transcript().ok_or_else(|| internal("the link has no transcript"))?;
+        let question = GrantQuestion {
+            server: at,
+            peer: self.id(),
+            epoch: self.epoch(),
+            link: &transcript,
+            challenge: &challenge,
+            chain: grant,
+        };
+        let answer = ControlAnswerChallenge { challenge: text, signature: question.answer(key).to_string() };
+        let taken: Result<GrantEntry, Refusal> =
+            self.ask_over(&link, at, "server/1#answer-challenge", &answer).await?;
+        taken.map_err(AskError::Refused)
+    }
+
+    /// Retracts grants at another server; returns how many that counted there do no longer. What is one's own may
+    /// always be retracted; else it takes `admin` there.
+    ///
+    /// # Errors
+    /// As the other server refuses, or when it cannot be reached.
+    pub async fn admin_retract(&self, at: &ServerId, what: Retract) -> Result<u64, AskError> {
+        let link = self.link_to(at).await.map_err(|error| AskError::from(unreachable(&error)))?;
+        let what = ControlRetractGrants { what };
+        let retracted: Result<u64, Refusal> =
+            self.ask_over(&link, at, "server/1#retract-grants", &what).await?;
+        retracted.map_err(AskError::Refused)
+    }
+
+    async fn ask_over<Q: serde::Serialize, R: serde::de::DeserializeOwned>(
+        &self,
+        link: &Link,
+        at: &ServerId,
+        mark: &str,
+        arguments: &Q,
+    ) -> Result<R, AskError> {
+        let call = control_call(&Reference::new(at.clone(), odeon_core::ActorId::SERVER), mark, arguments)?;
+        let patience: Duration = REPLY_TIMEOUT_DEFAULT;
+        let until = self.clock().now() + patience;
+        let (encoding, bytes): (Encoding, Vec<u8>) = tokio::select! {
+            biased;
+            answer = link.ask(&call) => answer.map_err(Unsent::into_ask_error)?,
+            () = self.clock().sleep_until(until) => return Err(AskError::Timeout { after: patience }),
+        };
+        Ok(decode(encoding, &bytes)?)
+    }
+}
+
+fn hex(bytes: &[u8; CHALLENGE_BYTES]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+fn unhex(text: &str) -> Option<[u8; CHALLENGE_BYTES]> {
+    let (pairs, []) = text.as_bytes().as_chunks::<2>() else { return None };
+    let digits = pairs.iter().map(|pair| u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok());
+    digits.collect::<Option<Vec<u8>>>()?.try_into().ok()
+}

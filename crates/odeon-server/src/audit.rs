@@ -1,0 +1,243 @@
+//! The audit log: who did what by which right, and who was refused.
+//!
+//! One line of JSON for each privileged act. Lines are gathered in memory and written by a task of their own, so no
+//! actor waits for the disk; what there was no room for is counted in the next line. Refusals have a file of their own,
+//! so that nobody can push out what was allowed by being refused often, and the same refusal of the same peer is
+//! written when its number is a power of two.
+//!
+//! Each file has one predecessor. A line is there after the process has ended; after a power cut the last may be
+//! missing.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use odeon_core::seam::Disk;
+use odeon_core::{ActorId, Encoding, Epoch, Origin, ServerId, encode};
+use serde::Serialize;
+use tokio::sync::Notify;
+
+use crate::secure::Transport;
+
+/// Largest of the two generations of a file, in bytes: some three thousand acts.
+const FILE_BYTES_MAX: usize = 1024 * 1024;
+
+/// Most lines that wait for the disk.
+const QUEUE_LINES_MAX: usize = 1_024;
+
+/// Most lines kept in memory, for whoever asks the server instead of reading the file.
+const RECENT_LINES_MAX: usize = 256;
+
+/// Most different refusals that are told apart within a minute.
+const REFUSALS_TOLD_APART_MAX: usize = 256;
+
+/// Where the acts of a server are written, in its directory.
+pub const AUDIT_FILE: &str = "audit.jsonl";
+
+/// Where the refusals are.
+pub const AUDIT_REFUSED_FILE: &str = "audit-refused.jsonl";
+
+/// One act, as it is written.
+#[derive(Debug, Serialize)]
+pub(crate) struct Entry<'a> {
+    pub(crate) unix_ms: u64,
+    pub(crate) server: &'a ServerId,
+    pub(crate) peer: &'a ServerId,
+    pub(crate) peer_epoch: Epoch,
+    pub(crate) transport: Transport,
+    pub(crate) certificate: Option<&'a str>,
+    pub(crate) actor: Option<&'a ActorId>,
+    pub(crate) mark: Option<&'a str>,
+    pub(crate) capability: &'a str,
+    pub(crate) path: Option<&'a str>,
+    pub(crate) allowed: bool,
+    /// Where the right comes from, or why there is none.
+    pub(crate) why: String,
+    /// The ids of the blocks of the grant, from the admin's on.
+    pub(crate) chain: &'a [String],
+    /// The how manieth refusal of this kind it is, within a minute.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) so_far: Option<u64>,
+    /// How many lines before this one found no room.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) left_out: Option<u64>,
+}
+
+/// The blocks of a grant, if the right comes from one.
+pub(crate) fn chain_of(origin: &Origin) -> &[String] {
+    match origin {
+        Origin::Grant(ids) | Origin::Delegated(ids) => ids,
+        _ => &[],
+    }
+}
+
+/// The log of one server.
+#[derive(Debug)]
+pub(crate) struct Audit {
+    disk: Arc<dyn Disk>,
+    allowed: Option<PathBuf>,
+    refused: Option<PathBuf>,
+    gathered: Mutex<Gathered>,
+    /// Held while files are written.
+    writing: Mutex<Sizes>,
+    wake: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Gathered {
+    allowed: Lines,
+    refused: Lines,
+    recent: VecDeque<String>,
+    minute: u64,
+    counts: BTreeMap<(ServerId, String), u64>,
+}
+
+#[derive(Debug, Default)]
+struct Lines {
+    waiting: VecDeque<String>,
+    left_out: u64,
+}
+
+/// How long the files are; unknown before the first write.
+#[derive(Debug, Default)]
+struct Sizes {
+    allowed: Option<usize>,
+    refused: Option<usize>,
+    failures: u64,
+}
+
+impl Audit {
+    /// A log in `directory`; without one, in memory alone.
+    pub(crate) fn new(disk: Arc<dyn Disk>, directory: Option<&Path>) -> Self {
+        let place = |name| directory.map(|directory| directory.join(name));
+        let (allowed, refused) = (place(AUDIT_FILE), place(AUDIT_REFUSED_FILE));
+        let (gathered, writing) = (Mutex::default(), Mutex::default());
+        Self { disk, allowed, refused, gathered, writing, wake: Notify::new() }
+    }
+
+    /// Whether there is a file to write.
+    pub(crate) fn has_file(&self) -> bool {
+        self.allowed.is_some()
+    }
+
+    fn gathered(&self) -> MutexGuard<'_, Gathered> {
+        self.gathered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds one act. Does not wait.
+    pub(crate) fn add(&self, mut entry: Entry<'_>) {
+        let mut gathered = self.gathered();
+        if !entry.allowed {
+            let Some(so_far) = gathered.count(&entry) else { return };
+            entry.so_far = Some(so_far);
+        }
+        let has_file = self.has_file();
+        let lines = if entry.allowed { &mut gathered.allowed } else { &mut gathered.refused };
+        if lines.waiting.len() >= QUEUE_LINES_MAX {
+            lines.left_out += 1;
+            return;
+        }
+        entry.left_out = Some(std::mem::take(&mut lines.left_out)).filter(|lines| *lines > 0);
+        let mut bytes = Vec::new();
+        if encode(&entry, Encoding::Json, &mut bytes).is_err() {
+            return;
+        }
+        let line = String::from_utf8(bytes).unwrap_or_default();
+        if has_file {
+            lines.waiting.push_back(line.clone());
+        }
+        gathered.recent.push_back(line);
+        if gathered.recent.len() > RECENT_LINES_MAX {
+            gathered.recent.pop_front();
+        }
+        drop(gathered);
+        self.wake.notify_one();
+    }
+
+    /// The last lines, oldest first.
+    pub(crate) fn recent(&self, most: usize) -> Vec<String> {
+        let gathered = self.gathered();
+        let skipped = gathered.recent.len().saturating_sub(most);
+        gathered.recent.iter().skip(skipped).cloned().collect()
+    }
+
+    /// Ready when there may be something to write.
+    pub(crate) async fn wait(&self) {
+        self.wake.notified().await;
+    }
+
+    /// Writes what has gathered.
+    pub(crate) fn flush(&self) {
+        let mut sizes = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let (allowed, refused) = {
+            let mut gathered = self.gathered();
+            (std::mem::take(&mut gathered.allowed.waiting), std::mem::take(&mut gathered.refused.waiting))
+        };
+        let Sizes { allowed: allowed_bytes, refused: refused_bytes, failures } = &mut *sizes;
+        let of_acts = self.write(self.allowed.as_deref(), allowed_bytes, &allowed);
+        let of_refusals = self.write(self.refused.as_deref(), refused_bytes, &refused);
+        let lost = [(of_acts, allowed.len()), (of_refusals, refused.len())];
+        for (outcome, lines) in lost {
+            let Err(error) = outcome else { continue };
+            *failures += 1;
+            if failures.is_power_of_two() {
+                tracing::error!(%error, lines, failures, "the audit log cannot be written");
+            }
+        }
+    }
+
+    fn write(
+        &self,
+        path: Option<&Path>,
+        size: &mut Option<usize>,
+        lines: &VecDeque<String>,
+    ) -> std::io::Result<()> {
+        let (Some(path), false) = (path, lines.is_empty()) else { return Ok(()) };
+        for line in lines {
+            let before = match *size {
+                Some(size) => size,
+                None => match self.disk.read(path) {
+                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => 0,
+                    read => read?.len(),
+                },
+            };
+            let before = if before > 0 && before + line.len() >= FILE_BYTES_MAX {
+                let whole = self.disk.read(path)?;
+                self.disk.replace(&path.with_extension("jsonl.1"), &whole)?;
+                self.disk.replace(path, &[])?;
+                0
+            } else {
+                before
+            };
+            // Unknown again if the write fails half way.
+            *size = None;
+            self.disk.append(path, format!("{line}\n").as_bytes())?;
+            *size = Some(before + line.len() + 1);
+        }
+        Ok(())
+    }
+}
+
+impl Gathered {
+    /// The how manieth refusal of its kind this is, if it is to be written.
+    fn count(&mut self, entry: &Entry<'_>) -> Option<u64> {
+        let minute = entry.unix_ms / 60_000;
+        if minute != self.minute {
+            self.minute = minute;
+            self.counts.clear();
+        }
+        let what = format!("{} {}", entry.mark.unwrap_or_default(), entry.capability);
+        let key = (entry.peer.clone(), what);
+        if self.counts.len() >= REFUSALS_TOLD_APART_MAX && !self.counts.contains_key(&key) {
+            self.refused.left_out += 1;
+            return None;
+        }
+        let so_far = self.counts.entry(key).or_default();
+        *so_far += 1;
+        if so_far.is_power_of_two() {
+            return Some(*so_far);
+        }
+        self.refused.left_out += 1;
+        None
+    }
+}

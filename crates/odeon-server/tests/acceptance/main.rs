@@ -1,0 +1,16 @@
+//! The cases by which the seed's actor server is tested, told in Odeon's words: `srv_1` to `srv_8`.
+//!
+//! Real servers over real sockets. Where Odeon's answer differs in its words from the seed's, the test says what
+//! stands in its place.
+
+#![expect(clippy::disallowed_methods, reason = "tests run tasks of their own, and take the time")]
+
+extern crate odeon_actor as odeon;
+
+mod control;
+mod links;
+mod metrics;
+mod several;
+mod spans;
+mod srv;
+mod support;

@@ -1,0 +1,13 @@
+//! Links over mutual TLS: who is let in, who is not, and what changes while they stand.
+
+#![expect(clippy::disallowed_methods, reason = "tests run tasks of their own, and play operators")]
+
+extern crate odeon_actor as odeon;
+
+mod certificates;
+mod ensemble;
+mod failures;
+#[path = "../hostile/memory_net.rs"]
+mod memory_net;
+mod reload;
+mod support;

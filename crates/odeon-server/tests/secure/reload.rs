@@ -1,0 +1,115 @@
+//! Certificates that change under running servers.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use odeon_auth::ca::{RenewedKey, SERVER_DAYS, ServerFiles};
+use odeon_core::seam::{BoxFuture, Clock};
+use odeon_core::{Epoch, Instant};
+use odeon_server::{Limits, Server};
+
+use crate::support::{Echo, Site, ask, id, tls, wait_until};
+
+#[tokio::test]
+async fn a_renewed_certificate_is_used_by_new_links_without_a_restart() {
+    let site = Site::new();
+    let b = site.listener("b@/", Limits::default()).await;
+    let before = site.client("a@/", &b).await;
+    assert_eq!(ask(&before, b.id()).await, Ok("hi".into()));
+    let shown = |client: &Server| client.connections()[0].certificate.clone().expect("a certificate").serial;
+    let old = shown(&before);
+    let place = ServerFiles::below(&site.home.server(&id("b@/")));
+    let renewed = site
+        .operator(|issuer| issuer.renew(&id("b@/"), &place, RenewedKey::Same, SERVER_DAYS).expect("renewed"));
+    let refreshed = b.reload_tls().expect("reloaded").expect("it has a certificate");
+    assert_eq!((refreshed.own.serial.as_str(), refreshed.closed), (renewed.serial.as_str(), 0));
+    let after = site.client("c@/", &b).await;
+    assert_eq!(ask(&after, b.id()).await, Ok("hi".into()));
+    assert_eq!((shown(&after), shown(&before)), (renewed.serial, old), "the old link stands");
+    assert_eq!(ask(&before, b.id()).await, Ok("hi".into()));
+}
+
+#[tokio::test]
+async fn a_revoked_peer_loses_its_link_when_the_list_is_loaded_and_gets_no_other() {
+    let site = Site::new();
+    let b = site.listener("b@/", Limits::default()).await;
+    let (a, c) = (site.client("a@/", &b).await, site.client("c@/", &b).await);
+    assert_eq!((ask(&a, b.id()).await, ask(&c, b.id()).await), (Ok("hi".into()), Ok("hi".into())));
+    site.revoke("a@/");
+    assert_eq!(b.reload_tls().expect("reloaded").expect("it has a certificate").closed, 1);
+    wait_until("the link is closed", || a.connections().is_empty()).await;
+    let refused = ask(&a, b.id()).await.expect_err("refused");
+    assert!(refused.contains("does not accept this server's certificate"), "{refused}");
+    assert_eq!(ask(&c, b.id()).await, Ok("hi".into()), "others stay");
+    assert_eq!(b.connections().len(), 1);
+}
+
+#[tokio::test]
+async fn files_that_cannot_be_used_leave_the_old_certificate_in_use() {
+    let site = Site::new();
+    let b = site.listener("b@/", Limits::default()).await;
+    let serial = site.context("b@/").own().serial;
+    let chain = ServerFiles::below(&site.home.server(&id("b@/"))).chain();
+    std::fs::write(chain, "half a certif").expect("written");
+    b.reload_tls().expect_err("it cannot be read");
+    let a = site.client("a@/", &b).await;
+    assert_eq!(ask(&a, b.id()).await, Ok("hi".into()));
+    assert_eq!(a.connections()[0].certificate.as_ref().map(|c| &c.serial), Some(&serial));
+}
+
+/// A clock whose calendar can be set forward.
+#[derive(Debug)]
+struct Calendar(Arc<dyn Clock>, Arc<AtomicU64>);
+
+impl Clock for Calendar {
+    fn now(&self) -> Instant {
+        self.0.now()
+    }
+
+    fn unix_ms(&self) -> u64 {
+        self.0.unix_ms() + 1_000 * self.1.load(Ordering::Relaxed)
+    }
+
+    fn sleep_until(&self, at: Instant) -> BoxFuture<'static, ()> {
+        self.0.sleep_until(at)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_link_ends_when_the_certificate_of_its_peer_runs_out() {
+    let site = Site::new();
+    let mut config = site.config("b@/").epoch(Epoch(1)).listen(tls(0));
+    config.world.clock = Arc::new(Calendar(Arc::clone(&config.world.clock), Arc::clone(&site.seconds_ahead)));
+    let b = Server::start(config).await.expect("starts");
+    b.spawn_named("echo".parse().expect("a name"), Echo).expect("registered");
+    let a = site.client("a@/", &b).await;
+    assert_eq!(ask(&a, b.id()).await, Ok("hi".into()));
+    let not_after = site.context("a@/").own().not_after;
+    let left = not_after - site.context("a@/").own().not_before;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(b.connections().len(), 1, "its time is not over");
+    site.seconds_ahead.store(left, Ordering::Relaxed);
+    wait_minutes("the link is closed", || b.connections().is_empty()).await;
+    assert!(ask(&a, b.id()).await.is_err(), "and there is no other");
+}
+
+/// Waits for a condition while the clock of the runtime, which is paused, moves by itself.
+async fn wait_minutes(what: &str, condition: impl Fn() -> bool) {
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(180);
+    while !condition() {
+        assert!(tokio::time::Instant::now() < deadline, "not within minutes: {what}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_changed_list_is_found_without_anybodys_help() {
+    let site = Site::new();
+    let b = site.listener("b@/", Limits::default()).await;
+    let a = site.client("a@/", &b).await;
+    assert_eq!(ask(&a, b.id()).await, Ok("hi".into()));
+    site.revoke("a@/");
+    wait_minutes("the list is found", || b.connections().is_empty()).await;
+    assert!(ask(&a, b.id()).await.is_err());
+}

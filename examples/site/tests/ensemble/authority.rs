@@ -1,0 +1,78 @@
+//! Who may do what, from the command line: keys, grants, what they allow, and what is written down.
+
+use serde_json::Value;
+
+use crate::support::Project;
+
+const PASSPHRASE: &str = "correct horse\n";
+
+/// Runs a command that asks for the admin key's passphrase; its JSON.
+fn with_passphrase(project: &Project, arguments: &[&str]) -> Value {
+    let arguments = [arguments, &["--passphrase-fd", "0", "--json"]].concat();
+    let outcome = project.site_with(&arguments, PASSPHRASE);
+    assert_eq!(outcome.code, 0, "{arguments:?}: {outcome:?}");
+    serde_json::from_str(&outcome.out).expect("JSON")
+}
+
+#[test]
+fn what_is_granted_counts_until_it_is_retracted_and_is_written_down() {
+    let project = Project::up();
+    let can = ["can", "web-1", "loader", "--on", "web-0:greeter"];
+    let before = project.site(&can);
+    assert_eq!((before.code, before.out.trim()), (3, "no: web-1@/ holds nothing at web-0@/"), "{before:?}");
+
+    let made = with_passphrase(&project, &["admin", "keys"]);
+    let viewed = project.json(&["admin", "keys", "--view"]);
+    assert_eq!(made["key"], viewed["admin"]);
+    let again = project.fails(1, &["admin", "keys", "--passphrase-fd", "0"]);
+    assert!(again.contains("error[exists]") && again.contains("--force"), "{again}");
+
+    let wrong = ["admin", "authorize", "web-0", "web-1", "loader", "--passphrase-fd", "0"];
+    let wrong = project.site_with(&wrong, "wrong horse\n");
+    assert_eq!(wrong.code, 1, "{wrong:?}");
+    assert!(wrong.err.contains("passphrase"), "{wrong:?}");
+
+    let grant =
+        with_passphrase(&project, &["admin", "authorize", "web-0", "web-1", "loader", "--actor", "greeter"]);
+    assert_eq!(grant["presented"], true);
+    let id = grant["id"].as_str().expect("an id");
+    let now = project.done(&can);
+    assert!(now.starts_with("yes: by grant ") && now.contains("for actor greeter"), "{now}");
+    assert_eq!(project.site(&["can", "web-1", "loader", "--on", "web-0"]).code, 3, "another actor");
+    assert!(project.done(&["admin", "grants", "web-0"]).starts_with(id));
+    assert!(project.done(&["admin", "grants"]).contains(id));
+
+    // A bare name is one of the domain.
+    let retracted = project.json(&["admin", "retract", "web-0", "web-1"]);
+    assert_eq!(retracted["retracted"], 1);
+    assert_eq!(project.site(&can).code, 3);
+    assert_eq!(project.json(&["can", "me", "shutdown", "--on", "web-0"])["allowed"], true);
+
+    let log = project.done(&["audit", "web-0"]);
+    assert!(log.lines().any(|line| line.contains("server/1#answer-challenge") && line.contains(id)), "{log}");
+    assert!(log.lines().any(|line| line.contains("a process of this user, over a unix socket")), "{log}");
+    let last = project.done(&["audit", "web-0", "-n", "1", "--json"]);
+    assert_eq!(last.lines().count(), 1, "{last}");
+}
+
+#[test]
+fn a_grant_is_narrowed_offline_by_its_holder_and_by_nobody_else() {
+    let project = Project::up();
+    with_passphrase(&project, &["admin", "keys"]);
+    let console = project.json(&["admin", "keys", "--view"])["console"].as_str().expect("a key").to_owned();
+    let to_console = format!("key:{console}");
+    let given =
+        with_passphrase(&project, &["admin", "authorize", "web-0", &to_console, "admin", "--expires", "1h"]);
+    assert_eq!(given["presented"], false, "whoever has the key presents it");
+    let id = given["id"].as_str().expect("an id");
+    let narrow = ["admin", "narrow", id, "--only", "shutdown", "--actor", "0", "--to", "web-1"];
+    let narrowed = project.json(&narrow);
+    assert_eq!(narrowed["right"]["capabilities"], serde_json::json!(["shutdown"]));
+    assert_eq!(narrowed["right"]["origin"]["grant"].as_array().map(Vec::len), Some(2));
+    // Web-1 holds it now, and passes it on; what it holds cannot be widened.
+    let wider =
+        project.json(&["admin", "narrow", narrowed["id"].as_str().expect("an id"), "--only", "admin"]);
+    assert_eq!(wider["right"]["capabilities"], serde_json::json!(["shutdown"]));
+    let unknown = project.fails(1, &["admin", "narrow", "nothing"]);
+    assert!(unknown.contains("no grant `nothing`"), "{unknown}");
+}
