@@ -58,8 +58,8 @@ impl Console {
         let failure = tokio::select! {
             biased;
             connected = self.server.connect(id, &[]) => match connected {
-                Ok(remote) => {
-                    self.present_kept(id, &remote).await;
+                Ok(_) => {
+                    self.present_kept(id).await;
                     return Ok(());
                 }
                 Err(failure) => failure,
@@ -74,10 +74,10 @@ impl Console {
         if *id == self.supervisor_id() { Err(self.not_up()) } else { Err(self.explain(id, &failure).await) }
     }
 
-    /// Presents what grants this home keeps for this user's commands, where they are not needed by being of the same
-    /// user. One that is refused there is no reason to ask nothing.
-    async fn present_kept(&self, id: &ServerId, remote: &str) {
-        if remote.starts_with("unix:") || !has_console_key(&self.home) {
+    /// Presents what grants this home keeps for this user's commands: over a unix socket too, since the server may be
+    /// strict. One that is refused there is no reason to ask nothing.
+    async fn present_kept(&self, id: &ServerId) {
+        if !has_console_key(&self.home) {
             return;
         }
         let (Ok(key), Ok(kept)) = (console_key(&self.home), kept(&self.home)) else { return };
