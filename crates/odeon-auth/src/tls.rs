@@ -63,6 +63,12 @@ impl TlsFiles {
         let crl = files.crl();
         Self { chain: own.chain(), key: own.key(), roots: files.root_pem(), crl: crl.exists().then_some(crl) }
     }
+
+    /// Whether the server has a certificate at all. If not, it speaks no TLS; if so, everything else must be there.
+    #[must_use]
+    pub fn are_there(&self) -> bool {
+        self.chain.exists()
+    }
 }
 
 /// Why TLS cannot be used, or not with the new files.

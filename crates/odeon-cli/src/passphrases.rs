@@ -34,7 +34,7 @@ impl Passphrases {
     }
 
     /// The passphrase of something that exists.
-    pub(crate) fn known(&mut self, whose: &str) -> Result<Passphrase, CliError> {
+    pub(crate) fn ask_known(&mut self, whose: &str) -> Result<Passphrase, CliError> {
         let text = match self {
             Self::Lines(lines) => line(lines, whose)?,
             Self::Terminal => ask(&format!("Passphrase of {whose}: "))?,
@@ -43,7 +43,7 @@ impl Passphrases {
     }
 
     /// A passphrase for something new; typed twice.
-    pub(crate) fn new(&mut self, whose: &str) -> Result<Passphrase, CliError> {
+    pub(crate) fn ask_new(&mut self, whose: &str) -> Result<Passphrase, CliError> {
         let text = match self {
             Self::Lines(lines) => line(lines, whose)?,
             Self::Terminal => {
@@ -114,18 +114,18 @@ mod tests {
     #[test]
     fn each_passphrase_is_one_line() {
         let mut two = lines("the first one\r\nthe second");
-        two.new("the root").expect("the first");
-        two.known("the subordinate").expect("the second");
-        let error = two.known("a third").expect_err("no more").to_string();
+        two.ask_new("the root").expect("the first");
+        two.ask_known("the subordinate").expect("the second");
+        let error = two.ask_known("a third").expect_err("no more").to_string();
         assert!(error.contains("no line with the passphrase of a third"), "{error}");
     }
 
     #[test]
     fn a_short_or_endless_line_is_refused() {
-        let error = lines("short\n").new("the root").expect_err("too short").to_string();
+        let error = lines("short\n").ask_new("the root").expect_err("too short").to_string();
         assert!(error.contains("at least 8 characters"), "{error}");
         let endless = Box::leak("a".repeat(2 * PASSPHRASE_BYTES_MAX).into_boxed_str());
-        let error = lines(endless).new("the root").expect_err("too long").to_string();
+        let error = lines(endless).ask_new("the root").expect_err("too long").to_string();
         assert!(error.contains("at most 1024 bytes"), "{error}");
         let error = Passphrases::from(Some(4_000)).err().expect("not open").to_string();
         assert!(error.contains("3<FILE"), "{error}");

@@ -2,6 +2,7 @@
 //! these down anew after a change that is wanted.
 
 use clap::CommandFactory;
+use odeon_auth::ca::Issued;
 use odeon_core::Domain;
 use odeon_ensemble::Roles;
 use odeon_ensemble::supervisor::ServerRow;
@@ -10,7 +11,7 @@ use odeon_ensemble::supervisor::state::{Phase, ProcessStatus};
 use snapbox::{assert_data_eq, str};
 
 use crate::args::{Cli, Global};
-use crate::commands::{config, see};
+use crate::commands::{certificates, config, see};
 use crate::context::Context;
 use crate::program::Program;
 
@@ -283,4 +284,144 @@ error[unknown-role]: role `wob` needs `wbe`, which is not described
   = help: did you mean `web`?
 "#]]
     );
+}
+
+#[test]
+fn the_help_of_the_authorities() {
+    assert_data_eq!(
+        said(&["site", "ca", "--help"]),
+        str![[r#"
+The ensemble's authorities, and the servers' certificates
+
+Usage: site ca [OPTIONS] <COMMAND>
+
+Commands:
+  setup   Make the ensemble's authorities, and the console's certificate with
+          `admin`
+  cert    Issue a server's certificate with a new key
+  renew   Renew certificates: the same names and key, for longer
+  revoke  Revoke certificates; servers refuse them once they have loaded the new
+          list
+  view    Show what has been issued, or one certificate
+  help    Print this message or the help of the given subcommand(s)
+
+Options:
+  -h, --help  Print help
+
+Options of every command:
+      --home <DIR>      The ensemble's directory [default: $ODEON_HOME, else
+                        .odeon beside odeon.toml, else ~/.odeon]
+      --domain <D>      The domain that completes bare names [default: that of
+                        odeon.toml, else /]
+      --timeout <TIME>  How long to wait for an answer [default: 5s; 2m where
+                        servers start or stop]
+      --json            Print JSON: one document, or one line per event
+
+"#]]
+    );
+    assert_data_eq!(
+        said(&["site", "ca", "setup", "--help"]),
+        str![[r#"
+Make the ensemble's authorities, and the console's certificate with `admin`
+
+Usage: site ca setup [OPTIONS]
+
+Options:
+      --country <COUNTRY>
+          Two letters [default: UN, or as the authority's]
+      --organization <ORGANIZATION>
+          Who stands behind it [default: Odeon, or as the authority's]
+      --location <LOCATION>
+          Where that is [default: Internet, or as the authority's]
+      --name <NAME>
+          What the authorities are called, as in `NAME Root CA` [default: the
+          organization]
+      --days <DAYS>
+          How many days the root is valid; the subordinate at most half of that
+          [default: 3650]
+      --key <KEY>
+          The kind of the keys: ed25519 or p256 [default: ed25519]
+      --passphrase-fd <N>
+          Read passphrases from this open file descriptor instead of the
+          terminal
+  -h, --help
+          Print help
+
+Options of every command:
+      --home <DIR>      The ensemble's directory [default: $ODEON_HOME, else
+                        .odeon beside odeon.toml, else ~/.odeon]
+      --domain <D>      The domain that completes bare names [default: that of
+                        odeon.toml, else /]
+      --timeout <TIME>  How long to wait for an answer [default: 5s; 2m where
+                        servers start or stop]
+      --json            Print JSON: one document, or one line per event
+
+Both authorities' keys are kept under passphrases, which are asked for on the
+terminal, twice each. From a file descriptor they are read one line each: first
+the root's, then the subordinate's. There is no other way to give them.
+
+"#]]
+    );
+    assert_data_eq!(
+        said(&["site", "ca", "renew", "--help"]),
+        str![[r#"
+Renew certificates: the same names and key, for longer
+
+Usage: site ca renew [OPTIONS] [SERVER]...
+
+Arguments:
+  [SERVER]...  The servers
+
+Options:
+      --all                Every server with a certificate in force, whose files
+                           are in this home
+      --days <DAYS>        How many days they are valid, from now [default: 90]
+      --new-key <KEY>      Make new keys as well, of this kind: ed25519 or p256
+      --passphrase-fd <N>  Read passphrases from this open file descriptor
+                           instead of the terminal
+  -h, --help               Print help
+
+Options of every command:
+      --home <DIR>      The ensemble's directory [default: $ODEON_HOME, else
+                        .odeon beside odeon.toml, else ~/.odeon]
+      --domain <D>      The domain that completes bare names [default: that of
+                        odeon.toml, else /]
+      --timeout <TIME>  How long to wait for an answer [default: 5s; 2m where
+                        servers start or stop]
+      --json            Print JSON: one document, or one line per event
+
+The subordinate's passphrase is asked for on the terminal. From a file
+descriptor
+it is read as one line. There is no other way to give it.
+
+"#]]
+    );
+}
+
+#[test]
+fn the_certificates_in_force() {
+    let issued = |server: &str, days: u64, held: &[&str]| Issued {
+        serial: format!("{days:032x}"),
+        issued: 1_785_000_000,
+        not_after: 1_785_000_000 + days * 86_400,
+        revoked: None,
+        server: server.parse().expect("an id"),
+        capabilities: held.iter().map(|capability| capability.parse().expect("a capability")).collect(),
+    };
+    let all = [
+        issued("console@/", 90, &["admin"]),
+        issued("web-0@/shop", 6, &["loader", "watch:cart"]),
+        issued("db-0@/", 31, &[]),
+    ];
+    let all: Vec<&Issued> = all.iter().collect();
+    assert_data_eq!(
+        certificates::issued_table(&all, 1_785_000_000, usize::MAX),
+        str![[r#"
+SERVER       MAY                ENDS                                     SERIAL
+console@/    admin              2026-10-23T17:20:00Z                     0000000000000000000000000000005a
+web-0@/shop  loader watch:cart  ends in 6 days, at 2026-07-31T17:20:00Z  00000000000000000000000000000006
+db-0@/       -                  2026-08-25T17:20:00Z                     0000000000000000000000000000001f
+"#]]
+    );
+    assert_data_eq!(certificates::issued_table(&[], 1_785_000_000, usize::MAX), str!["nothing is in force"]);
 }

@@ -1,3 +1,5 @@
+//! Tests of the authorities: what they make, refuse, note and revoke.
+
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
@@ -452,4 +454,24 @@ fn the_authorities_certificates_are_public_and_their_keys_are_not() {
         assert_eq!(mode(path.clone()), 0o600, "{}", path.display());
     }
     assert_eq!(CertificateView::load(&made.ca_pem()).expect("read").len(), 2);
+}
+
+#[test]
+fn a_servers_subject_is_what_the_order_says() {
+    let home = Home::new();
+    let mut issuer = home.issuer(NOW);
+    assert_eq!(issuer.subject(), Subject::default(), "by default, the authority's");
+    let subject =
+        Subject { country: "CH".to_owned(), organization: "A Shop".to_owned(), location: "Basel".to_owned() };
+    let order = ServerOrder { subject, ..order("web-0@/shop", &[]) };
+    let place = home.place("web-0");
+    let files = TlsFiles::of(home.path(), &home.server("web-0"));
+    assert!(!files.are_there());
+    issuer.issue(&order, &place, Existing::Keep).expect("issued");
+    assert!(files.are_there());
+    let view = CertificateView::load(&place.chain()).expect("read").remove(0);
+    assert_eq!(view.subject, "CN=web-0,L=Basel,O=A Shop,C=CH");
+    issuer.renew(&order.server, &place, RenewedKey::Same, 30).expect("renewed");
+    let view = CertificateView::load(&place.chain()).expect("read").remove(0);
+    assert_eq!(view.subject, "CN=web-0,L=Basel,O=A Shop,C=CH", "renewed with the same");
 }

@@ -1,3 +1,5 @@
+//! Tests of keys and their files.
+
 use std::os::unix::fs::PermissionsExt as _;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Tests of handshakes: who gets in, who is refused and why, and what a reload changes.
+
 use std::io::{Read as _, Write as _};
 use std::sync::atomic::{AtomicU64, Ordering};
 

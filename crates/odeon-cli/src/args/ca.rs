@@ -37,8 +37,8 @@ terminal, twice each. From a file descriptor they are read one line each: first
 the root's, then the subordinate's. There is no other way to give them.";
 
 const PASSPHRASE: &str = "\
-The subordinate's passphrase is asked for on the terminal. From a file descriptor
-it is read as one line. There is no other way to give it.";
+The subordinate's passphrase is asked for on the terminal. From a file
+descriptor it is read as one line. There is no other way to give it.";
 
 /// Where passphrases come from.
 #[derive(Debug, Clone, Copy, Args)]

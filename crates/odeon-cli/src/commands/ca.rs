@@ -94,8 +94,8 @@ fn setup(context: &Context, options: &Setup) -> Result<(), CliError> {
         days: Some(days),
     };
     let mut passphrases = Passphrases::from(options.passphrase.fd)?;
-    let root = passphrases.new(ROOT)?;
-    let sub = passphrases.new(SUB)?;
+    let root = passphrases.ask_new(ROOT)?;
+    let sub = passphrases.ask_new(SUB)?;
     let generating = |path: &Path| context.output().progress(&format!("… generate {}", path.display()));
     generating(&files.root_key());
     generating(&files.root_crt());
@@ -172,7 +172,7 @@ fn renew(context: &Context, options: &Renew) -> Result<(), CliError> {
             Err(error) => {
                 // The others are renewed all the same.
                 context.output().progress(&format!("… {server}: {error}"));
-                first_error.get_or_insert(failed(&error));
+                first_error.get_or_insert_with(|| failed(&error));
             }
         }
     }
@@ -215,7 +215,7 @@ fn unlock(home: &Home, passphrase: PassphraseFd) -> Result<Issuer<'static>, CliE
         let message = format!("there is no authority in {}", authority.files().base().display());
         return Err(CliError::failed("missing", message).help("`ca setup` makes it"));
     }
-    let sub = Passphrases::from(passphrase.fd)?.known(SUB)?;
+    let sub = Passphrases::from(passphrase.fd)?.ask_known(SUB)?;
     authority.unlock(&sub).map_err(|e| failed(&e))
 }
 

@@ -3,6 +3,7 @@
 //! Every test has a project of its own, in a directory of its own, at a port that the operating system chose;
 //! what it started is gone when it ends, however it ends.
 
+mod certificates;
 mod commands;
 mod configs;
 mod crashes;

@@ -125,7 +125,12 @@ impl Project {
 
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_site"));
-        command.args(arguments).current_dir(self.path());
+        command.args(arguments);
+        self.prepared(command)
+    }
+
+    fn prepared(&self, mut command: Command) -> Command {
+        command.current_dir(self.path());
         command.env_remove("ODEON_HOME").env_remove("XDG_RUNTIME_DIR").env_remove("RUST_LOG");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
@@ -139,6 +144,14 @@ impl Project {
     /// Runs a command to its end.
     pub(crate) fn site(&self, arguments: &[&str]) -> Outcome {
         self.start(arguments).wait_end()
+    }
+
+    /// Runs a command to its end that finds these lines at the file descriptor 3, as a shell opens it.
+    pub(crate) fn site_with_lines(&self, lines: &str, arguments: &[&str]) -> Outcome {
+        self.write("lines", lines);
+        let mut command = Command::new("sh");
+        command.args(["-c", r#"exec "$0" "$@" 3<lines"#, env!("CARGO_BIN_EXE_site")]).args(arguments);
+        Running::new(self.prepared(command).spawn().expect("the shell starts")).wait_end()
     }
 
     /// Runs a command that must succeed; what it printed.
