@@ -391,8 +391,7 @@ Options of every command:
       --json            Print JSON: one document, or one line per event
 
 The subordinate's passphrase is asked for on the terminal. From a file
-descriptor
-it is read as one line. There is no other way to give it.
+descriptor it is read as one line. There is no other way to give it.
 
 "#]]
     );
