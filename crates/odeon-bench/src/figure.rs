@@ -241,7 +241,8 @@ pub(crate) fn readable(value: f64) -> String {
     }
 }
 
-fn thousands(digits: &str) -> String {
+/// Digits with commas between thousands.
+pub(crate) fn thousands(digits: &str) -> String {
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (index, digit) in digits.chars().enumerate() {
         if index > 0 && (digits.len() - index).is_multiple_of(3) {

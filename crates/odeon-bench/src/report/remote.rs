@@ -171,7 +171,7 @@ fn scaling(text: &mut String, figures: &[Figure], runtime: Runtime, topic: Topic
             }
             right(cell)
         });
-        let name = question.varied().map_or_else(|| question.name(), |n| figure::readable(f64::from(n)));
+        let name = question.varied().map_or_else(|| question.name(), |n| figure::thousands(&n.to_string()));
         table.add_row([right(name)].into_iter().chain(cells));
     }
     close_up(&mut table);
