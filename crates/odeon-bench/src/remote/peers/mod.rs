@@ -1,5 +1,6 @@
 //! The remote peers. A new one is a file with a far side and a near side, and a row of [`REGISTRY`].
 
+mod clusters;
 mod erlang;
 mod odeon;
 mod raw;
