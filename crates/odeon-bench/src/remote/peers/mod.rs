@@ -24,8 +24,17 @@ use crate::{
 };
 
 /// Every peer, in the order of the table: Odeon, the others, then the raw limits.
-pub(crate) const REGISTRY: &[Row] =
-    &[odeon::ROW, tonic::ROW, tonic_stream::ROW, erlang::ROW, raw::UNIX, raw::TCP, raw::TLS];
+pub(crate) const REGISTRY: &[Row] = &[
+    odeon::ROW,
+    tonic::ROW,
+    tonic_stream::ROW,
+    clusters::RACTOR,
+    clusters::KAMEO,
+    erlang::ROW,
+    raw::UNIX,
+    raw::TCP,
+    raw::TLS,
+];
 
 /// One peer.
 #[derive(Clone, Copy, Debug)]
