@@ -4,6 +4,7 @@ mod clusters;
 mod erlang;
 mod odeon;
 mod raw;
+mod secure;
 mod tls;
 mod tonic;
 mod tonic_service;
@@ -55,7 +56,9 @@ pub(crate) struct Row {
 enum Sides {
     /// This program, twice.
     Ours {
-        /// Serves until the near side is done; the directory is for sockets and keys.
+        /// Makes what both processes need, in a directory for sockets and keys.
+        prepare: fn(&Task, &Path) -> Result<(), JobError>,
+        /// Serves until the near side is done.
         far: fn(&Task, &Path) -> Result<(), JobError>,
         /// Measures.
         near: fn(Task, Far) -> Result<Sample, JobError>,
@@ -83,11 +86,9 @@ impl Row {
     /// Takes one repetition, as the near process.
     pub(crate) fn near(&self, task: Task) -> Result<Sample, JobError> {
         match self.sides {
-            Sides::Ours { near, .. } => {
+            Sides::Ours { prepare, near, .. } => {
                 let directory = tempfile::tempdir().map_err(JobError::Directory)?;
-                if task.point.transport == Transport::Tls {
-                    tls::write(directory.path())?;
-                }
+                prepare(&task, directory.path())?;
                 near(task, Far::start(self.name, &task, directory.path())?)
             }
             Sides::Others(both) => both(&task),
@@ -113,6 +114,11 @@ pub(crate) fn find(name: &str) -> Option<&'static Row> {
 /// The near side of a library with calls for asks and tells.
 fn near<N: Near>(task: Task, far: Far) -> Result<Sample, JobError> {
     host::tokio(task.runtime, drive::run::<N>(task, Arc::new(far)))?
+}
+
+/// For those who need nothing beforehand.
+fn nothing(_: &Task, _: &Path) -> Result<(), JobError> {
+    Ok(())
 }
 
 /// Libraries that connect processes over TCP and have an ask and a tell.

@@ -19,8 +19,8 @@ use crate::{
     remote::{
         drive::Near,
         far::{self, Far},
-        peers::{Row, Sides, near},
-        question::{Point, TELL_BYTES, Task, Transport},
+        peers::{Row, Sides, near, secure},
+        question::{TELL_BYTES, Task, Transport},
     },
 };
 
@@ -29,9 +29,9 @@ pub(crate) const ROW: Row = Row {
     name: "odeon",
     kind: Kind::Odeon,
     share: 1,
-    does,
+    does: |_| true,
     missing: || None,
-    sides: Sides::Ours { far, near: near::<Odeon> },
+    sides: Sides::Ours { prepare, far, near: near::<Odeon> },
 };
 
 /// Messages a counter's mailbox holds. A full mailbox refuses what comes from afar and does not make the link wait, so
@@ -41,9 +41,8 @@ const MAILBOX_MAX: usize = 8_000_000;
 /// Time for the actors of the near side to stop; there are none.
 const GRACE: Duration = Duration::from_secs(1);
 
-fn does(point: Point) -> bool {
-    point.transport != Transport::Tls
-}
+/// The server whose certificate the near ones show: they are like commands, each with an id of its own.
+const NEAR: &str = "console";
 
 /// Bytes that travel as bytes, not as a sequence of numbers.
 #[derive(Debug, Clone)]
@@ -120,12 +119,25 @@ fn cookie() -> Cookie {
     Cookie::from_bytes([7; 32])
 }
 
-fn server_id(name: &str, number: usize) -> Result<ServerId, JobError> {
-    format!("{name}-{number}@/").parse().map_err(library)
+fn far_id(link: usize) -> Result<ServerId, JobError> {
+    format!("far-{link}@/").parse().map_err(library)
 }
 
 fn counter_name(actor: usize) -> String {
     format!("counter-{actor}")
+}
+
+fn near_id() -> Result<ServerId, JobError> {
+    format!("{NEAR}@/").parse().map_err(library)
+}
+
+fn prepare(task: &Task, directory: &Path) -> Result<(), JobError> {
+    if task.point.transport != Transport::Tls {
+        return Ok(());
+    }
+    let far = (0..task.links()).map(far_id);
+    let servers: Vec<ServerId> = far.chain([near_id()]).collect::<Result<_, _>>()?;
+    secure::certify(directory, &servers)
 }
 
 fn far(task: &Task, directory: &Path) -> Result<(), JobError> {
@@ -134,13 +146,19 @@ fn far(task: &Task, directory: &Path) -> Result<(), JobError> {
         let mut servers = Vec::new();
         let mut addresses = Vec::new();
         for link in 0..task.links() {
-            let id = server_id("far", link)?;
+            let id = far_id(link)?;
             let address = match task.point.transport {
                 Transport::Unix => home.address(&id),
-                Transport::Tcp | Transport::Tls => "tcp:127.0.0.1:0".parse().map_err(library)?,
+                Transport::Tcp => "tcp:127.0.0.1:0".parse().map_err(library)?,
+                Transport::Tls => "tls:127.0.0.1:0".parse().map_err(library)?,
+            };
+            let tls = match task.point.transport {
+                Transport::Tls => Some(secure::context(&home, &id)?),
+                Transport::Unix | Transport::Tcp => None,
             };
             let world = World::real(home.host().clone());
-            let config = ServerConfig::new(id, cookie(), world).epoch(Epoch(1)).listen(address);
+            let mut config = ServerConfig::new(id, cookie(), world).epoch(Epoch(1)).listen(address);
+            config.tls = tls;
             let server = Server::start(config).await.map_err(library)?;
             for actor in 0..task.point.question.actors() {
                 let name = counter_name(actor).parse().map_err(library)?;
@@ -158,22 +176,26 @@ fn far(task: &Task, directory: &Path) -> Result<(), JobError> {
 impl Near for Odeon {
     type Counter = Handle<Counter>;
 
-    async fn open(_task: &Task, far: &Far) -> Result<Self, JobError> {
+    async fn open(task: &Task, far: &Far) -> Result<Self, JobError> {
         let home = Home::open(far.directory()).map_err(library)?;
         static STARTED: AtomicUsize = AtomicUsize::new(0);
-        let id = server_id("near", STARTED.fetch_add(1, Ordering::Relaxed))?;
+        let number = STARTED.fetch_add(1, Ordering::Relaxed);
+        let id = format!("{NEAR}-{number:016x}@/").parse().map_err(library)?;
         let world = World::real(home.host().clone());
         let mut config = ServerConfig::new(id, cookie(), world);
         for (link, address) in far.addresses().iter().enumerate() {
             let address: Address = address.parse().map_err(library)?;
-            config = config.known(server_id("far", link)?, vec![address]);
+            config = config.known(far_id(link)?, vec![address]);
+        }
+        if task.point.transport == Transport::Tls {
+            config = config.tls(secure::context(&home, &near_id()?)?);
         }
         Ok(Self(Server::start(config).await.map_err(library)?))
     }
 
     async fn counter(&self, link: usize, actor: usize) -> Result<Self::Counter, JobError> {
         let actor = counter_name(actor).parse().map_err(library)?;
-        Ok(self.0.actor(Reference::new(server_id("far", link)?, actor)))
+        Ok(self.0.actor(Reference::new(far_id(link)?, actor)))
     }
 
     async fn ask(counter: &Self::Counter, value: u64) -> Result<u64, JobError> {

@@ -52,7 +52,14 @@ const IDLE_BUFFER_BYTES: usize = 4 * 1024;
 const WARM_UP_ASKS: usize = 200;
 
 const fn row(name: &'static str, does: fn(Point) -> bool) -> Row {
-    Row { name, kind: Kind::Limit, share: 1, does, missing: || None, sides: Sides::Ours { far, near } }
+    Row {
+        name,
+        kind: Kind::Limit,
+        share: 1,
+        does,
+        missing: || None,
+        sides: Sides::Ours { prepare: tls::prepare, far, near },
+    }
 }
 
 fn does(point: Point, transport: Transport) -> bool {

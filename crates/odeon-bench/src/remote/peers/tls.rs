@@ -1,4 +1,4 @@
-//! Keys and certificates for one repetition: an authority of its own, and one certificate for each side. TLS 1.3,
+//! Keys and certificates for one repetition of `raw-tls`: an authority of its own, and one certificate for each side. TLS 1.3,
 //! and both sides show theirs.
 
 use std::{fs, io, path::Path, sync::Arc};
@@ -11,7 +11,10 @@ use rustls::{
     server::WebPkiClientVerifier,
 };
 
-use crate::error::JobError;
+use crate::{
+    error::JobError,
+    remote::question::{Task, Transport},
+};
 
 /// The name in the certificates.
 const NAME: &str = "localhost";
@@ -24,8 +27,11 @@ fn library(error: impl std::fmt::Display) -> JobError {
     JobError::Library(error.to_string())
 }
 
-/// Makes an authority and a certificate in `directory`.
-pub(crate) fn write(directory: &Path) -> Result<(), JobError> {
+/// Makes an authority and a certificate in `directory`, if they are needed.
+pub(crate) fn prepare(task: &Task, directory: &Path) -> Result<(), JobError> {
+    if task.point.transport != Transport::Tls {
+        return Ok(());
+    }
     let key = KeyPair::generate().map_err(library)?;
     let mut params = CertificateParams::new(Vec::new()).map_err(library)?;
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);

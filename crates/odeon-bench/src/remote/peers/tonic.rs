@@ -15,7 +15,7 @@ use crate::{
         drive::Near,
         far::Far,
         peers::{
-            Row, Sides, does_basics_over_tcp, near,
+            Row, Sides, does_basics_over_tcp, near, nothing,
             tonic_service::{ASK, BytesCodec, far, library, number, value},
         },
         question::{Point, Question, TELL_BYTES, Task},
@@ -29,7 +29,7 @@ pub(crate) const ROW: Row = Row {
     share: 8,
     does,
     missing: || None,
-    sides: Sides::Ours { far, near: near::<Tonic> },
+    sides: Sides::Ours { prepare: nothing, far, near: near::<Tonic> },
 };
 
 fn does(point: Point) -> bool {

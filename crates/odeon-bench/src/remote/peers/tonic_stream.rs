@@ -18,7 +18,7 @@ use crate::{
         drive::Near,
         far::Far,
         peers::{
-            Row, Sides, does_basics_over_tcp, near,
+            Row, Sides, does_basics_over_tcp, near, nothing,
             tonic::endpoint,
             tonic_service::{BytesCodec, STREAM, far, library, number, value},
         },
@@ -34,7 +34,7 @@ pub(crate) const ROW: Row = Row {
     share: 1,
     does: does_basics_over_tcp,
     missing: || None,
-    sides: Sides::Ours { far, near: near::<TonicStream> },
+    sides: Sides::Ours { prepare: nothing, far, near: near::<TonicStream> },
 };
 
 /// What goes into the stream: bytes, and who waits for their answer.
