@@ -14,13 +14,13 @@ use crate::{
     error::{BenchError, JobError},
     machine::Machine,
     peers::{self, REGISTRY, Row},
-    report,
+    remote, report,
     session::{self, Plan},
     workload::{Group, Job, Runtime, Scale, Workload},
 };
 
 /// Repetitions of a run. More than this is a day of work and no better median.
-const REPETITIONS_MAX: u16 = 99;
+pub(crate) const REPETITIONS_MAX: u16 = 99;
 
 /// Actors one measuring process spawns: a hundred times the published size.
 const SPAWN_COUNT_MAX: u32 = 100_000_000;
@@ -37,6 +37,14 @@ struct Cli {
 enum Command {
     /// Actors inside one process: one figure for each thing they do, and the Savina programs
     Local(LocalArgs),
+    /// Servers in two processes: latency, throughput, sizes, links, and what an idle link costs
+    Remote(remote::RemoteArgs),
+    /// Serve the near process
+    #[command(name = remote::FAR_COMMAND, hide = true)]
+    RemoteFar(remote::SideArgs),
+    /// Take one remote measurement in this process
+    #[command(name = remote::NEAR_COMMAND, hide = true)]
+    RemoteNear(remote::SideArgs),
     /// Take one spawn measurement in this process
     #[command(name = session::CHILD_COMMAND, hide = true)]
     SpawnChild(SpawnChildArgs),
@@ -79,7 +87,7 @@ struct SpawnChildArgs {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum RuntimeChoice {
+pub(crate) enum RuntimeChoice {
     /// One thread
     #[value(name = "1t")]
     OneThread,
@@ -90,10 +98,30 @@ enum RuntimeChoice {
     Both,
 }
 
+impl RuntimeChoice {
+    /// The runtimes that are meant.
+    pub(crate) fn runtimes(self) -> Vec<Runtime> {
+        match self {
+            Self::OneThread => vec![Runtime::OneThread],
+            Self::TwoWorkers => vec![Runtime::TwoWorkers],
+            Self::Both => vec![Runtime::OneThread, Runtime::TwoWorkers],
+        }
+    }
+}
+
 /// Parses the arguments, measures, reports. Exit codes: 0 done, 1 failed, 2 not understood.
 pub(crate) fn run() -> ExitCode {
-    let done = match Cli::parse().command {
+    let command = Cli::parse().command;
+    if cfg!(debug_assertions) && matches!(command, Command::Local(_) | Command::Remote(_)) {
+        eprintln!(
+            "odeon-bench: built without optimisation, the figures mean nothing; use `cargo run --release`"
+        );
+    }
+    let done = match command {
         Command::Local(args) => local(&args),
+        Command::Remote(args) => remote::remote(&args),
+        Command::RemoteFar(args) => remote::far_side(&args),
+        Command::RemoteNear(args) => remote::near_side(&args),
         Command::SpawnChild(args) => spawn_child(&args),
     };
     match done {
@@ -106,11 +134,6 @@ pub(crate) fn run() -> ExitCode {
 }
 
 fn local(args: &LocalArgs) -> Result<(), BenchError> {
-    if cfg!(debug_assertions) {
-        eprintln!(
-            "odeon-bench: built without optimisation, the figures mean nothing; use `cargo run --release`"
-        );
-    }
     for path in args.json.iter().chain(&args.svg) {
         look_for_directory(path)?;
     }
@@ -152,11 +175,7 @@ fn plan(args: &LocalArgs) -> Plan {
         workloads: Workload::all().filter(|one| args.only.is_empty() || named(one)).collect(),
         peers,
         skipped,
-        runtimes: match args.runtime {
-            RuntimeChoice::OneThread => vec![Runtime::OneThread],
-            RuntimeChoice::TwoWorkers => vec![Runtime::TwoWorkers],
-            RuntimeChoice::Both => vec![Runtime::OneThread, Runtime::TwoWorkers],
-        },
+        runtimes: args.runtime.runtimes(),
         repetitions: usize::from(args.reps),
         scale: if args.quick { Scale::Quick } else { Scale::Full },
     }
@@ -182,18 +201,18 @@ fn named(name: &str) -> &'static Row {
 }
 
 /// Refuses a report that has nowhere to go before the measurements, not half an hour later.
-fn look_for_directory(path: &Path) -> Result<(), BenchError> {
+pub(crate) fn look_for_directory(path: &Path) -> Result<(), BenchError> {
     let named = path.parent().filter(|directory| !directory.as_os_str().is_empty());
     fs::read_dir(named.unwrap_or_else(|| Path::new(".")))
         .map(drop)
         .map_err(|source| BenchError::Write { path: path.to_owned(), source })
 }
 
-fn write(path: &Path, text: &str) -> Result<(), BenchError> {
+pub(crate) fn write(path: &Path, text: &str) -> Result<(), BenchError> {
     fs::write(path, text).map_err(|source| BenchError::Write { path: path.to_owned(), source })
 }
 
-fn print(text: &str) -> Result<(), BenchError> {
+pub(crate) fn print(text: &str) -> Result<(), BenchError> {
     writeln!(io::stdout().lock(), "{text}").map_err(BenchError::Print)
 }
 
@@ -219,7 +238,7 @@ mod tests {
     fn parse(arguments: &str) -> Result<LocalArgs, clap::Error> {
         match Cli::try_parse_from(arguments.split_whitespace())?.command {
             Command::Local(args) => Ok(args),
-            Command::SpawnChild(_) => panic!("the tests ask for `local`"),
+            _ => panic!("the tests ask for `local`"),
         }
     }
 

@@ -36,6 +36,15 @@ pub(crate) enum JobError {
         /// How long the driver waited.
         seconds: u64,
     },
+    /// The far process ended before it said where it can be reached; it has said why on stderr.
+    #[error("the far process ended before it was ready")]
+    FarEnd,
+    /// The two processes lost each other.
+    #[error("the connection between the two processes failed")]
+    Link(#[source] io::Error),
+    /// A library refused or failed.
+    #[error("the library failed: {0}")]
+    Library(String),
     /// A producer's task ended without a result.
     #[error("a producer's task panicked")]
     Producer(#[source] tokio::task::JoinError),
@@ -43,7 +52,7 @@ pub(crate) enum JobError {
     #[error("the runtime did not start")]
     Runtime(#[source] io::Error),
     /// The operating system did not say how much memory is resident.
-    #[error("cannot read VmRSS from /proc/self/status (Linux only)")]
+    #[error("cannot read VmRSS from /proc (Linux only)")]
     Memory(#[source] io::Error),
     /// A directory for the code of a peer in another language could not be made or used.
     #[error("cannot use a temporary directory")]
@@ -68,6 +77,19 @@ pub(crate) enum BenchError {
     Job {
         /// The workload's name.
         workload: &'static str,
+        /// The runtime's label.
+        runtime: &'static str,
+        /// The peer's name.
+        peer: &'static str,
+        /// Why.
+        #[source]
+        source: JobError,
+    },
+    /// One measurement between two processes failed.
+    #[error("{point} on {runtime} failed for {peer}")]
+    Remote {
+        /// The question and the transport.
+        point: String,
         /// The runtime's label.
         runtime: &'static str,
         /// The peer's name.

@@ -1,11 +1,14 @@
 //! Figures: the median of the repetitions, and percentiles of the batches inside them.
 
+use std::borrow::Cow;
+
 use serde::{Serialize, Serializer};
 
 use crate::{
-    peers::{Kind, Row},
+    peers::Kind,
+    remote::question::{Point, Question},
     savina::Program,
-    workload::{Job, Runtime, Sample, Workload},
+    workload::{Runtime, Sample, Workload},
 };
 
 /// One thing a workload is measured by. All have one figure but `spawn`, which has a rate and a size.
@@ -19,6 +22,7 @@ pub(crate) enum Measure {
     Spawn,
     SpawnMemory,
     Savina(Program),
+    Remote(Point),
 }
 
 impl Measure {
@@ -36,8 +40,9 @@ impl Measure {
     }
 
     /// The name in the JSON.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
+    pub(crate) fn name(self) -> Cow<'static, str> {
+        let name = match self {
+            Self::Remote(point) => return point.to_string().into(),
             Self::Ask => "ask",
             Self::Tell => "tell",
             Self::FanIn => "fan-in",
@@ -46,7 +51,8 @@ impl Measure {
             Self::Spawn => "spawn",
             Self::SpawnMemory => "spawn-memory",
             Self::Savina(program) => program.name(),
-        }
+        };
+        name.into()
     }
 
     /// What is counted, for people.
@@ -56,6 +62,14 @@ impl Measure {
             Self::Tell | Self::FanIn | Self::FanOut => Unit::MessagesPerSecond,
             Self::Spawn => Unit::ActorsPerSecond,
             Self::SpawnMemory => Unit::Bytes,
+            Self::Remote(point) => match point.question {
+                Question::Ask | Question::FirstContact | Question::LinksAsk(_) => Unit::RoundTrip,
+                Question::Tell => Unit::MessagesPerSecond,
+                Question::AskMany | Question::LinksMany(_) | Question::Size(_) | Question::Actors(_) => {
+                    Unit::AsksPerSecond
+                }
+                Question::IdleLink => Unit::BytesPerLink,
+            },
         }
     }
 
@@ -64,6 +78,11 @@ impl Measure {
         match self {
             Self::Ask | Self::Ring | Self::Savina(_) => Some(sample.each_ns()),
             Self::Tell | Self::FanIn | Self::FanOut | Self::Spawn => Some(sample.per_second()),
+            Self::Remote(_) => match self.unit() {
+                Unit::RoundTrip => percentile(&sample.batches_ns, 0.5),
+                Unit::BytesPerLink => sample.resident_bytes.map(|bytes| bytes as f64 / sample.count as f64),
+                _ => Some(sample.per_second()),
+            },
             Self::SpawnMemory => sample.resident_bytes.map(|bytes| bytes as f64 / sample.count as f64),
         }
     }
@@ -76,16 +95,20 @@ pub(crate) enum Unit {
     MessagesPerSecond,
     ActorsPerSecond,
     Bytes,
+    RoundTrip,
+    AsksPerSecond,
+    BytesPerLink,
 }
 
 impl Unit {
     /// The unit in the JSON, where nothing is scaled.
     pub(crate) fn name(self) -> &'static str {
         match self {
-            Self::Nanoseconds => "ns",
+            Self::Nanoseconds | Self::RoundTrip => "ns",
             Self::MessagesPerSecond => "msg/s",
+            Self::AsksPerSecond => "asks/s",
             Self::ActorsPerSecond => "actors/s",
-            Self::Bytes => "B",
+            Self::Bytes | Self::BytesPerLink => "B",
         }
     }
 
@@ -96,14 +119,17 @@ impl Unit {
             Self::MessagesPerSecond => ("M msg/s", 1e6),
             Self::ActorsPerSecond => ("k actors/s", 1e3),
             Self::Bytes => ("B", 1.0),
+            Self::RoundTrip => ("µs", 1e3),
+            Self::AsksPerSecond => ("k asks/s", 1e3),
+            Self::BytesPerLink => ("KiB", 1_024.0),
         }
     }
 
     /// Which end of the scale is the good one.
     pub(crate) fn better(self) -> Better {
         match self {
-            Self::Nanoseconds | Self::Bytes => Better::Lower,
-            Self::MessagesPerSecond | Self::ActorsPerSecond => Better::Higher,
+            Self::Nanoseconds | Self::Bytes | Self::RoundTrip | Self::BytesPerLink => Better::Lower,
+            Self::MessagesPerSecond | Self::ActorsPerSecond | Self::AsksPerSecond => Better::Higher,
         }
     }
 }
@@ -141,8 +167,24 @@ pub(crate) struct Figure {
     pub(crate) p99: Option<f64>,
 }
 
-/// The figures of one peer for one job, from its repetitions.
-pub(crate) fn figures(row: &Row, job: Job, samples: &[Sample]) -> Vec<Figure> {
+/// Whose figures they are.
+#[derive(Clone, Debug)]
+pub(crate) struct Subject {
+    /// The peer's name.
+    pub(crate) name: &'static str,
+    /// Its name for people.
+    pub(crate) label: String,
+    /// What sort of thing it is.
+    pub(crate) kind: Kind,
+}
+
+/// The figures of one peer, from its repetitions.
+pub(crate) fn figures(
+    peer: &Subject,
+    measures: &[Measure],
+    runtime: Runtime,
+    samples: &[Sample],
+) -> Vec<Figure> {
     let batches: Vec<f64> = samples.iter().flat_map(|sample| sample.batches_ns.iter().copied()).collect();
     let figure = |measure: Measure| {
         let values: Vec<f64> = samples.iter().filter_map(|sample| measure.value(sample)).collect();
@@ -151,10 +193,10 @@ pub(crate) fn figures(row: &Row, job: Job, samples: &[Sample]) -> Vec<Figure> {
         let at = |share| if timed { percentile(&batches, share) } else { None };
         Some(Figure {
             measure,
-            peer: row.name,
-            label: row.label(),
-            kind: row.kind,
-            runtime: job.runtime,
+            peer: peer.name,
+            label: peer.label.clone(),
+            kind: peer.kind,
+            runtime,
             value: percentile(&values, 0.5)?,
             unit: measure.unit(),
             better: measure.unit().better(),
@@ -162,7 +204,7 @@ pub(crate) fn figures(row: &Row, job: Job, samples: &[Sample]) -> Vec<Figure> {
             p99: at(0.99),
         })
     };
-    Measure::of(job.workload).into_iter().filter_map(figure).collect()
+    measures.iter().copied().filter_map(figure).collect()
 }
 
 /// How many times worse than the best of its column and runtime each figure is; the best is 1.
@@ -199,7 +241,8 @@ pub(crate) fn readable(value: f64) -> String {
     }
 }
 
-fn thousands(digits: &str) -> String {
+/// Digits with commas between thousands.
+pub(crate) fn thousands(digits: &str) -> String {
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (index, digit) in digits.chars().enumerate() {
         if index > 0 && (digits.len() - index).is_multiple_of(3) {
@@ -223,7 +266,7 @@ fn tenths_or_null<S: Serializer>(value: &Option<f64>, out: S) -> Result<S::Ok, S
 }
 
 fn measure_name<S: Serializer>(measure: &Measure, out: S) -> Result<S::Ok, S::Error> {
-    out.serialize_str(measure.name())
+    out.serialize_str(&measure.name())
 }
 
 fn runtime_label<S: Serializer>(runtime: &Runtime, out: S) -> Result<S::Ok, S::Error> {
@@ -293,10 +336,9 @@ pub(crate) mod tests {
     #[test]
     fn the_median_of_the_repetitions_is_the_value() {
         let row = peers::find("kameo").expect("registered");
-        let job = Job { workload: Workload::Ask, runtime: Runtime::OneThread, count: 100 };
         let samples =
             [sample(900.0, &[9.0], None), sample(100.0, &[1.0, 1.0], None), sample(300.0, &[3.0], None)];
-        let all = figures(row, job, &samples);
+        let all = figures(&row.subject(), &Measure::of(Workload::Ask), Runtime::OneThread, &samples);
         assert_eq!(all.len(), 1);
         assert_eq!(all[0].value, 3.0);
         assert_eq!(all[0].p50, Some(2.0));
@@ -306,8 +348,9 @@ pub(crate) mod tests {
     #[test]
     fn spawn_gives_a_rate_and_a_size() {
         let row = peers::find("kameo").expect("registered");
-        let job = Job { workload: Workload::Spawn, runtime: Runtime::TwoWorkers, count: 100 };
-        let all = figures(row, job, &[sample(1e9, &[1e7], Some(4_000))]);
+        let measures = Measure::of(Workload::Spawn);
+        let all =
+            figures(&row.subject(), &measures, Runtime::TwoWorkers, &[sample(1e9, &[1e7], Some(4_000))]);
         assert_eq!((all[0].measure, all[0].value, all[0].p50), (Measure::Spawn, 100.0, Some(1e7)));
         assert_eq!((all[1].measure, all[1].value, all[1].p50), (Measure::SpawnMemory, 40.0, None));
     }

@@ -32,7 +32,16 @@ impl fmt::Display for Machine {
 
 /// Bytes of this process that are in memory now.
 pub(crate) fn resident_bytes() -> io::Result<u64> {
-    let status = fs::read_to_string("/proc/self/status")?;
+    resident("self")
+}
+
+/// Bytes of another process that are in memory now.
+pub(crate) fn resident_bytes_of(process: u32) -> io::Result<u64> {
+    resident(&process.to_string())
+}
+
+fn resident(process: &str) -> io::Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{process}/status"))?;
     parse_resident(&status).ok_or_else(|| io::Error::other("no line `VmRSS: … kB`"))
 }
 

@@ -14,6 +14,7 @@ mod figure;
 mod host;
 mod machine;
 mod peers;
+mod remote;
 mod report;
 mod savina;
 mod session;

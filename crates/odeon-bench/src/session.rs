@@ -10,7 +10,7 @@ use std::{
 
 use crate::{
     error::{BenchError, JobError},
-    figure::{self, Figure},
+    figure::{self, Figure, Measure},
     peers::Row,
     workload::{Job, Runtime, Sample, Scale, Workload},
 };
@@ -72,7 +72,12 @@ fn compare(plan: &Plan, job: Job) -> Result<Vec<Figure>, BenchError> {
         }
         eprintln!();
     }
-    Ok(rows.iter().zip(&samples).flat_map(|(row, samples)| figure::figures(row, job, samples)).collect())
+    let measures = Measure::of(job.workload);
+    Ok(rows
+        .iter()
+        .zip(&samples)
+        .flat_map(|(row, samples)| figure::figures(&row.subject(), &measures, job.runtime, samples))
+        .collect())
 }
 
 fn repeat(row: &Row, job: Job) -> Result<Sample, JobError> {

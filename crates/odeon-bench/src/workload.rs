@@ -90,26 +90,39 @@ impl Workload {
     pub(crate) fn count(self, scale: Scale) -> usize {
         match (self, scale) {
             (Self::Ask, Scale::Full) => 200_000,
-            (Self::Ask, Scale::Quick) => 10_000,
+            (Self::Ask, Scale::Quick | Scale::Smoke) => 10_000,
             (Self::Tell | Self::FanIn, Scale::Full) => 5_000_000,
-            (Self::Tell | Self::FanIn, Scale::Quick) => 250_000,
+            (Self::Tell | Self::FanIn, Scale::Quick | Scale::Smoke) => 250_000,
             (Self::FanOut | Self::Ring, Scale::Full) => 2_000_000,
-            (Self::FanOut | Self::Ring, Scale::Quick) => 100_000,
+            (Self::FanOut | Self::Ring, Scale::Quick | Scale::Smoke) => 100_000,
             (Self::Spawn, Scale::Full) => 1_000_000,
             // Not a twentieth: below this the allocator's own pages blur the bytes per actor.
-            (Self::Spawn, Scale::Quick) => 100_000,
+            (Self::Spawn, Scale::Quick | Scale::Smoke) => 100_000,
             (Self::Savina(program), scale) => program.size(scale),
         }
     }
 }
 
 /// How much work one repetition is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Scale {
-    /// The sizes that are published.
+    /// The sizes that are published
     Full,
-    /// A twentieth: shows that all works, not how fast.
+    /// A twentieth: shows that all works, not how fast
     Quick,
+    /// A handful: shows that every peer answers
+    Smoke,
+}
+
+impl Scale {
+    /// The name on the command line.
+    pub(crate) fn flag(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Quick => "quick",
+            Self::Smoke => "smoke",
+        }
+    }
 }
 
 /// The threads a peer may run on.

@@ -8,7 +8,7 @@ use crate::finding::Finding;
 use crate::tree::Tree;
 
 /// The house, floor by floor; `None` stands beside it: uses everything, is used by nobody.
-const FLOORS: [(&str, Option<u8>); 18] = [
+const FLOORS: [(&str, Option<u8>); 19] = [
     ("odeon", Some(7)),
     ("odeon-cli", Some(6)),
     ("odeon-gateway", Some(5)),
@@ -24,6 +24,7 @@ const FLOORS: [(&str, Option<u8>); 18] = [
     ("odeon-core", Some(0)),
     ("odeon-macros", Some(0)),
     ("odeon-bench", None),
+    ("odeon-bench-clusters", None),
     ("odeon-sim", None),
     ("site", None),
     ("xtask", None),

@@ -1,4 +1,5 @@
-//! Every crate inherits the lints and the package fields of the workspace.
+//! Every crate inherits the lints and the package fields of the workspace; but for those that are a workspace of their
+//! own, which cannot.
 
 use toml::{Table, Value};
 
@@ -23,6 +24,9 @@ fn check_manifest(path: &str, text: &str) -> Vec<Finding> {
     let Some(package) = manifest.get("package").and_then(Value::as_table) else {
         return Vec::new();
     };
+    if manifest.contains_key("workspace") {
+        return Vec::new();
+    }
     let mut findings = Vec::new();
     if !is_inherited(manifest.get("lints")) {
         let fix = "add `[lints]` with `workspace = true`";
@@ -72,6 +76,13 @@ mod tests {
     fn a_crate_that_inherits_passes_and_so_does_a_root_without_package() {
         assert_eq!(count(GOOD), 0);
         assert_eq!(count("[workspace]\nmembers = []\n"), 0);
+    }
+
+    #[test]
+    fn a_crate_that_is_a_workspace_of_its_own_has_nothing_to_inherit() {
+        let alone = GOOD.replace("\nversion.workspace = true", "\nversion = \"1\"");
+        assert_eq!(count(&format!("[workspace]\n{alone}")), 0);
+        assert_eq!(count(&alone), 1);
     }
 
     #[test]

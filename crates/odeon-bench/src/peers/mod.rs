@@ -15,6 +15,7 @@ pub(crate) mod tokio_mpsc;
 use crate::{
     drive::{self, Done},
     error::{Gone, JobError},
+    figure::Subject,
     host, savina,
     stages::Stage,
     workload::{Job, Note, Runtime, Sample, Workload},
@@ -148,6 +149,11 @@ impl Row {
             Mailbox::Bounded => self.name.to_owned(),
             Mailbox::Unbounded => format!("{} (unbounded)", self.name),
         }
+    }
+
+    /// Whose figures they are.
+    pub(crate) fn subject(&self) -> Subject {
+        Subject { name: self.name, label: self.label(), kind: self.kind }
     }
 
     /// What this machine lacks to measure the peer, and how to get it.

@@ -2,5 +2,6 @@
 
 pub(crate) mod json;
 mod programs;
+pub(crate) mod remote;
 pub(crate) mod svg;
 pub(crate) mod table;

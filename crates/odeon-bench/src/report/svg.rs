@@ -9,6 +9,7 @@ use crate::{
     figure::{self, Better, Figure, Measure},
     machine::Machine,
     peers::Kind,
+    report::remote,
     workload::Runtime,
 };
 
@@ -149,7 +150,7 @@ fn legend(figures: &[Figure]) -> String {
     for (kind, name, width) in [
         (Kind::Odeon, "Odeon", 80),
         (Kind::Actors, "other actor libraries", 168),
-        (Kind::Limit, "bare channel between two tasks (the limit)", 300),
+        (Kind::Limit, "bare channel or socket between two tasks (the limit)", 360),
     ] {
         if figures.iter().any(|one| one.kind == kind) {
             let class = class(kind);
@@ -176,6 +177,7 @@ fn title(measure: Measure) -> String {
         Measure::Ring => "One hop in a ring of 1,000",
         Measure::Spawn => "Spawn and first answer",
         Measure::SpawnMemory => "Memory of an idle actor",
+        Measure::Remote(point) => return remote::title(point),
         Measure::Savina(program) => return format!("{}, one {}", program.name(), program.counted()),
     };
     text.to_owned()

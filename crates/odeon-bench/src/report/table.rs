@@ -43,7 +43,7 @@ pub(crate) fn render(figures: &[Figure], machine: &Machine) -> String {
     text
 }
 
-fn push(text: &mut String, title: &str, table: &Table) {
+pub(crate) fn push(text: &mut String, title: &str, table: &Table) {
     text.push_str(title);
     text.push('\n');
     for line in table.lines() {
@@ -55,7 +55,9 @@ fn push(text: &mut String, title: &str, table: &Table) {
 
 /// The table of everything but the programs; `None` if nothing of it was measured.
 fn one_runtime(figures: &[Figure], runtime: Runtime) -> Option<Table> {
-    let basic = |one: &&Figure| one.runtime == runtime && !matches!(one.measure, Measure::Savina(_));
+    let basic = |one: &&Figure| {
+        one.runtime == runtime && !matches!(one.measure, Measure::Savina(_) | Measure::Remote(_))
+    };
     let here: Vec<&Figure> = figures.iter().filter(basic).collect();
     let mut measures: Vec<Measure> = here.iter().map(|one| one.measure).collect();
     measures.sort_unstable();
@@ -109,8 +111,8 @@ fn has_tail(measure: Measure) -> bool {
 fn headers(measure: Measure) -> Vec<Cell> {
     let (unit, _) = measure.unit().scaled();
     let (title, unit) = match measure {
-        Measure::Ring => ("ring", "ns/hop"),
-        Measure::SpawnMemory => ("idle", "B/actor"),
+        Measure::Ring => ("ring".into(), "ns/hop"),
+        Measure::SpawnMemory => ("idle".into(), "B/actor"),
         other => (other.name(), unit),
     };
     let right = |text: String| Cell::new(text).set_alignment(CellAlignment::Right);

@@ -119,8 +119,8 @@ impl Program {
         match (self, scale) {
             (_, Scale::Full) => full,
             // A power of ten, so that the tree is full.
-            (Self::Skynet, Scale::Quick) => full / 10,
-            (_, Scale::Quick) => full / 20,
+            (Self::Skynet, Scale::Quick | Scale::Smoke) => full / 10,
+            (_, Scale::Quick | Scale::Smoke) => full / 20,
         }
     }
 }
