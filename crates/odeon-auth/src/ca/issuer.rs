@@ -73,8 +73,7 @@ pub struct Issuer<'a> {
     certificate: Certificate,
     key: PrivateKey,
     index: Index,
-    /// Held for its lock.
-    _lock: File,
+    lock: File,
 }
 
 impl<'a> Issuer<'a> {
@@ -90,7 +89,7 @@ impl<'a> Issuer<'a> {
         let key = PrivateKey::load_protected(&files.sub_key(), sub)?;
         belongs(&key, &certificate, &files.sub_key())?;
         let index = Index::load(&files.index())?;
-        Ok(Self { files: files.clone(), rng: *rng, now: *now, root, certificate, key, index, _lock: lock })
+        Ok(Self { files: files.clone(), rng: *rng, now: *now, root, certificate, key, index, lock })
     }
 
     /// Everything that was issued, in order.
@@ -263,6 +262,14 @@ impl<'a> Issuer<'a> {
     }
 }
 
+/// Closing the file would not do: a process that is just being started has a copy of it for a moment.
+impl Drop for Issuer<'_> {
+    fn drop(&mut self) {
+        // Whatever goes wrong here, the lock ends with the last copy of the file.
+        let _ = self.lock.unlock();
+    }
+}
+
 impl fmt::Debug for Issuer<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Issuer").field("files", &self.files).finish_non_exhaustive()
@@ -274,7 +281,7 @@ struct Made {
     peer: PeerCertificate,
 }
 
-/// Takes the subordinate's directory against other processes, as long as the file is open.
+/// Takes the subordinate's directory against other processes, until it is unlocked.
 fn lock(files: &CaFiles) -> Result<File, CaError> {
     let path = files.sub();
     let io = |source| files::FileError::Io { what: "authority", path: path.clone(), doing: "locked", source };
