@@ -34,8 +34,9 @@ async fn tls_2_two_servers_with_different_cookies_do_everything_over_tls() {
     for (from, to) in [(&a, &b), (&b, &a)] {
         let control = from.actor::<Control>(Reference::new(to.id().clone(), odeon_core::ActorId::SERVER));
         assert_eq!(control.ping().await, Ok(()));
-        assert_eq!(control.list_connections().await.expect("a list")[0].server, *from.id());
-        let actors = control.list_actors().await.expect("a list");
+        let links = control.list_connections(None, None).await.expect("a list").connections;
+        assert_eq!(links[0].server, *from.id());
+        let actors = control.list_actors(None, None).await.expect("a list").actors;
         assert_eq!(actors.iter().map(|actor| actor.name.as_str()).collect::<Vec<_>>(), ["echo"]);
         let echo = from.actor::<Echo>(at(to.id(), "echo"));
         assert_eq!(echo.ping().await, Ok(()));
