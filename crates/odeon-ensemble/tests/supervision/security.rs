@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use odeon_actor::{AskError, Handle, RemoteCall};
+use odeon_actor::{Arguments, AskError, Handle, RemoteCall};
 use odeon_auth::Cookie;
 use odeon_core::{ActorId, Address, Encoding, MethodDescription, Reference, RefusalCode, ServerId};
 use odeon_ensemble::registry::RegistryActorCalls as _;
@@ -59,9 +59,11 @@ async fn ask(stranger: &Server, to: &Reference, mark: &str) -> Result<Value, Ask
     let call = RemoteCall {
         to: to.clone(),
         from: 0,
-        mark: mark.to_owned(),
-        encoding: Encoding::Json,
-        payload: arguments(mark).to_string().into_bytes(),
+        mark: mark.to_owned().into(),
+        arguments: Arguments::Encoded {
+            encoding: Encoding::Json,
+            bytes: arguments(mark).to_string().into_bytes(),
+        },
         expires_at: Some(stranger.clock().now() + std::time::Duration::from_secs(5)),
     };
     let (_, bytes) = stranger.ask_encoded(call).await?;

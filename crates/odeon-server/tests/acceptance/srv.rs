@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use odeon_core::{Address, ExitReason};
-use odeon_server::{ConnectError, ControlCalls as _, Direction, Server};
+use odeon_server::{ConnectError, ControlCalls as _, Direction, Fault, Server};
 
 use crate::support::{
     Echo, EchoCalls as _, Site, at, control, cookie, echo, hello_world, id, names, serve, soon, start, tcp,
@@ -148,7 +148,7 @@ async fn srv_8_another_cookie_is_refused_at_the_one_who_connects_and_says_so() {
     // The seed says "incomplete handshake".
     let error = a.connect(b.id(), &[]).await.expect_err("refused");
     let ConnectError::AllFailed { tried, .. } = &error else { panic!("{error:?}") };
-    assert!(tried[0].is_denied && error.to_string().contains("cookie"), "{error}");
+    assert!(tried[0].fault == Fault::Cookie && error.to_string().contains("cookie"), "{error}");
     assert!(a.connections().is_empty() && b.connections().is_empty());
     tokio::time::timeout(Duration::from_secs(5), b.shutdown(Duration::ZERO)).await.expect("ends");
 }
