@@ -1,5 +1,7 @@
 //! The server: one process' place in an ensemble.
 
+mod admission;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
@@ -8,13 +10,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use odeon_actor::{Actor, Handle, Inbox, NameTaken, Peer, SpawnOptions, System};
-use odeon_auth::{Cookie, Side as ProofSide, TlsContext};
+use odeon_actor::{Actor, Handle, Inbox, NameTaken, SpawnOptions, System};
+use odeon_auth::{Cookie, TlsContext};
 use odeon_core::seam::{Clock, Net, TaskKind};
 use odeon_core::{
     ActorId, ActorName, Address, Epoch, Fingerprints, Instant, Reference, Refusal, RefusalCode, ServerId,
 };
-use odeon_wire::RefuseCode;
 use tokio::sync::watch;
 
 use crate::addresses::Addresses;
@@ -29,9 +30,9 @@ use crate::listener::{Strangers, accept};
 use crate::metrics::Counters;
 use crate::monitors::Monitors;
 use crate::pauses::Pauses;
-use crate::peers::{Peers, Unwelcome};
+use crate::peers::Peers;
 use crate::route::ServerRoute;
-use crate::secure::{Channel, Transport, refresh};
+use crate::secure::{Transport, refresh};
 
 /// How long the listeners, and then the links, may take to end.
 const LINKS_GRACE: Duration = Duration::from_secs(2);
@@ -520,88 +521,6 @@ impl Server {
         lock(&self.0.peers)
     }
 
-    pub(crate) fn nonce(&self) -> [u8; 32] {
-        let mut nonce = [0; 32];
-        self.0.world.rng.fill(&mut nonce);
-        nonce
-    }
-
-    pub(crate) fn wire_config(&self) -> odeon_wire::Config {
-        let mut config = odeon_wire::Config::new(self.id().clone(), self.epoch());
-        config.frame_bytes_max = self.0.limits.frame_bytes_max;
-        config.outbound_bytes_max = self.0.limits.outbound_bytes_max;
-        config.handshake_timeout = self.0.limits.handshake_timeout;
-        config.idle_after = self.0.limits.link_idle_after;
-        config
-    }
-
-    /// This server's proof over a channel; none before the channel itself has proven anything.
-    pub(crate) fn prove(
-        &self,
-        channel: &Channel,
-        side: odeon_wire::Side,
-        transcript: &odeon_wire::Transcript,
-    ) -> Option<[u8; 32]> {
-        let key = channel.proof_key(&self.0.cookie)?;
-        Some(odeon_auth::prove(key, proof_side(side), &digest(transcript)).0)
-    }
-
-    pub(crate) fn verify(
-        &self,
-        channel: &Channel,
-        side: odeon_wire::Side,
-        transcript: &odeon_wire::Transcript,
-        mac: [u8; 32],
-    ) -> bool {
-        let proof = odeon_auth::Proof(mac);
-        channel
-            .proof_key(&self.0.cookie)
-            .is_some_and(|key| odeon_auth::verify(key, proof_side(side), &digest(transcript), &proof))
-    }
-
-    /// Whether a peer that has proven itself is welcome.
-    pub(crate) fn check(&self, peer: &ServerId, epoch: Epoch) -> Result<(), Unwelcome> {
-        let peers = self.peers();
-        self.check_not_stopping()?;
-        peers.check(peer, epoch, self.limits())
-    }
-
-    /// Takes in a link whose peer has proven itself; links of its older incarnations are closed.
-    pub(crate) fn admit(&self, link: &Arc<Link>, peer: &Arc<Peer>) -> Result<(), Unwelcome> {
-        let older = {
-            // Looked at under the lock: a link taken in is seen by the shutdown, which closes it.
-            let mut peers = self.peers();
-            self.check_not_stopping()?;
-            peers.admit(link, peer, self.limits())?
-        };
-        for link in older {
-            link.supersede();
-            link.close_superseded("a newer incarnation has connected");
-        }
-        Ok(())
-    }
-
-    /// The peer's first message has come over `link`: what it sent over others is not delivered any more.
-    pub(crate) fn carries(&self, link: &Arc<Link>) {
-        let left = self.peers().carries(link);
-        for link in left {
-            link.close_superseded("the peer sends over another link by now");
-        }
-    }
-
-    fn check_not_stopping(&self) -> Result<(), Unwelcome> {
-        if *self.0.stopping.borrow() {
-            return Err((RefuseCode::Busy, "the server is stopping".to_owned()));
-        }
-        Ok(())
-    }
-
-    pub(crate) fn link_over(&self, link: &Arc<Link>) {
-        self.peers().remove(link);
-        self.grants().close(link.number);
-        self.0.links.send_modify(|links| *links -= 1);
-    }
-
     pub(crate) fn spawn_link(&self, link: impl Future<Output = ()> + Send + 'static) {
         self.0.links.send_modify(|links| *links += 1);
         self.system().tasks().spawn(TaskKind::Link, "link", Box::pin(link));
@@ -625,17 +544,6 @@ fn entries(links: &[Arc<Link>]) -> Vec<ConnectionEntry> {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-const fn proof_side(side: odeon_wire::Side) -> ProofSide {
-    match side {
-        odeon_wire::Side::Dialler => ProofSide::Dialler,
-        odeon_wire::Side::Listener => ProofSide::Listener,
-    }
-}
-
-fn digest(transcript: &odeon_wire::Transcript) -> [u8; 32] {
-    odeon_auth::transcript(&transcript.dialler_hello, &transcript.listener_hello)
 }
 
 impl fmt::Debug for Server {
