@@ -124,8 +124,10 @@ impl Context {
         let file = Self::file();
         let world = World::real(home.host().clone());
         let tls = file.as_ref().map_or(TlsUse::IfThere, |file| file.tls);
-        // Under the certificate of this domain's console, or of one above it.
-        let identity = domain.ancestors().find_map(|domain| {
+        // Under the certificate of the console of this place, or of one above it. Whoever asks for another domain is
+        // nobody else for that.
+        let own_domain = file.as_ref().map_or_else(|| domain.clone(), |file| file.domain.clone());
+        let identity = own_domain.ancestors().find_map(|domain| {
             let console = ServerId::new(CONSOLE, domain).ok()?;
             identity(&home, &console, tls, &[], &world.clock).ok().flatten()
         });

@@ -40,7 +40,7 @@ async fn hundreds_of_idle_tls_links_take_little_memory() {
             before = resident_bytes();
         }
         let mut config = site.config("console@/").known(b.id().clone(), b.addresses().to_vec());
-        config.id = format!("console-{n:016x}@/").parse().expect("an id");
+        config.id = format!("console-{n:032x}@/").parse().expect("an id");
         let client = odeon_server::Server::start(config).await.expect("starts");
         assert_eq!(ask(&client, b.id()).await, Ok("hi".into()));
         clients.push(client);

@@ -156,15 +156,18 @@ impl Channel {
 /// The name of the certificate by which commands speak.
 const CONSOLE: &str = "console";
 
+/// How many hexadecimal digits a command's name has: 128 bits, so that no two are one.
+const COMMAND_DIGITS: usize = 32;
+
 /// Whether `claimed` is one of the transient servers that commands are, under the certificate of their console.
-/// Commands run beside each other, and each is a server with an id of its own: `console-`, 16 digits of chance.
+/// Commands run beside each other, and each is a server with an id of its own: `console-`, 32 digits of chance.
 fn is_command_of(certified: &ServerId, claimed: &ServerId, epoch: Epoch) -> bool {
     let is_hex = |c: char| matches!(c, '0'..='9' | 'a'..='f');
     let number = claimed.name().strip_prefix(CONSOLE).and_then(|rest| rest.strip_prefix('-'));
     certified.name() == CONSOLE
         && certified.domain() == claimed.domain()
         && epoch == Epoch(0)
-        && number.is_some_and(|number| number.len() == 16 && number.chars().all(is_hex))
+        && number.is_some_and(|number| number.len() == COMMAND_DIGITS && number.chars().all(is_hex))
 }
 
 #[cfg(test)]
@@ -177,15 +180,15 @@ mod tests {
             let id = |text: &str| text.parse().expect("an id");
             is_command_of(&id(certified), &id(claimed), Epoch(epoch))
         };
-        assert!(is_command("console@/h2", "console-0123456789abcdef@/h2", 0));
+        assert!(is_command("console@/h2", "console-0123456789abcdef0123456789abcdef@/h2", 0));
         for (certified, claimed, epoch) in [
-            ("console@/h2", "console-0123456789abcdef@/h2", 1),
-            ("console@/h2", "console-0123456789abcdef@/", 0),
-            ("console@/", "console-0123456789abcde@/", 0),
-            ("console@/", "console-0123456789abcdefa@/", 0),
-            ("console@/", "console-0123456789abcdeg@/", 0),
+            ("console@/h2", "console-0123456789abcdef0123456789abcdef@/h2", 1),
+            ("console@/h2", "console-0123456789abcdef0123456789abcdef@/", 0),
+            ("console@/", "console-0123456789abcdef0123456789abcde@/", 0),
+            ("console@/", "console-0123456789abcdef0123456789abcdefa@/", 0),
+            ("console@/", "console-0123456789abcdef0123456789abcdeg@/", 0),
             ("console@/", "web-0@/", 0),
-            ("web@/", "web-0123456789abcdef@/", 0),
+            ("web@/", "web-0123456789abcdef0123456789abcdef@/", 0),
         ] {
             assert!(!is_command(certified, claimed, epoch), "{certified} {claimed} {epoch}");
         }

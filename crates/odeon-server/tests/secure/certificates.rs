@@ -69,7 +69,7 @@ async fn commands_speak_under_the_certificate_of_their_console_side_by_side() {
     let mut commands = Vec::new();
     for number in 0..6 {
         let mut config = site.config("console@/").known(b.id().clone(), b.addresses().to_vec());
-        config.id = id(&format!("console-{number:016x}@/"));
+        config.id = id(&format!("console-{number:032x}@/"));
         let command = Server::start(config).await.expect("starts");
         assert_eq!(ask(&command, b.id()).await, Ok("hi".into()));
         commands.push(command);
