@@ -161,6 +161,21 @@ pub fn check(events: &[(Instant, What)]) -> Vec<String> {
     broken
 }
 
+/// How long it took until everything that was wanted worked; nothing, unless everything did.
+#[must_use]
+pub fn healed(events: &[(Instant, What)]) -> Option<Duration> {
+    let mut took = Duration::ZERO;
+    let mut wanted = BTreeMap::new();
+    for (now, what) in events {
+        match what {
+            What::Wanted(what, _) => drop(wanted.insert(what, *now)),
+            What::Works(what) => took = took.max(wanted.remove(what).map_or(Duration::ZERO, |at| *now - at)),
+            _ => {}
+        }
+    }
+    wanted.is_empty().then_some(took)
+}
+
 #[derive(Debug, Default)]
 struct Message<'a> {
     sent: Option<Instant>,

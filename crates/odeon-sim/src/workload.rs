@@ -28,11 +28,25 @@ const PADDING_BYTES_MAX: u64 = 40_000;
 /// Pause before a watch that went off is set again; much less than the time in which anything can be lost.
 const WATCH_PAUSE: Duration = Duration::from_millis(1);
 
+/// Pause between what a lane does, in milliseconds; the longer one is for runs that last for an hour.
+const PAUSE_MS: (u64, u64) = (5, 250);
+const PATIENT_PAUSE_MS: (u64, u64) = (500, 10_000);
+
+/// What a run asks of its lanes beyond the usual.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Habits {
+    /// Clocks are off, so a deadline may come later, as the world sees it.
+    pub(crate) has_skew: bool,
+    /// The run lasts for long.
+    pub(crate) is_patient: bool,
+}
+
 /// What all lanes and watches share.
 #[derive(Debug, Clone)]
 pub(crate) struct Workload {
     pub(crate) world: Simulation,
     pub(crate) history: Recorder,
+    pub(crate) habits: Habits,
     pub(crate) watches: Arc<AtomicU64>,
     /// Nothing new is begun any more.
     pub(crate) quiet: Arc<AtomicBool>,
@@ -111,7 +125,8 @@ pub(crate) struct Lane {
 impl Lane {
     async fn run(mut self) {
         while !self.load.is_quiet() {
-            self.load.world.sleep(self.rng.millis(5, 250)).await;
+            let (low, high) = if self.load.habits.is_patient { PATIENT_PAUSE_MS } else { PAUSE_MS };
+            self.load.world.sleep(self.rng.millis(low, high)).await;
             match self.rng.below(10) {
                 0..5 => {
                     for _ in 0..self.rng.between(1, 5) {
@@ -153,7 +168,9 @@ impl Lane {
     /// The next message: its flow, its number, and how long it is given.
     fn next(&mut self, within: Duration) -> (String, u64, Duration) {
         self.seq += 1;
-        let by: Instant = self.load.world.now() + within;
+        // A clock that is slow by so much shows the deadline so much later.
+        let drift = if self.load.habits.has_skew { within * 2 / 10 } else { Duration::ZERO };
+        let by: Instant = self.load.world.now() + within + drift;
         self.load.history.record(What::Sent(self.flow.clone(), self.seq, by));
         (self.flow.to_string(), self.seq, within.saturating_sub(ASK_SLACK))
     }
