@@ -25,6 +25,7 @@ mod rng;
 pub mod scenario;
 mod spawn;
 mod stream;
+pub mod targets;
 mod trace;
 mod workload;
 mod world;
