@@ -1,13 +1,29 @@
-//! Proofs of identity between Odeon servers: the ensemble cookie and the challenge that shows who holds it.
+//! Proofs of identity between Odeon servers: the ensemble cookie and the challenge that shows who holds it, and
+//! certificates with the authorities that issue them.
 //!
-//! The crate owns one file, the cookie's. It knows no link and no frame: a proof is computed over the bytes of
-//! the two hellos, whatever they mean.
+//! The crate owns the files of secrets and certificates. It knows no link and no frame: a proof is computed over
+//! the bytes of the two hellos, whatever they mean, and TLS is configured here and spoken elsewhere.
 //!
-//! Invariants: the secret is erased when dropped and has no `Debug`; comparisons of secrets and proofs take
-//! the same time whatever they find; a proof made by one side of a link never verifies as the other side's.
+//! Invariants: a secret is erased when dropped and has no `Debug`; comparisons of secrets and proofs take the same
+//! time whatever they find; a proof made by one side of a link never verifies as the other side's; who a peer is
+//! comes from its certificate's `odeon:` URIs and from nothing else in it.
 
+pub mod ca;
+mod certificate;
 mod cookie;
+mod files;
+pub mod keys;
 mod proof;
+#[cfg(test)]
+mod testing;
+pub mod tls;
 
+pub use certificate::{
+    CERTIFICATE_BYTES_MAX, CERTIFICATE_CAPABILITIES_MAX, CertificateError, CertificateFault, PeerCertificate,
+    Usage,
+};
 pub use cookie::{COOKIE_BYTES, Cookie, CookieError, Existing};
+pub use files::{CERTIFICATES_FILE_BYTES_MAX, FileError, KEY_FILE_BYTES_MAX};
+pub use keys::{KeyError, KeyKind, Passphrase, PrivateKey};
 pub use proof::{Proof, Side, prove, transcript, verify};
+pub use tls::{TlsContext, TlsError, TlsFiles};

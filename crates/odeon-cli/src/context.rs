@@ -8,8 +8,9 @@ use odeon_actor::Handle;
 use odeon_auth::Cookie;
 use odeon_core::seam::{BoxFuture, Rng};
 use odeon_core::{ActorId, Address, Domain, Reference, ServerId};
-use odeon_ensemble::config::Ensemble;
-use odeon_ensemble::registry::RegistryClient;
+use odeon_ensemble::config::{Ensemble, TlsUse};
+use odeon_ensemble::identity;
+use odeon_ensemble::registry::{REGISTRY, RegistryClient};
 use odeon_ensemble::supervisor::{SUPERVISOR, Supervisor, supervisor_id};
 use odeon_server::{Home, Locate, OsRng, Server, ServerConfig, World};
 
@@ -21,6 +22,9 @@ use crate::reach::not_up;
 
 /// The ensemble's file.
 pub(crate) const FILE: &str = "odeon.toml";
+
+/// The name of the certificate by which commands speak to other hosts, and the beginning of their own names.
+const CONSOLE: &str = "console";
 
 /// How long a question may take if nothing else is said.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -92,8 +96,12 @@ impl Context {
         if let Some(domain) = &self.global.domain {
             return domain.clone();
         }
-        let file = Self::project().and_then(|project| Ensemble::load(&project.join(FILE)).ok());
-        file.map_or_else(Domain::root, |ensemble| ensemble.domain)
+        Self::file().map_or_else(Domain::root, |ensemble| ensemble.domain)
+    }
+
+    /// The ensemble's file, if there is one that is right.
+    fn file() -> Option<Ensemble> {
+        Self::project().and_then(|project| Ensemble::load(&project.join(FILE)).ok())
     }
 
     pub(crate) fn server_id(&self, text: &str) -> Result<ServerId, CliError> {
@@ -113,13 +121,32 @@ impl Context {
             return Err(not_up(self.name(), &format!("nothing has been started in {}", root.display())));
         };
         let cookie = Cookie::load(&home.cookie()).map_err(|e| CliError::of("cookie", &e))?;
-        let id = ServerId::new(&format!("console-{:016x}", OsRng.next_u64()), domain.clone())
+        let file = Self::file();
+        let world = World::real(home.host().clone());
+        let tls = file.as_ref().map_or(TlsUse::IfThere, |file| file.tls);
+        // Under the certificate of this domain's console, or of one above it.
+        let identity = domain.ancestors().find_map(|domain| {
+            let console = ServerId::new(CONSOLE, domain).ok()?;
+            identity(&home, &console, tls, &[], &world.clock).ok().flatten()
+        });
+        let place = identity.as_ref().map_or_else(|| domain.clone(), |identity| identity.own().domain);
+        let id = ServerId::new(&format!("{CONSOLE}-{:016x}", OsRng.next_u64()), place)
             .map_err(|e| CliError::usage(e.to_string()))?;
-        let config = ServerConfig::new(id, cookie, World::real(home.host().clone()));
+        let mut config = ServerConfig::new(id, cookie, world);
+        config.tls = identity;
+        if let Some(file) = &file {
+            config.known.clone_from(&file.known);
+        }
         let server = Server::start(config).await.map_err(|e| CliError::of("start", &e))?;
-        let registry = RegistryClient::id_in(server.id());
+        let own = ServerId::new(REGISTRY, domain.clone()).map_err(|e| CliError::usage(e.to_string()))?;
+        let is_here = home.socket(&own, "sock").exists();
+        let (registry, is_known) = match file {
+            Some(file) if !is_here => (file.registry.id.clone(), file.known.contains_key(&file.registry.id)),
+            _ => (own, false),
+        };
         let client = RegistryClient::new(server.clone(), registry);
-        server.set_locator(Arc::new(HomeLocator { home: home.clone(), registry: client.clone() }));
+        let locator = HomeLocator { home: home.clone(), registry: client.clone(), is_known };
+        server.set_locator(Arc::new(locator));
         Ok(Console {
             server,
             registry: client,
@@ -161,16 +188,18 @@ impl Console {
 struct HomeLocator {
     home: Home,
     registry: RegistryClient,
+    /// Whether the file says where the registry is.
+    is_known: bool,
 }
 
 impl Locate for HomeLocator {
     fn locate<'a>(&'a self, server: &'a ServerId) -> BoxFuture<'a, Result<Vec<Address>, String>> {
         Box::pin(async move {
             let has_socket = |id: &ServerId| self.home.socket(id, "sock").exists();
-            let registry = RegistryClient::id_in(server);
+            let registry = self.registry.id();
             if has_socket(server) {
                 Ok(vec![self.home.address(server)])
-            } else if *server != registry && has_socket(&registry) {
+            } else if server != registry && (self.is_known || has_socket(registry)) {
                 self.registry.locate(server).await
             } else {
                 Err(format!("it does not run in {}", self.home.root().display()))

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use odeon_actor::{AskError, Handle};
 use odeon_core::{ActorId, Reference, ServerId, suggest};
-use odeon_ensemble::registry::{RegistryActor, RegistryClient};
+use odeon_ensemble::registry::RegistryActor;
 use odeon_ensemble::supervisor::state::Phase;
 use odeon_ensemble::supervisor::{Selection, ServerRow, Supervisor, SupervisorCalls};
-use odeon_server::{ConnectError, Control};
+use odeon_server::{ConnectError, Control, Fault};
 
 use crate::context::Console;
 use crate::error::{CliError, ExitStatus};
@@ -31,7 +31,7 @@ impl Console {
     /// # Errors
     /// When it cannot be reached.
     pub(crate) async fn registry(&self) -> Result<Handle<RegistryActor>, CliError> {
-        self.reach(&RegistryClient::id_in(self.server.id())).await?;
+        self.reach(&self.registry.id().clone()).await?;
         Ok(self.registry.handle())
     }
 
@@ -60,21 +60,41 @@ impl Console {
                 return Err(AskError::Timeout { after: within }.into());
             }
         };
-        if is_denied(&failure) {
-            return Err(self.denied(id));
+        if let Some(error) = self.denied(id, &failure) {
+            return Err(error);
         }
         if *id == self.supervisor_id() { Err(self.not_up()) } else { Err(self.explain(id, &failure).await) }
     }
 
-    fn denied(&self, id: &ServerId) -> CliError {
-        let cookie = self.home.cookie();
-        let message = format!(
-            "{} does not accept the cookie of {}: it was started with another one",
-            id.short(&self.domain),
-            cookie.display()
-        );
-        CliError::new(ExitStatus::NotAuthorised, "not-authorised", message)
-            .help("put the ensemble's cookie back, or stop its servers and start them anew")
+    /// The error, if the two do not accept each other.
+    fn denied(&self, id: &ServerId, failure: &ConnectError) -> Option<CliError> {
+        let ConnectError::AllFailed { tried, .. } = failure else { return None };
+        let short = id.short(&self.domain);
+        let denied = |message, help: &str| {
+            Some(CliError::new(ExitStatus::NotAuthorised, "not-authorised", message).help(help))
+        };
+        if tried.iter().any(|tried| tried.fault == Fault::Cookie) {
+            let cookie = self.home.cookie();
+            let message = format!(
+                "{short} does not accept the cookie of {}: it was started with another one",
+                cookie.display()
+            );
+            return denied(
+                message,
+                "put the ensemble's cookie back, or stop its servers and start them anew",
+            );
+        }
+        if tried.iter().all(|tried| tried.fault == Fault::NoCertificate) {
+            let message =
+                format!("{short} is reached by TLS only, and this home has no console's certificate");
+            return denied(
+                message,
+                "issue one with `ca cert console`, or bring it in the package of this host",
+            );
+        }
+        let tried = tried.iter().find(|tried| tried.fault == Fault::Certificate)?;
+        let message = format!("{short} at {}: {}", tried.address, tried.why);
+        denied(message, "see the certificates with `ca list`; renew one with `ca renew`")
     }
 
     /// The ensemble is not up.
@@ -128,8 +148,4 @@ pub(crate) fn not_up(program: &str, why: &str) -> CliError {
 
 fn because(row: &ServerRow) -> String {
     row.process.why.as_ref().map_or_else(String::new, |why| format!(" ({why})"))
-}
-
-fn is_denied(failure: &ConnectError) -> bool {
-    matches!(failure, ConnectError::AllFailed { tried, .. } if tried.iter().any(|tried| tried.is_denied))
 }

@@ -138,6 +138,22 @@ impl Domain {
         let mut theirs = other.segments();
         self.segments().all(|segment| theirs.next() == Some(segment))
     }
+
+    /// The domain itself, then those above it, the root last.
+    ///
+    /// ```
+    /// # use odeon_core::Domain;
+    /// let eu1: Domain = "/shop/eu1".parse().unwrap();
+    /// let up: Vec<_> = eu1.ancestors().map(|domain| domain.to_string()).collect();
+    /// assert_eq!(up, ["/shop/eu1", "/shop", "/"]);
+    /// ```
+    pub fn ancestors(&self) -> impl Iterator<Item = Self> {
+        std::iter::successors(Some(self.clone()), |domain| match domain.0.rsplit_once('/')? {
+            ("", "") => None,
+            ("", _) => Some(Self::root()),
+            (above, _) => Some(Self(above.into())),
+        })
+    }
 }
 
 impl FromStr for Domain {

@@ -8,9 +8,11 @@
 extern crate odeon_actor as odeon;
 
 pub mod config;
+mod identity;
 mod node;
 pub mod process;
 pub mod registry;
 pub mod supervisor;
 
+pub use identity::{IdentityError, identity};
 pub use node::{Node, NodeConfig, NodeError, RoleError, Roles, variables};

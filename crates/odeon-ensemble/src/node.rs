@@ -12,12 +12,15 @@ use std::time::Duration;
 
 use odeon_actor::{Actor, Handle, NameTaken};
 use odeon_auth::{Cookie, CookieError};
-use odeon_core::{ActorName, Address, AddressError, Domain, NameError, Role, ServerId};
+use odeon_core::seam::TaskKind;
+use odeon_core::{ActorName, Address, AddressError, Domain, NameError, Role, ServerId, chain};
 use odeon_server::{ClaimError, Home, HomeError, Server, ServerConfig, StartError, World};
 use serde::de::DeserializeOwned;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
+use crate::config::{TlsUse, announced};
+use crate::identity::{IdentityError, identity};
 use crate::process::listeners;
 use crate::registry::{REGISTRY, RegistryActor, RegistryClient};
 
@@ -38,6 +41,14 @@ pub mod variables {
     pub const ROLE: &str = "ODEON_ROLE";
     /// Further addresses of the server itself, separated by spaces.
     pub const ADDRESSES: &str = "ODEON_ADDRESSES";
+    /// What the registry is told instead of those, separated by spaces.
+    pub const ANNOUNCE: &str = "ODEON_ANNOUNCE";
+    /// The registry's id; that of the domain if nothing is said.
+    pub const REGISTRY: &str = "ODEON_REGISTRY";
+    /// Servers whose addresses no registry has to tell, as JSON.
+    pub const KNOWN: &str = "ODEON_KNOWN";
+    /// Whether certificates are used: `always`, `never`, or where they are there.
+    pub const TLS: &str = "ODEON_TLS";
     /// The role's settings, as JSON.
     pub const SETTINGS: &str = "ODEON_SETTINGS";
 }
@@ -53,6 +64,14 @@ pub struct NodeConfig {
     pub home: PathBuf,
     /// Where it listens beside its unix socket.
     pub addresses: Vec<Address>,
+    /// What the registry is told instead of those; nothing else, if this is empty.
+    pub announce: Vec<Address>,
+    /// The registry.
+    pub registry: ServerId,
+    /// Servers whose addresses no registry has to tell: the registry's own, if it is elsewhere.
+    pub known: BTreeMap<ServerId, Vec<Address>>,
+    /// Whether it uses its certificate.
+    pub tls: TlsUse,
     /// What the ensemble's file says to the role.
     pub settings: serde_json::Value,
     /// The role's own arguments, those after `serve ID`.
@@ -81,6 +100,18 @@ pub enum NodeError {
     /// The ensemble's secret cannot be read.
     #[error(transparent)]
     Cookie(#[from] CookieError),
+    /// What a variable says of other servers is malformed.
+    #[error("{name} is malformed: {error}")]
+    Variable {
+        /// The variable.
+        name: &'static str,
+        /// What is wrong.
+        #[source]
+        error: serde_json::Error,
+    },
+    /// The certificate cannot be used.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
     /// The server's place is taken.
     #[error(transparent)]
     Claim(#[from] ClaimError),
@@ -122,12 +153,27 @@ impl NodeConfig {
             "" => serde_json::Value::Object(serde_json::Map::new()),
             text => serde_json::from_str(text).map_err(NodeError::Settings)?,
         };
-        let addresses = optional(variables::ADDRESSES);
+        let addresses =
+            |name| optional(name).split_whitespace().map(str::parse).collect::<Result<Vec<_>, _>>();
+        let id = ServerId::parse_in(id, &domain)?;
+        let registry = match optional(variables::REGISTRY).as_str() {
+            "" => RegistryClient::id_in(&id),
+            text => ServerId::parse_in(text, &domain)?,
+        };
+        let known = match optional(variables::KNOWN).as_str() {
+            "" => BTreeMap::new(),
+            text => serde_json::from_str(text)
+                .map_err(|error| NodeError::Variable { name: variables::KNOWN, error })?,
+        };
         Ok(Self {
-            id: ServerId::parse_in(id, &domain)?,
+            id,
             role: variable(variables::ROLE)?.parse()?,
             home: variable(variables::HOME)?.into(),
-            addresses: addresses.split_whitespace().map(str::parse).collect::<Result<_, _>>()?,
+            addresses: addresses(variables::ADDRESSES)?,
+            announce: addresses(variables::ANNOUNCE)?,
+            registry,
+            known,
+            tls: TlsUse::named(&optional(variables::TLS)),
             settings,
             args,
         })
@@ -169,7 +215,7 @@ impl Node {
         &self.0.role
     }
 
-    /// The registry of the domain.
+    /// The registry: that of the domain, or another one that the file names.
     #[must_use]
     pub fn registry(&self) -> &RegistryClient {
         &self.0.registry
@@ -241,18 +287,23 @@ impl Node {
         for (_, socket) in &sockets {
             socket.set_nonblocking(true).map_err(NodeError::Sockets)?;
         }
-        let registry_id = RegistryClient::id_in(&config.id);
-        let mut server = ServerConfig::new(config.id.clone(), cookie, World::real(home.host().clone()))
-            .epoch(epoch)
-            .listen(home.address(&config.id));
-        if config.id != registry_id {
-            server = server.known(registry_id.clone(), vec![home.address(&registry_id)]);
+        let world = World::real(home.host().clone());
+        let tls = identity(&home, &config.id, config.tls, &config.addresses, &world.clock)?;
+        let mut server =
+            ServerConfig::new(config.id.clone(), cookie, world).epoch(epoch).listen(home.address(&config.id));
+        server.tls = tls;
+        server.known.clone_from(&config.known);
+        if config.id != config.registry {
+            // Where the file knows nothing of it, it is a server of this home.
+            let here = vec![home.address(&config.registry)];
+            server.known.entry(config.registry.clone()).or_insert(here);
         }
         for address in &config.addresses {
             server = server.listen(address.clone());
         }
         let server = Server::start(server).await?;
-        let registry = RegistryClient::new(server.clone(), registry_id);
+        let told = announced(server.addresses(), &config.announce);
+        let registry = RegistryClient::new(server.clone(), config.registry.clone()).announcing(told);
         server.set_locator(Arc::new(registry.clone()));
         let listeners = Mutex::new(sockets.into_iter().map(|(_, socket)| socket).collect());
         let NodeConfig { role, settings, args, .. } = config.clone();
@@ -275,9 +326,10 @@ where
     let home = Home::open(&config.home)?;
     let claim = home.claim(&config.id)?;
     let node = Node::start(&config, claim.epoch).await?;
-    if *node.id() != RegistryClient::id_in(node.id()) {
+    if config.role.as_str() != REGISTRY {
         node.announce();
     }
+    reload_on_hangup(node.server())?;
     let mut terminate = signal(SignalKind::terminate()).map_err(NodeError::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(NodeError::Signals)?;
     let signalled = async {
@@ -300,6 +352,26 @@ where
     node.registry().withdraw().await;
     node.server().shutdown(GRACE).await;
     outcome.map_err(|error| NodeError::Role { role: config.role, error })
+}
+
+/// SIGHUP has the certificate loaded anew. Without one it does nothing: a server does not end with its terminal.
+fn reload_on_hangup(server: &Server) -> Result<(), NodeError> {
+    let mut hangup = signal(SignalKind::hangup()).map_err(NodeError::Signals)?;
+    let reloading = {
+        let server = server.clone();
+        async move {
+            while hangup.recv().await.is_some() {
+                if let Err(error) = server.reload_tls() {
+                    tracing::error!(
+                        "the new certificate cannot be used, and the old one stays: {}",
+                        chain(&error)
+                    );
+                }
+            }
+        }
+    };
+    server.system().tasks().spawn(TaskKind::Service, "hangup", Box::pin(reloading));
+    Ok(())
 }
 
 /// The registry's own role: an actor on a file in its server's directory.

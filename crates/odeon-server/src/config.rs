@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use odeon_actor::{TokioClock, TokioSpawn};
-use odeon_auth::Cookie;
+use odeon_auth::{Cookie, TlsContext};
 use odeon_core::limits::{ADDRESS_CACHE_TTL, FRAME_BYTES_MAX, HANDSHAKE_TIMEOUT};
 use odeon_core::seam::{BoxFuture, Clock, Disk, Net, Rng, Spawn};
 use odeon_core::{Address, Epoch, HostId, ServerId};
@@ -97,6 +97,8 @@ pub struct ServerConfig {
     pub epoch: Epoch,
     /// The ensemble's secret.
     pub cookie: Cookie,
+    /// Its certificate, what it trusts, and whom it does not trust any more; without one there is no `tls:`.
+    pub tls: Option<TlsContext>,
     /// Where it listens; nowhere, for a transient server.
     pub listen: Vec<Address>,
     /// Servers whose addresses are known beforehand.
@@ -117,6 +119,7 @@ impl ServerConfig {
             id,
             epoch: Epoch(0),
             cookie,
+            tls: None,
             listen: Vec::new(),
             known: BTreeMap::new(),
             authority: Authority::default(),
@@ -129,6 +132,13 @@ impl ServerConfig {
     #[must_use]
     pub const fn epoch(mut self, epoch: Epoch) -> Self {
         self.epoch = epoch;
+        self
+    }
+
+    /// With this certificate. It must be the server's own, or no peer will believe it.
+    #[must_use]
+    pub fn tls(mut self, tls: TlsContext) -> Self {
+        self.tls = Some(tls);
         self
     }
 

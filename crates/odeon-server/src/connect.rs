@@ -13,6 +13,7 @@ use odeon_wire::{CloseReason, RefuseCode, Session};
 use crate::control::Direction;
 use crate::link::Link;
 use crate::peers::Wish;
+use crate::secure::{self, Channel, Transport};
 use crate::server::Server;
 
 /// Time to connect to one address, before the handshake begins.
@@ -28,9 +29,23 @@ pub struct Tried {
     pub address: Address,
     /// What went wrong.
     pub why: String,
-    /// Whether there was a server that did not accept this one's proof, or whose proof was wrong: the two hold
-    /// different cookies.
-    pub is_denied: bool,
+    /// What kind of failure it was.
+    pub fault: Fault,
+}
+
+/// Why one address did not lead to a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Fault {
+    /// There was no connection, or it was lost.
+    Connection,
+    /// There was a server that did not accept this one's proof, or whose proof was wrong: the two hold different
+    /// cookies.
+    Cookie,
+    /// There was a server that did not accept this one's certificate, or whose certificate is not accepted here.
+    Certificate,
+    /// The address takes a certificate, and this server has none.
+    NoCertificate,
 }
 
 /// Why a server cannot be reached.
@@ -193,7 +208,16 @@ impl Server {
     }
 
     async fn dial_address(&self, peer: &ServerId, address: &Address) -> Result<Arc<Link>, Tried> {
-        let failed = |why| Tried { address: address.clone(), why, is_denied: false };
+        let failed = |why| Tried { address: address.clone(), why, fault: Fault::Connection };
+        let transport = Transport::of(address);
+        let context = match self.tls() {
+            _ if transport != Transport::Tls => None,
+            Some(context) => Some(context),
+            None => {
+                let why = "this server has no certificate; issue one with `ca cert`".to_owned();
+                return Err(Tried { fault: Fault::NoCertificate, ..failed(why) });
+            }
+        };
         let net = self.net();
         let connection: Connection = tokio::select! {
             biased;
@@ -204,25 +228,36 @@ impl Server {
         };
         let session = Session::dial(self.wire_config(), peer.clone(), self.nonce(), self.clock().now());
         let connection = Connection { remote: address.to_string(), ..connection };
-        let (link, opened) = Link::start(self, Direction::Outgoing, session, connection);
+        let (connection, channel) = match context {
+            Some(context) => secure::dial(context, connection, peer),
+            None => (connection, Channel::plain(transport)),
+        };
+        let (link, opened) = Link::start(self, Direction::Outgoing, session, connection, channel);
         let mut dialling = Dialling(Some(Arc::clone(&link)));
         let outcome = opened.await;
         dialling.0 = None;
         match outcome {
             Ok(Ok(())) => Ok(link),
-            Ok(Err(reason)) => Err(Tried { is_denied: is_denial(&reason), ..failed(reason.to_string()) }),
+            Ok(Err(reason)) => {
+                Err(Tried { fault: fault(&link.channel, &reason), ..failed(reason.to_string()) })
+            }
             Err(_) => Err(failed("the link ended during the handshake".to_owned())),
         }
     }
 }
 
-fn is_denial(reason: &CloseReason) -> bool {
-    match reason {
+fn fault(channel: &Channel, reason: &CloseReason) -> Fault {
+    let is_denied = match reason {
         CloseReason::Refused { code, .. } | CloseReason::Rejected { code, .. } => {
             *code == RefuseCode::Authentication
         }
         CloseReason::AuthenticationFailed => true,
-        _ => false,
+        _ => channel.is_denied(),
+    };
+    match (is_denied, channel.transport()) {
+        (false, _) => Fault::Connection,
+        (true, Transport::Tls) => Fault::Certificate,
+        (true, _) => Fault::Cookie,
     }
 }
 

@@ -3,6 +3,7 @@
 use odeon_actor::{Cx, Reply, actor, message};
 use odeon_core::{ActorId, Address, Epoch, ExitReason, ProtocolDescription, Refusal, RefusalCode, ServerId};
 
+use crate::secure::{LinkCertificate, Transport};
 use crate::server::Server;
 
 /// What a server says of itself.
@@ -57,6 +58,10 @@ pub struct ConnectionEntry {
     pub epoch: Epoch,
     /// The other end's address, or where it came from.
     pub remote: String,
+    /// How the link travels.
+    pub transport: Transport,
+    /// The certificate that the peer has shown, over TLS.
+    pub certificate: Option<LinkCertificate>,
     /// Which side connected.
     pub direction: Direction,
     /// What the peer may do here.

@@ -110,7 +110,9 @@ impl Driver {
         while let Some(event) = self.link.next_event() {
             if let Event::Closed(reason) = event {
                 self.link.over(&reason);
-                if self.stage == Stage::Open {
+                if self.link.channel.is_securing() {
+                    self.stage = Stage::Done;
+                } else if self.stage == Stage::Open {
                     self.stage = Stage::Flushing;
                     self.ending_at = self.link.server.clock().now() + FLUSH_TIMEOUT;
                 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use odeon_actor::{AskError, Delivery, Payload, Peer, ReplySink, Sender};
 use odeon_core::{ActorId, Epoch, ExitReason, Refusal, RefusalCode, ServerId};
-use odeon_wire::{CloseReason, Event, Parcel, Side, Transcript};
+use odeon_wire::{CloseReason, Event, Parcel, RefuseCode, Side, Transcript};
 
 use crate::link::Link;
 
@@ -22,8 +22,9 @@ impl Link {
         match event {
             Event::PeerHello { server, epoch } => self.state().claimed = Some((server, epoch)),
             Event::NeedProof { side, transcript } => {
-                let mac = self.server.prove(side, &transcript);
-                self.state().session.provide_proof(mac);
+                if let Some(mac) = self.server.prove(&self.channel, side, &transcript) {
+                    self.state().session.provide_proof(mac);
+                }
             }
             Event::Verify { side, transcript, mac } => self.verify(side, &transcript, mac),
             Event::Accepted { peer, epoch, .. } => self.accepted(peer, epoch),
@@ -67,11 +68,14 @@ impl Link {
     }
 
     fn verify(&self, side: Side, transcript: &Transcript, mac: [u8; 32]) {
-        let is_right = self.server.verify(side, transcript, mac);
+        let is_right = self.server.verify(&self.channel, side, transcript, mac);
         let claimed = self.state().claimed.take();
         let welcome = match claimed {
             // Only now is the claim proven, so that no stranger learns who was here.
-            Some((server, epoch)) if is_right => self.server.check(&server, epoch),
+            Some((server, epoch)) if is_right => match self.channel.vouches_for(&server, epoch) {
+                Ok(()) => self.server.check(&server, epoch),
+                Err(detail) => Err((RefuseCode::Authentication, detail)),
+            },
             _ => Ok(()),
         };
         let mut state = self.state();

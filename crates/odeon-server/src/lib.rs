@@ -22,14 +22,16 @@ mod monitors;
 mod os;
 mod peers;
 mod route;
+mod secure;
 mod server;
 
 pub use authority::Authority;
 pub use config::{Limits, Locate, ServerConfig, World};
-pub use connect::{ConnectError, Tried};
+pub use connect::{ConnectError, Fault, Tried};
 pub use control::{
     ActorEntry, ConnectionEntry, Control, ControlCalls, ControlMessage, Direction, ServerStatus,
 };
 pub use home::{Claim, ClaimError, Home, HomeError};
 pub use os::{OsDisk, OsNet, OsRng};
+pub use secure::{LinkCertificate, Refreshed, Transport};
 pub use server::{Server, StartError};

@@ -17,6 +17,7 @@ use tokio::sync::{Notify, oneshot};
 
 use crate::control::{ConnectionEntry, Direction};
 use crate::drive::Driver;
+use crate::secure::Channel;
 use crate::server::Server;
 
 /// What the peer answered, or why it did not.
@@ -28,6 +29,7 @@ pub(crate) struct Link {
     pub(crate) direction: Direction,
     pub(crate) remote: String,
     pub(crate) credentials: PeerCredentials,
+    pub(crate) channel: Channel,
     /// Set when the link is taken into the table of peers.
     peer: OnceLock<Arc<Peer>>,
     state: Mutex<State>,
@@ -77,6 +79,7 @@ impl Link {
         direction: Direction,
         session: Session,
         connection: Connection,
+        channel: Channel,
     ) -> (Arc<Self>, oneshot::Receiver<Result<(), CloseReason>>) {
         let (opened, wait) = oneshot::channel();
         let state = State {
@@ -94,6 +97,7 @@ impl Link {
             direction,
             remote: connection.remote,
             credentials: connection.credentials,
+            channel,
             peer: OnceLock::new(),
             state: Mutex::new(state),
             inbound: Mutex::new(Inbound::Silent),
@@ -192,6 +196,8 @@ impl Link {
             server: peer.server.clone(),
             epoch: peer.epoch,
             remote: self.remote.clone(),
+            transport: self.channel.transport(),
+            certificate: self.channel.certificate().map(|certificate| certificate.as_ref().into()),
             direction: self.direction,
             capabilities: peer.capabilities.iter().map(ToString::to_string).collect(),
             open_asks: self.state().asks.len() as u64,

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 
 use crate::control::Direction;
 use crate::link::Link;
+use crate::secure::{self, Channel, Transport};
 use crate::server::Server;
 
 /// Pause after a failed accept: the usual reason is that file descriptors have run out, and it passes.
@@ -42,6 +43,7 @@ pub(crate) async fn accept(
     mut listener: Box<dyn Listener>,
     mut stopping: watch::Receiver<bool>,
 ) {
+    let transport = Transport::of(&listener.address());
     loop {
         let accepted = tokio::select! {
             biased;
@@ -49,7 +51,7 @@ pub(crate) async fn accept(
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok(connection) => welcome(&server, connection),
+            Ok(connection) => welcome(&server, transport, connection),
             Err(error) => {
                 tracing::warn!(address = %listener.address(), %error, "cannot accept; trying again");
                 let clock = server.clock();
@@ -66,9 +68,13 @@ pub(crate) async fn accept(
     drop(stopping);
 }
 
-fn welcome(server: &Server, connection: Connection) {
+fn welcome(server: &Server, transport: Transport, connection: Connection) {
     let session = Session::listen(server.wire_config(), server.nonce(), server.clock().now());
-    let (link, _) = Link::start(server, Direction::Incoming, session, connection);
+    let (connection, channel) = match server.tls() {
+        Some(context) if transport == Transport::Tls => secure::welcome(context, connection),
+        _ => (connection, Channel::plain(transport)),
+    };
+    let (link, _) = Link::start(server, Direction::Incoming, session, connection, channel);
     if let Some(oldest) = server.strangers().add(&link, server.limits().handshakes_max) {
         oldest.close("too many connections wait for their handshake");
     }

@@ -65,10 +65,6 @@ impl OsNet {
     }
 }
 
-fn no_tls() -> io::Error {
-    io::Error::new(io::ErrorKind::Unsupported, "tls: is not supported yet")
-}
-
 impl Net for OsNet {
     fn connect<'a>(&'a self, address: &'a Address) -> BoxFuture<'a, io::Result<Connection>> {
         Box::pin(async move {
@@ -77,12 +73,12 @@ impl Net for OsNet {
                     self.check_host(host)?;
                     unix_connection(UnixStream::connect(path).await?, path.clone())
                 }
-                Address::Tcp(host_port) => {
+                // TLS is the server's affair: what it stands on is TCP.
+                Address::Tcp(host_port) | Address::Tls(host_port) => {
                     let stream = TcpStream::connect(host_port).await?;
                     let remote = stream.peer_addr()?;
                     tcp_connection(stream, remote)
                 }
-                Address::Tls(_) => Err(no_tls()),
             }
         })
     }
@@ -94,8 +90,8 @@ impl Net for OsNet {
                     self.check_host(host)?;
                     Box::new(UnixSocket::bind(host, path)?) as Box<dyn Listener>
                 }
-                Address::Tcp(host_port) => Box::new(TcpSocket(TcpListener::bind(host_port).await?)),
-                Address::Tls(_) => return Err(no_tls()),
+                Address::Tcp(host_port) => Box::new(TcpSocket::bind(host_port, Address::Tcp).await?),
+                Address::Tls(host_port) => Box::new(TcpSocket::bind(host_port, Address::Tls).await?),
             })
         })
     }
@@ -177,17 +173,27 @@ impl Listener for UnixSocket {
 }
 
 #[derive(Debug)]
-struct TcpSocket(TcpListener);
+struct TcpSocket {
+    listener: TcpListener,
+    kind: fn(String) -> Address,
+}
+
+impl TcpSocket {
+    async fn bind(host_port: &str, kind: fn(String) -> Address) -> io::Result<Self> {
+        Ok(Self { listener: TcpListener::bind(host_port).await?, kind })
+    }
+}
 
 impl Listener for TcpSocket {
     fn address(&self) -> Address {
-        Address::Tcp(self.0.local_addr().map_or_else(|e| e.to_string(), |address| address.to_string()))
+        let bound = self.listener.local_addr();
+        (self.kind)(bound.map_or_else(|e| e.to_string(), |address| address.to_string()))
     }
 
     fn accept(&mut self) -> BoxFuture<'_, io::Result<Connection>> {
         Box::pin(async {
             loop {
-                match self.0.accept().await {
+                match self.listener.accept().await {
                     Ok((stream, remote)) => {
                         if let Ok(connection) = tcp_connection(stream, remote) {
                             return Ok(connection);

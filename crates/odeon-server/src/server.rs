@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use odeon_actor::{Actor, Handle, Inbox, NameTaken, Peer, SpawnOptions, System};
-use odeon_auth::{Cookie, Side as ProofSide};
+use odeon_auth::{Cookie, Side as ProofSide, TlsContext};
 use odeon_core::seam::{Clock, Net, TaskKind};
 use odeon_core::{ActorId, ActorName, Address, Epoch, Instant, Reference, Refusal, RefusalCode, ServerId};
 use odeon_wire::RefuseCode;
@@ -22,6 +22,7 @@ use crate::listener::{Strangers, accept};
 use crate::monitors::Monitors;
 use crate::peers::{Peers, Unwelcome};
 use crate::route::ServerRoute;
+use crate::secure::{Channel, Transport, refresh};
 
 /// How long the listeners, and then the links, may take to end.
 const LINKS_GRACE: Duration = Duration::from_secs(2);
@@ -34,6 +35,7 @@ struct Inner {
     id: ServerId,
     epoch: Epoch,
     cookie: Cookie,
+    tls: Option<TlsContext>,
     authority: Authority,
     limits: Limits,
     world: World,
@@ -59,6 +61,12 @@ struct Inner {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
+    /// A `tls:` address, and no certificate.
+    #[error("cannot listen at {address}: this server has no certificate; issue one with `ca cert`")]
+    NoCertificate {
+        /// The address.
+        address: Address,
+    },
     /// An address could not be bound.
     #[error("cannot listen at {address}")]
     Listen {
@@ -74,11 +82,15 @@ impl Server {
     /// Starts a server: binds every address first, or none.
     ///
     /// # Errors
-    /// When an address cannot be bound; those bound before are free again.
+    /// When an address cannot be bound, or is a `tls:` one and there is no certificate; those bound before are free
+    /// again.
     pub async fn start(config: ServerConfig) -> Result<Self, StartError> {
-        let ServerConfig { id, epoch, cookie, listen, known, authority, limits, world } = config;
+        let ServerConfig { id, epoch, cookie, tls, listen, known, authority, limits, world } = config;
         let mut listeners = Vec::new();
         for address in listen {
+            if tls.is_none() && Transport::of(&address) == Transport::Tls {
+                return Err(StartError::NoCertificate { address });
+            }
             match world.net.listen(&address).await {
                 Ok(listener) => listeners.push(listener),
                 Err(source) => return Err(StartError::Listen { address, source }),
@@ -89,6 +101,7 @@ impl Server {
             id,
             epoch,
             cookie,
+            tls,
             authority,
             limits,
             system,
@@ -111,6 +124,10 @@ impl Server {
         for listener in listeners {
             let accepting = accept(server.clone(), listener, server.0.stopping.subscribe());
             server.system().tasks().spawn(TaskKind::Listener, "listener", Box::pin(accepting));
+        }
+        if let Some(context) = server.0.tls.clone() {
+            let refreshing = refresh(server.clone(), context);
+            server.spawn_service("certificates", async move |_| refreshing.await);
         }
         Ok(server)
     }
@@ -306,6 +323,10 @@ impl Server {
         &self.0.limits
     }
 
+    pub(crate) fn tls(&self) -> Option<&TlsContext> {
+        self.0.tls.as_ref()
+    }
+
     pub(crate) fn authority(&self) -> &Authority {
         &self.0.authority
     }
@@ -348,17 +369,28 @@ impl Server {
         config
     }
 
-    pub(crate) fn prove(&self, side: odeon_wire::Side, transcript: &odeon_wire::Transcript) -> [u8; 32] {
-        odeon_auth::prove(&self.0.cookie, proof_side(side), &digest(transcript)).0
+    /// This server's proof over a channel; none before the channel itself has proven anything.
+    pub(crate) fn prove(
+        &self,
+        channel: &Channel,
+        side: odeon_wire::Side,
+        transcript: &odeon_wire::Transcript,
+    ) -> Option<[u8; 32]> {
+        let key = channel.proof_key(&self.0.cookie)?;
+        Some(odeon_auth::prove(key, proof_side(side), &digest(transcript)).0)
     }
 
     pub(crate) fn verify(
         &self,
+        channel: &Channel,
         side: odeon_wire::Side,
         transcript: &odeon_wire::Transcript,
         mac: [u8; 32],
     ) -> bool {
-        odeon_auth::verify(&self.0.cookie, proof_side(side), &digest(transcript), &odeon_auth::Proof(mac))
+        let proof = odeon_auth::Proof(mac);
+        channel
+            .proof_key(&self.0.cookie)
+            .is_some_and(|key| odeon_auth::verify(key, proof_side(side), &digest(transcript), &proof))
     }
 
     /// Whether a peer that has proven itself is welcome.

@@ -197,9 +197,10 @@ fn show_connections(links: &[ConnectionEntry]) -> String {
         let capabilities =
             if link.capabilities.is_empty() { "-".to_owned() } else { link.capabilities.join(" ") };
         let (server, asks) = (link.server.to_string(), link.open_asks.to_string());
-        [server, link.epoch.to_string(), direction.to_owned(), asks, capabilities, link.remote.clone()]
+        let via = link.transport.to_string();
+        [server, link.epoch.to_string(), direction.to_owned(), via, asks, capabilities, link.remote.clone()]
     };
-    let heading = ["SERVER", "EPOCH", "DIRECTION", "OPEN ASKS", "MAY", "REMOTE"];
+    let heading = ["SERVER", "EPOCH", "DIRECTION", "VIA", "OPEN ASKS", "MAY", "REMOTE"];
     table(heading, links.iter().map(row).collect(), "no links", terminal_width())
 }
 

@@ -96,7 +96,7 @@ async fn foreground(context: &Context, project: Project, shows: bool) -> Result<
     };
     let program = project.supervised()?;
     let Project { ensemble, home, .. } = project;
-    let expected = ensemble.servers().len() + 1;
+    let expected = server_count(&ensemble);
     let config = SupervisorConfig { ensemble, home, program, on_event };
     // Caught before anything starts, so that an early Ctrl-C leaves nothing behind either.
     let failed = |e: std::io::Error| CliError::of("signals", &e);
@@ -138,6 +138,11 @@ async fn foreground(context: &Context, project: Project, shows: bool) -> Result<
             .help(format!("`{} up` takes them over again", context.name()))),
         () = all_ready => Ok(()),
     }
+}
+
+/// How many servers the supervisor has, the registry included if it is one of them.
+fn server_count(ensemble: &Ensemble) -> usize {
+    ensemble.servers().len() + usize::from(!ensemble.registry.elsewhere)
 }
 
 /// Says once that everything is up, with the addresses for clients.
@@ -292,7 +297,7 @@ async fn come_up(
     );
     let console = scoped.console().await?;
     let (output, domain) = (context.output(), &project.ensemble.domain);
-    let expected = project.ensemble.servers().len() + 1;
+    let expected = server_count(&project.ensemble);
     let clock = Arc::clone(console.server.clock());
     let give_up = clock.now() + SUPERVISOR_TIMEOUT;
     let mut shown: BTreeMap<ServerId, Phase> = BTreeMap::new();

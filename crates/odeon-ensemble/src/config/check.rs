@@ -8,6 +8,7 @@ use toml::Spanned;
 
 use super::ENSEMBLE_SERVERS_MAX;
 use super::code::ErrorCode;
+use super::network::{NetworkDraft, TlsUse, any_port, host_port};
 use super::reader;
 use super::report::Report;
 use super::role_reader::RoleDraft;
@@ -105,10 +106,21 @@ pub(super) fn ids(drafts: &Drafts, report: &mut Report<'_>) {
 }
 
 /// No address with a fixed port is wanted twice. Only equal texts are found; the system finds the rest.
-pub(super) fn addresses(registry: &[Spanned<Address>], drafts: &Drafts, report: &mut Report<'_>) {
-    let mut taken: BTreeMap<&Address, String> = BTreeMap::new();
-    for address in registry {
+pub(super) fn addresses(network: &NetworkDraft, drafts: &Drafts, report: &mut Report<'_>) {
+    let mut taken = BTreeMap::new();
+    for address in &network.registry_listen {
         claim(&mut taken, address, "the registry".to_owned(), report);
+    }
+    for address in &network.supervisor_listen {
+        claim(&mut taken, address, "the supervisor".to_owned(), report);
+    }
+    let of_servers = drafts.values().flat_map(|(_, draft)| &draft.address);
+    for address in network.registry_listen.iter().chain(&network.supervisor_listen).chain(of_servers) {
+        if network.tls == TlsUse::Never && matches!(address.get_ref(), Address::Tls(_)) {
+            let message = format!("`{}` needs a certificate, and `tls` is false", address.get_ref());
+            let help = "remove `tls = false`, or the address".to_owned();
+            report.add(ErrorCode::Conflict, address.span(), message, help);
+        }
     }
     for (role, (_, draft)) in drafts {
         for address in &draft.listen {
@@ -128,24 +140,20 @@ pub(super) fn addresses(registry: &[Spanned<Address>], drafts: &Drafts, report: 
 }
 
 fn claim<'d>(
-    taken: &mut BTreeMap<&'d Address, String>,
+    taken: &mut BTreeMap<(&'d str, &'d str), String>,
     address: &'d Spanned<Address>,
     owner: String,
     report: &mut Report<'_>,
 ) {
-    if any_port(address.get_ref()) {
+    // TLS stands on TCP: the two kinds share their ports.
+    let Some(place) = host_port(address.get_ref()).filter(|_| !any_port(address.get_ref())) else {
         return;
-    }
-    if let Some(first) = taken.get(address.get_ref()) {
+    };
+    if let Some(first) = taken.get(&place) {
         let message = format!("`{}` of {owner} is taken by {first} already", address.get_ref());
         let help = "give one of them another port, or port 0".to_owned();
         report.add(ErrorCode::DuplicateAddress, address.span(), message, help);
     } else {
-        taken.insert(address.get_ref(), owner);
+        taken.insert(place, owner);
     }
-}
-
-/// Whether the system chooses the port.
-fn any_port(address: &Address) -> bool {
-    matches!(address, Address::Tcp(host_port) if host_port.rsplit_once(':').is_some_and(|(_, port)| port.parse() == Ok(0_u16)))
 }

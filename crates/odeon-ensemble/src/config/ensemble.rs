@@ -14,7 +14,8 @@ use toml::Spanned;
 use toml::de::DeTable;
 
 use super::code::ErrorCode;
-use super::reader::{self, Listener, Section};
+use super::network::{NetworkDraft, Place, RegistryConfig, TlsUse};
+use super::reader::{self, Section};
 use super::report::{ConfigErrors, Report, Source};
 use super::role::{Executable, Numbering, RoleConfig};
 use super::role_reader::{self, RoleDraft};
@@ -24,7 +25,7 @@ use super::{CONFIG_BYTES_MAX, ROLES_MAX, WORKERS_MAX, check};
 const FORMAT: &str = "ensemble-v0";
 
 /// The keys of the file's top level.
-const KEYS: [&str; 4] = ["config", "domain", "registry", "roles"];
+const KEYS: [&str; 7] = ["config", "domain", "known", "registry", "roles", "supervisor", "tls"];
 
 /// An ensemble as its file describes it, checked and complete.
 ///
@@ -43,6 +44,12 @@ pub struct Ensemble {
     pub domain: Domain,
     /// The registry's part.
     pub registry: RegistryConfig,
+    /// Where the supervisor takes links.
+    pub supervisor: Place,
+    /// Where servers are that no registry knows, the registry itself above all.
+    pub known: BTreeMap<ServerId, Vec<Address>>,
+    /// Whether servers use their certificates.
+    pub tls: TlsUse,
     /// The roles.
     pub roles: BTreeMap<Role, RoleConfig>,
     /// The text and where each role is named in it, for [`Ensemble::check_roles`].
@@ -50,13 +57,6 @@ pub struct Ensemble {
     source: Arc<Source>,
     #[serde(skip)]
     role_spans: BTreeMap<Role, Range<usize>>,
-}
-
-/// What the file says about the registry.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
-pub struct RegistryConfig {
-    /// Addresses beside the unix socket it always has; `tcp:` only.
-    pub listen: Vec<Address>,
 }
 
 /// One server that should run.
@@ -266,7 +266,7 @@ fn read(table: &DeTable<'_>, source: &Arc<Source>, directory: &Path, report: &mu
     let top = Section::new("the file", table, &KEYS, report);
     check_format(&top, report);
     let domain = read_domain(&top, report);
-    let registry_listen = read_registry(&top, report);
+    let network = NetworkDraft::read(&top, &domain, report);
     let mut drafts: BTreeMap<Role, (Range<usize>, RoleDraft)> = BTreeMap::new();
     let roles = top.table("roles", report);
     for (key, value) in roles.into_iter().flatten().take(ROLES_MAX) {
@@ -288,12 +288,15 @@ fn read(table: &DeTable<'_>, source: &Arc<Source>, directory: &Path, report: &mu
     check_count(&top, names.len(), report);
     check::needs(&drafts, &names, report);
     check::ids(&drafts, report);
-    check::addresses(&registry_listen, &drafts, report);
+    check::addresses(&network, &drafts, report);
 
     let role_spans = drafts.iter().map(|(role, (span, _))| (role.clone(), span.clone()));
     Ensemble {
         domain,
-        registry: RegistryConfig { listen: registry_listen.into_iter().map(Spanned::into_inner).collect() },
+        registry: network.registry,
+        supervisor: network.supervisor,
+        known: network.known,
+        tls: network.tls,
         role_spans: role_spans.collect(),
         roles: drafts.into_iter().map(|(role, (_, draft))| (role, draft.config)).collect(),
         source: Arc::clone(source),
@@ -317,17 +320,6 @@ fn read_domain(top: &Section<'_>, report: &mut Report<'_>) -> Domain {
         report.add(ErrorCode::BadName, text.span(), error.to_string(), help);
         Domain::root()
     })
-}
-
-fn read_registry(top: &Section<'_>, report: &mut Report<'_>) -> Vec<Spanned<Address>> {
-    let Some(table) = top.table("registry", report) else {
-        return Vec::new();
-    };
-    Section::new("`[registry]`", table, &["listen"], report).listen_addresses(
-        "listen",
-        Listener::Server,
-        report,
-    )
 }
 
 fn check_count(top: &Section<'_>, roles: usize, report: &mut Report<'_>) {

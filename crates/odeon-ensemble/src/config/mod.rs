@@ -8,6 +8,7 @@ mod check;
 mod code;
 mod ensemble;
 mod limits;
+mod network;
 mod reader;
 mod report;
 mod role;
@@ -20,11 +21,13 @@ mod error_tests;
 mod tests;
 
 pub use code::ErrorCode;
-pub use ensemble::{Ensemble, RegistryConfig, ScaleError, ServerSpec};
+pub use ensemble::{Ensemble, ScaleError, ServerSpec};
 pub use limits::{
     COMMAND_BYTES_MAX, CONFIG_BYTES_MAX, DURATION_MAX, ENSEMBLE_SERVERS_MAX, ERRORS_MAX, LIST_ITEMS_MAX,
     LISTEN_MAX, LOG_BYTES_MIN, LOG_FILES_MAX, RESTARTS_MAX, ROLES_MAX, SERVER_ADDRESSES_MAX, SIZE_BYTES_MAX,
     STOP_GRACE_MAX, WORKERS_MAX,
 };
+pub(crate) use network::announced;
+pub use network::{Place, RegistryConfig, TlsUse};
 pub use report::{ConfigError, ConfigErrors, Position};
 pub use role::{Executable, Numbering, Policy, Restart, RoleConfig};

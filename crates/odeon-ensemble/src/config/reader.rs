@@ -31,6 +31,15 @@ pub(super) enum Listener {
     Server,
 }
 
+impl Listener {
+    const fn expected(self) -> &'static str {
+        match self {
+            Self::Role => "expected `tcp:IP:PORT`; port 0 lets the system choose",
+            Self::Server => "expected `tls:HOST:PORT` or `tcp:HOST:PORT`; port 0 lets the system choose",
+        }
+    }
+}
+
 impl<'a> Section<'a> {
     /// Opens a table of which only `keys` mean something. `place` names it in errors.
     pub(super) fn new(place: &str, table: &'a DeTable<'a>, keys: &[&str], report: &mut Report<'_>) -> Self {
@@ -72,6 +81,16 @@ impl<'a> Section<'a> {
         within_list_limit(key, items.len(), value.span(), report);
         let texts = items.iter().take(LIST_ITEMS_MAX);
         Some(texts.filter_map(|item| text(key, item, report)).collect())
+    }
+
+    /// Yes or no.
+    pub(super) fn truth(&self, key: &str, report: &mut Report<'_>) -> Option<bool> {
+        let value = self.get(key)?;
+        let truth = value.get_ref().as_bool();
+        if truth.is_none() {
+            bad_type(key, "true or false", value, report);
+        }
+        truth
     }
 
     pub(super) fn table(&self, key: &str, report: &mut Report<'_>) -> Option<&'a DeTable<'a>> {
@@ -141,7 +160,7 @@ impl<'a> Section<'a> {
         Some(bytes)
     }
 
-    /// Addresses to listen on: `tcp:` only, since TLS is not there yet and every server has its unix socket.
+    /// Addresses by which a role or a server is reached over the network; its unix socket every server has anyhow.
     pub(super) fn listen_addresses(
         &self,
         key: &str,
@@ -160,7 +179,7 @@ impl<'a> Section<'a> {
         }
         let mut addresses = Vec::with_capacity(texts.len());
         for text in texts {
-            let help = "expected `tcp:HOST:PORT`; port 0 lets the system choose".to_owned();
+            let help = whose.expected().to_owned();
             match Address::from_str(text.get_ref()) {
                 Ok(Address::Tcp(place))
                     if whose == Listener::Role && place.parse::<SocketAddr>().is_err() =>
@@ -170,8 +189,11 @@ impl<'a> Section<'a> {
                     report.add(ErrorCode::BadAddress, text.span(), message, help);
                 }
                 Ok(address @ Address::Tcp(_)) => addresses.push(Spanned::new(text.span(), address)),
+                Ok(address @ Address::Tls(_)) if whose == Listener::Server => {
+                    addresses.push(Spanned::new(text.span(), address));
+                }
                 Ok(address) => {
-                    let message = format!("`{key}` takes only `tcp:` addresses, not `{address}`");
+                    let message = format!("`{key}` does not take `{address}`");
                     report.add(ErrorCode::BadAddress, text.span(), message, help);
                 }
                 Err(error) => {

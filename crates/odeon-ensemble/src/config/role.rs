@@ -26,8 +26,10 @@ pub struct RoleConfig {
     pub numbering: Numbering,
     /// Listening sockets held by the supervisor and shared by the role's servers; `tcp:` only.
     pub listen: Vec<Address>,
-    /// Further addresses of the actor servers themselves; `tcp:` only.
+    /// Further addresses of the actor servers themselves: `tcp:` and `tls:`.
     pub address: Vec<Address>,
+    /// Addresses told to the registry instead, where others reach the servers by other ones.
+    pub announce: Vec<Address>,
     /// Roles whose servers must be ready first.
     pub needs: BTreeSet<Role>,
     /// How the servers are kept alive and stopped.

@@ -11,6 +11,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::code::ErrorCode;
+use super::network;
 use super::reader::{self, Listener, Section};
 use super::report::Report;
 use super::role::{Executable, Numbering, Policy, Restart, RoleConfig};
@@ -35,7 +36,7 @@ const RESTARTS: [(&str, Restart); 3] =
     [("always", Restart::Always), ("on-failure", Restart::OnFailure), ("never", Restart::Never)];
 
 /// The keys of a role's table.
-pub(super) const KEYS: [&str; 18] = [
+pub(super) const KEYS: [&str; 19] = [
     "exe",
     "args",
     "env",
@@ -43,6 +44,7 @@ pub(super) const KEYS: [&str; 18] = [
     "servers",
     "listen",
     "address",
+    "announce",
     "needs",
     "restart",
     "restart-window",
@@ -80,6 +82,10 @@ pub(super) fn read(
     let needs = read_needs(&section, report);
     let listen = section.listen_addresses("listen", Listener::Role, report);
     let address = section.listen_addresses("address", Listener::Server, report);
+    let announce = network::read_announce(&section, &address, report);
+    if announce.is_empty() {
+        network::reachable_somewhere(&format!("role `{}`", role.get_ref()), &address, report);
+    }
     let plain = |list: &[Spanned<Address>]| list.iter().map(|a| a.get_ref().clone()).collect();
     let args = section.texts("args", report).unwrap_or_default();
     let config = RoleConfig {
@@ -90,6 +96,7 @@ pub(super) fn read(
         numbering,
         listen: plain(&listen),
         address: plain(&address),
+        announce,
         needs: needs.iter().map(|need| need.get_ref().clone()).collect(),
         policy: read_policy(&section, report),
         log_bytes_max: section.size("log-bytes-max", LOG_BYTES_MIN, report).unwrap_or(LOG_BYTES_MAX_DEFAULT),

@@ -28,7 +28,10 @@ fn names(servers: &[ServerSpec]) -> Vec<String> {
 const FULL: &str = r#"
 config = "ensemble-v0"
 domain = "/shop"
-registry = { listen = ["tcp:127.0.0.1:4999"] }
+registry = { listen = ["tcp:127.0.0.1:4999", "tls:0.0.0.0:4998"], announce = ["tls:east.example:0"] }
+supervisor = { listen = ["tls:0.0.0.0:0"], announce = ["tls:east.example:0"] }
+known = { "registry@/" = ["tls:10.0.0.1:4999"], edge = ["tcp:h:1", "tls:[::1]:2"] }
+tls = true
 
 [roles.db]
 
@@ -38,7 +41,8 @@ args = ["--x", "y"]
 env = { RUST_LOG = "info" }
 workers = 2
 listen = ["tcp:127.0.0.1:8080"]
-address = ["tcp:127.0.0.1:0"]
+address = ["tcp:127.0.0.1:0", "tls:0.0.0.0:0"]
+announce = ["tls:10.0.0.2:0"]
 needs = ["db"]
 restart = "on-failure"
 restart-window = "2m"
@@ -71,7 +75,8 @@ fn every_key_is_read_and_written_as_json() {
         json!({
             "exe": "dir/bin/web", "args": ["--x", "y"], "env": {"RUST_LOG": "info"},
             "servers": ["web-0@/shop", "web-1@/shop"], "numbering": "counted",
-            "listen": ["tcp:127.0.0.1:8080"], "address": ["tcp:127.0.0.1:0"], "needs": ["db"],
+            "listen": ["tcp:127.0.0.1:8080"], "address": ["tcp:127.0.0.1:0", "tls:0.0.0.0:0"],
+            "announce": ["tls:10.0.0.2:0"], "needs": ["db"],
             "restart": "on-failure", "restart-window": "2m", "restart-max": 7, "backoff-min": "250ms",
             "backoff-max": "1m", "ready-timeout": "3s", "stop-grace": "0ms",
             "log-bytes-max": 65536, "log-files-max": 3,
@@ -80,10 +85,32 @@ fn every_key_is_read_and_written_as_json() {
         })
     );
     assert_eq!(ensemble.domain.as_str(), "/shop");
-    assert_eq!(ensemble.registry.listen[0].to_string(), "tcp:127.0.0.1:4999");
+    let whole = serde_json::to_value(&ensemble).expect("JSON");
+    assert_eq!(
+        whole["registry"],
+        json!({"id": "registry@/shop", "elsewhere": false,
+               "listen": ["tcp:127.0.0.1:4999", "tls:0.0.0.0:4998"], "announce": ["tls:east.example:0"]})
+    );
+    assert_eq!(whole["supervisor"], json!({"listen": ["tls:0.0.0.0:0"], "announce": ["tls:east.example:0"]}));
+    assert_eq!(
+        whole["known"],
+        json!({"registry@/": ["tls:10.0.0.1:4999"], "edge@/shop": ["tcp:h:1", "tls:[::1]:2"]})
+    );
+    assert_eq!(whole["tls"], "always");
     for key in role_reader::KEYS {
         assert!(FULL.contains(&format!("{key} =")) || FULL.contains(&format!(".{key}]")), "{key}");
     }
+}
+
+#[test]
+fn the_registry_may_be_elsewhere() {
+    let known = "[known]\n\"registry@/\" = [\"tls:10.0.0.1:4999\"]\n[roles.web]";
+    let ensemble = good(&format!("domain = '/h2'\nregistry = 'registry@/'\n{known}"));
+    assert_eq!((ensemble.registry.id.to_string(), ensemble.registry.elsewhere), ("registry@/".into(), true));
+    assert_eq!(ensemble.known[&ensemble.registry.id][0].to_string(), "tls:10.0.0.1:4999");
+    assert_eq!(ensemble.tls, TlsUse::IfThere);
+    let own = good("domain = '/h2'\n[roles.web]").registry;
+    assert_eq!((own.id.to_string(), own.elsewhere), ("registry@/h2".into(), false));
 }
 
 #[test]

@@ -19,18 +19,33 @@ pub const REGISTRY: &str = "registry";
 /// Pause before a failed announcement is tried again. Short, since a registry that restarts is back at once.
 const RETRY: Duration = Duration::from_millis(500);
 
-/// The registry of a server's domain.
+/// The registry, as one server sees it.
 #[derive(Debug, Clone)]
 pub struct RegistryClient {
     server: Server,
     registry: ServerId,
+    /// What it is told of where the server is, if not simply where that listens.
+    announced: Option<Arc<[Address]>>,
 }
 
 impl RegistryClient {
     /// The registry at server `registry`, as seen from `server`.
     #[must_use]
     pub const fn new(server: Server, registry: ServerId) -> Self {
-        Self { server, registry }
+        Self { server, registry, announced: None }
+    }
+
+    /// Announcing these addresses instead of those at which the server listens.
+    #[must_use]
+    pub fn announcing(mut self, addresses: Vec<Address>) -> Self {
+        self.announced = Some(addresses.into());
+        self
+    }
+
+    /// Which server it is.
+    #[must_use]
+    pub const fn id(&self) -> &ServerId {
+        &self.registry
     }
 
     /// The registry's id in the domain of `server`.
@@ -81,7 +96,7 @@ impl RegistryClient {
             let outcome = if is_added {
                 handle.renew(id.clone(), epoch).await
             } else {
-                let addresses: Vec<Address> = server.addresses().to_vec();
+                let addresses = self.announced.as_deref().unwrap_or(server.addresses()).to_vec();
                 handle.add(id.clone(), addresses, roles.clone(), epoch, Tenure::Leased).await
             };
             asked.send_replace(true);

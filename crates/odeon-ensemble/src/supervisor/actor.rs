@@ -144,11 +144,11 @@ impl Supervisor {
         if self.going_down.is_none() {
             let mut waves: VecDeque<Vec<ServerId>> = stop_waves(&self.parts.ensemble).into();
             let listed: BTreeSet<ServerId> = waves.iter().flatten().cloned().collect();
-            let registry = self.registry_id();
-            let others = all.iter().filter(|id| !listed.contains(*id) && **id != registry);
+            let registry = self.registry_here();
+            let others = all.iter().filter(|id| !listed.contains(*id) && Some(*id) != registry.as_ref());
             waves.push_front(others.cloned().collect());
             // The others deregister while it is still there.
-            waves.push_back(vec![registry]);
+            waves.push_back(registry.into_iter().collect());
             self.going_down = Some(waves);
             // What waits to be started is not any more.
             for managed in self.table.servers.values_mut() {
@@ -166,6 +166,9 @@ impl Supervisor {
         self.driver(cx).keep_time(self.due.subscribe());
         if let Some(beginning) = self.beginning.take() {
             self.table.sockets = beginning.sockets;
+            if self.registry_here().is_none() {
+                self.announce();
+            }
             (self.parts.on_event)(&SupervisorEvent::Planned(beginning.plan.clone()));
             for step in beginning.plan.steps() {
                 self.take_step(step, beginning.running.get(&step.id), cx);
@@ -205,9 +208,8 @@ impl Supervisor {
         }
         let now = cx.system().clock().now();
         self.step(&id, cx, |process| process.became_ready(now));
-        if id == self.registry_id() && !std::mem::replace(&mut self.is_announced, true) {
-            let role = super::SUPERVISOR.parse().expect("`supervisor` is a role name");
-            self.parts.registry.announce(vec![role]);
+        if Some(&id) == self.registry_here().as_ref() {
+            self.announce();
         }
         self.settle(cx);
     }
@@ -247,9 +249,18 @@ impl Supervisor {
         Driver { server: self.parts.server.clone(), me: cx.me().clone() }
     }
 
-    /// The registry of the domain, which is in no file.
-    pub(super) fn registry_id(&self) -> ServerId {
-        RegistryClient::id_in(self.parts.server.id())
+    /// The registry that this supervisor runs, which is no role of the file; none if it is elsewhere.
+    pub(super) fn registry_here(&self) -> Option<ServerId> {
+        let registry = &self.parts.ensemble.registry;
+        (!registry.elsewhere).then(|| registry.id.clone())
+    }
+
+    /// Has the registry know the supervisor from now on. Once.
+    fn announce(&mut self) {
+        if !std::mem::replace(&mut self.is_announced, true) {
+            let role = super::SUPERVISOR.parse().expect("`supervisor` is a role name");
+            self.parts.registry.announce(vec![role]);
+        }
     }
 
     fn is_current(&self, id: &ServerId, generation: u64) -> bool {

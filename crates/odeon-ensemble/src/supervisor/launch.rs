@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use odeon_core::{Role, ServerId};
+use odeon_core::{Address, Role, ServerId};
 use odeon_server::Home;
 
 use crate::config::{Ensemble, Executable, RoleConfig};
@@ -59,18 +59,24 @@ impl Program {
         spec.cwd.clone_from(&self.directory);
         spec.control = home.socket(id, "shim");
         spec.grace_ms = millis(config.map_or(REGISTRY_GRACE, |config| config.policy.stop_grace));
-        let mut listen = &ensemble.registry.listen;
+        let place = &ensemble.registry.place;
+        let (mut listen, mut announce) = (&place.listen, &place.announce);
         if let Some(config) = config {
             apply(&mut spec, config);
-            listen = &config.address;
+            (listen, announce) = (&config.address, &config.announce);
         }
         // Last, so that the file cannot make a server another than it is.
-        let addresses: Vec<String> = listen.iter().map(ToString::to_string).collect();
+        let joined =
+            |addresses: &[Address]| addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
         spec.env.extend([
             (variables::HOME.to_owned(), text(home.root())),
             (variables::DOMAIN.to_owned(), ensemble.domain.to_string()),
             (variables::ROLE.to_owned(), role.to_string()),
-            (variables::ADDRESSES.to_owned(), addresses.join(" ")),
+            (variables::ADDRESSES.to_owned(), joined(listen)),
+            (variables::ANNOUNCE.to_owned(), joined(announce)),
+            (variables::REGISTRY.to_owned(), ensemble.registry.id.to_string()),
+            (variables::KNOWN.to_owned(), serde_json::json!(ensemble.known).to_string()),
+            (variables::TLS.to_owned(), ensemble.tls.name().to_owned()),
         ]);
         spec
     }

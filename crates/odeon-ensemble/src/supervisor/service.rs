@@ -15,7 +15,8 @@ use super::actor::{Beginning, EventHook, Parts, Supervisor};
 use super::found;
 use super::launch::{Program, registry_role};
 use super::plan::{Found, FoundState, Plan, Step, StepKind};
-use crate::config::Ensemble;
+use crate::config::{Ensemble, announced};
+use crate::identity::{IdentityError, identity};
 use crate::process::{AdoptError, Child};
 use crate::registry::RegistryClient;
 
@@ -47,6 +48,9 @@ pub enum SupervisorError {
     /// Another supervisor runs, or the place cannot be used.
     #[error(transparent)]
     Claim(#[from] ClaimError),
+    /// The supervisor's certificate cannot be used.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
     /// The server did not start.
     #[error(transparent)]
     Start(#[from] StartError),
@@ -98,11 +102,17 @@ impl Supervision {
         let running = found::running(&home, &ensemble.domain).await?;
         let sockets = found::sockets(&ensemble, &running).await?;
         let plan = plan(&ensemble, &home, &program, &running);
-        let server = ServerConfig::new(id.clone(), cookie, World::real(home.host().clone()))
-            .epoch(claim.epoch)
-            .listen(home.address(&id));
+        let place = &ensemble.supervisor;
+        let world = World::real(home.host().clone());
+        let tls = identity(&home, &id, ensemble.tls, &place.listen, &world.clock)?;
+        let mut server =
+            ServerConfig::new(id.clone(), cookie, world).epoch(claim.epoch).listen(home.address(&id));
+        server.tls = tls;
+        server.known.clone_from(&ensemble.known);
+        server.listen.extend(place.listen.iter().cloned());
         let server = Server::start(server).await?;
-        let registry = RegistryClient::new(server.clone(), RegistryClient::id_in(&id));
+        let told = announced(server.addresses(), &place.announce);
+        let registry = RegistryClient::new(server.clone(), ensemble.registry.id.clone()).announcing(told);
         server.set_locator(Arc::new(registry.clone()));
         let name: ActorName = SUPERVISOR.parse().expect("`supervisor` is an actor name");
         let parts = Parts { ensemble, home, program, server: server.clone(), registry, on_event };
@@ -140,14 +150,19 @@ fn plan(
     running: &BTreeMap<ServerId, Arc<Child>>,
 ) -> Plan {
     let registry = RegistryClient::id_in(&supervisor_id(&ensemble.domain));
+    // One that was left running here, while the file has it elsewhere, is found as what it is: in no file.
+    let is_here = !ensemble.registry.elsewhere;
     let found = |(id, child): (&ServerId, &Arc<Child>)| {
         (id.clone(), Found { spec: child.state().spec.clone(), state: FoundState::Running })
     };
     let mut found: BTreeMap<ServerId, Found> = running.iter().map(found).collect();
-    let registry_found = found.remove(&registry);
+    let registry_found = if is_here { found.remove(&registry) } else { None };
     let mut plan = Plan::new(ensemble, &found, |server| {
         program.spec(home, ensemble, &server.id, &server.role).fingerprint()
     });
+    if !is_here {
+        return plan;
+    }
     let wanted = program.spec(home, ensemble, &registry, &registry_role()).fingerprint();
     let kind = match registry_found {
         None => StepKind::Start,

@@ -32,7 +32,7 @@ impl Supervisor {
         let of_file = self.parts.ensemble.roles.iter().find(|(_, config)| config.servers.contains(id));
         let role = match of_file {
             Some((role, _)) => role.clone(),
-            None if *id == self.registry_id() => super::launch::registry_role(),
+            None if Some(id) == self.registry_here().as_ref() => super::launch::registry_role(),
             None => stray_role(),
         };
         self.add(id, &role, cx);
@@ -224,11 +224,11 @@ impl Supervisor {
 
     fn waits(&self) -> Waits<'_> {
         let standing = |id: &ServerId| self.table.servers.get(id).map_or(Standing::Lost, Managed::standing);
-        let registry = self.registry_id();
+        let registry = self.registry_here();
         let strays = self.table.servers.iter().filter(|(_, managed)| managed.is_stray());
         Waits {
             strays: strays.map(|(id, _)| id).collect(),
-            registry_standing: standing(&registry),
+            registry_standing: registry.as_ref().map_or(Standing::Ready, standing),
             registry,
             roles: Readiness::new(&self.parts.ensemble, standing),
         }
@@ -294,7 +294,8 @@ impl Supervisor {
 /// What wanted servers wait for, at one moment.
 struct Waits<'t> {
     strays: Vec<&'t ServerId>,
-    registry: ServerId,
+    /// None if it is elsewhere; then nobody waits for it.
+    registry: Option<ServerId>,
     registry_standing: Standing,
     roles: Readiness<'t>,
 }
@@ -315,7 +316,7 @@ impl<'t> Waits<'t> {
             return Vec::new();
         }
         let mut waits: Vec<Wait<'t>> = self.strays.iter().map(|stray| Wait::Stray(stray)).collect();
-        if *id != self.registry && self.registry_standing != Standing::Ready {
+        if Some(id) != self.registry.as_ref() && self.registry_standing != Standing::Ready {
             waits.push(Wait::Registry(self.registry_standing));
         }
         waits.extend(self.roles.missing(&managed.role).into_iter().map(Wait::Role));

@@ -1,0 +1,82 @@
+//! A certificate as it is shown to people.
+
+use std::path::Path;
+
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use sha2::{Digest as _, Sha256};
+use x509_cert::Certificate;
+use x509_cert::der::Decode as _;
+use x509_cert::ext::pkix::BasicConstraints;
+
+use super::index::{Index, Issued};
+use super::{CaError, CaFiles};
+use crate::certificate::{CertificateError, PeerCertificate, serial_text};
+use crate::files::{self, CERTIFICATES_FILE_BYTES_MAX, Readers};
+
+const WHAT: &str = "certificate";
+
+/// A certificate as it is shown to people. Nobody has verified it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertificateView {
+    /// The subject.
+    pub subject: String,
+    /// The issuer's subject.
+    pub issuer: String,
+    /// The serial number, in lower-case hexadecimal digits.
+    pub serial: String,
+    /// First second of its validity, since 1970.
+    pub not_before: u64,
+    /// Last second of its validity, since 1970.
+    pub not_after: u64,
+    /// SHA-256 of the whole certificate, in lower-case hexadecimal digits.
+    pub fingerprint: String,
+    /// Whether it is an authority's.
+    pub is_authority: bool,
+    /// Who it says it is, as a peer would read it.
+    pub peer: Result<PeerCertificate, CertificateError>,
+}
+
+impl CertificateView {
+    /// Reads every certificate of a file in PEM.
+    ///
+    /// # Errors
+    /// When the file cannot be read or holds no certificate, or a damaged one.
+    pub fn load(path: &Path) -> Result<Vec<Self>, CaError> {
+        let pem = files::read(path, WHAT, CERTIFICATES_FILE_BYTES_MAX, Readers::All)?;
+        let views = CertificateDer::pem_slice_iter(&pem)
+            .map(|der| der.map_err(|e| e.to_string()).and_then(|der| Self::read(&der)))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|why| CaError::damaged(WHAT, path, why))?;
+        if views.is_empty() {
+            return Err(CaError::damaged(WHAT, path, "there is none in it"));
+        }
+        Ok(views)
+    }
+
+    fn read(der: &[u8]) -> Result<Self, String> {
+        let certificate = Certificate::from_der(der).map_err(|e| e.to_string())?;
+        let tbs = certificate.tbs_certificate();
+        let constraints = tbs.get_extension::<BasicConstraints>().map_err(|e| e.to_string())?;
+        Ok(Self {
+            subject: tbs.subject().to_string(),
+            issuer: tbs.issuer().to_string(),
+            serial: serial_text(tbs.serial_number().as_bytes()),
+            not_before: tbs.validity().not_before.to_unix_duration().as_secs(),
+            not_after: tbs.validity().not_after.to_unix_duration().as_secs(),
+            fingerprint: Sha256::digest(der).iter().map(|byte| format!("{byte:02x}")).collect(),
+            is_authority: constraints.is_some_and(|(_, constraints)| constraints.ca),
+            peer: PeerCertificate::read(der),
+        })
+    }
+}
+
+impl CaFiles {
+    /// Everything that the subordinate has issued, in order. Its key is not needed for that.
+    ///
+    /// # Errors
+    /// When there are authorities and their book cannot be read.
+    pub fn issued(&self) -> Result<Vec<Issued>, CaError> {
+        Ok(Index::load(&self.index())?.issued)
+    }
+}

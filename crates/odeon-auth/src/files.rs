@@ -1,0 +1,222 @@
+//! Files of keys and certificates: read under a limit, written whole or not at all.
+//!
+//! A file is written beside its place, synced, and then linked or renamed into it, so that a crash leaves the
+//! old one or the new one. A file with a secret in it is refused when group or others can get at it.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use odeon_core::seam::Rng;
+use zeroize::Zeroizing;
+
+use crate::cookie::Existing;
+
+/// Longest file with one key, in bytes: an encrypted one takes less than 500.
+pub const KEY_FILE_BYTES_MAX: usize = 16 * 1024;
+
+/// Longest file with certificates, in bytes: what a peer would accept of them in a handshake.
+pub const CERTIFICATES_FILE_BYTES_MAX: usize = 64 * 1024;
+
+/// Mode of a file with a secret in it.
+pub(crate) const MODE_SECRET: u32 = 0o600;
+
+/// Mode of a file that everybody may read.
+pub(crate) const MODE_PUBLIC: u32 = 0o644;
+
+/// The mode bits that let group or others at a file.
+const MODE_NOT_OWNER: u32 = 0o077;
+
+/// Why a file could not be read or written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FileError {
+    /// There is no such file.
+    #[error("there is no {what} at {}", .path.display())]
+    Missing {
+        /// What was looked for.
+        what: &'static str,
+        /// Where.
+        path: PathBuf,
+    },
+    /// There is one already, and it was to be kept.
+    #[error("there is a {what} at {} already: it is replaced only with `--force`", .path.display())]
+    Exists {
+        /// What was to be written.
+        what: &'static str,
+        /// Where.
+        path: PathBuf,
+    },
+    /// Others than the owner can get at a secret.
+    #[error(
+        "the {what} at {} can be reached by others (mode {mode:04o}): run `chmod 600 {}`; if they may have read it, replace it",
+        .path.display(),
+        .path.display()
+    )]
+    Exposed {
+        /// What it is.
+        what: &'static str,
+        /// Where.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// The path leads to something else than a file.
+    #[error("the {what} at {} is not a regular file", .path.display())]
+    NotAFile {
+        /// What was looked for.
+        what: &'static str,
+        /// Where.
+        path: PathBuf,
+    },
+    /// The file is longer than anything that belongs there.
+    #[error("the {what} at {} has more than {bytes_max} bytes", .path.display())]
+    TooLong {
+        /// What was looked for.
+        what: &'static str,
+        /// Where.
+        path: PathBuf,
+        /// The limit.
+        bytes_max: usize,
+    },
+    /// The operating system refused.
+    #[error("the {what} at {} cannot be {doing}: check the permissions of the file and its directory", .path.display())]
+    Io {
+        /// What it is.
+        what: &'static str,
+        /// Where.
+        path: PathBuf,
+        /// `read` or `written`.
+        doing: &'static str,
+        /// What it said.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl FileError {
+    /// Stable name of the reason, for programs.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Missing { .. } => "missing",
+            Self::Exists { .. } => "exists",
+            Self::Exposed { .. } => "exposed",
+            Self::NotAFile { .. } => "not-a-file",
+            Self::TooLong { .. } => "too-long",
+            Self::Io { .. } => "io",
+        }
+    }
+}
+
+/// Who may be able to read a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Readers {
+    /// Its owner alone: it holds a secret.
+    Owner,
+    /// Anybody.
+    All,
+}
+
+/// Reads a file of at most `bytes_max` bytes. What was read is erased when dropped.
+pub(crate) fn read(
+    path: &Path,
+    what: &'static str,
+    bytes_max: usize,
+    readers: Readers,
+) -> Result<Zeroizing<Vec<u8>>, FileError> {
+    let failed = |source: io::Error| match source.kind() {
+        io::ErrorKind::NotFound => FileError::Missing { what, path: path.into() },
+        _ => FileError::Io { what, path: path.into(), doing: "read", source },
+    };
+    // Opening a pipe would wait for its writer, so what the path leads to is asked first.
+    if !std::fs::metadata(path).map_err(failed)?.is_file() {
+        return Err(FileError::NotAFile { what, path: path.into() });
+    }
+    let file = File::open(path).map_err(failed)?;
+    // Of the open file and not of the path, which may lead elsewhere by now.
+    let metadata = file.metadata().map_err(failed)?;
+    if !metadata.is_file() {
+        return Err(FileError::NotAFile { what, path: path.into() });
+    }
+    let mode = metadata.permissions().mode() & 0o7777;
+    if readers == Readers::Owner && mode & MODE_NOT_OWNER != 0 {
+        return Err(FileError::Exposed { what, path: path.into(), mode });
+    }
+    // Room for all of it at once, so that the vector never moves and leaves a copy of a secret.
+    let room = usize::try_from(metadata.len()).unwrap_or(usize::MAX).min(bytes_max);
+    let mut bytes = Zeroizing::new(Vec::with_capacity(room + 1));
+    file.take(bytes_max as u64 + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() > bytes_max {
+        return Err(FileError::TooLong { what, path: path.into(), bytes_max });
+    }
+    Ok(bytes)
+}
+
+/// What is written where.
+pub(crate) struct Contents<'a> {
+    pub(crate) what: &'static str,
+    pub(crate) path: &'a Path,
+    pub(crate) bytes: &'a [u8],
+    pub(crate) mode: u32,
+}
+
+/// Writes a file whole. Missing directories are made, for the owner alone.
+pub(crate) fn write(contents: &Contents<'_>, existing: Existing, rng: &dyn Rng) -> Result<(), FileError> {
+    let Contents { what, path, .. } = *contents;
+    let failed = |source: io::Error| match source.kind() {
+        io::ErrorKind::AlreadyExists => FileError::Exists { what, path: path.into() },
+        _ => FileError::Io { what, path: path.into(), doing: "written", source },
+    };
+    if existing == Existing::Keep {
+        absent(path, what)?;
+    }
+    let directory = parent(path);
+    DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed)?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let beside = directory.join(format!(".{name}.{:016x}", rng.next_u64()));
+    write_new(&beside, contents.bytes, contents.mode).map_err(failed)?;
+    place(&beside, path, existing).and_then(|()| File::open(directory)?.sync_all()).map_err(failed)
+}
+
+/// Refuses where something is already.
+pub(crate) fn absent(path: &Path, what: &'static str) -> Result<(), FileError> {
+    if path.symlink_metadata().is_ok() {
+        return Err(FileError::Exists { what, path: path.into() });
+    }
+    Ok(())
+}
+
+fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+/// Writes and syncs a file that was not there before; leaves none behind when it fails.
+#[expect(clippy::disallowed_methods, reason = "the files of keys and certificates are this module's own")]
+fn write_new(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
+    let written = file.write_all(bytes).and_then(|()| file.sync_all());
+    if written.is_err() {
+        // The first error is the one to tell.
+        let _ = std::fs::remove_file(path);
+    }
+    written
+}
+
+/// Moves the finished file to its place. A hard link, unlike a rename, fails where something is already.
+#[expect(clippy::disallowed_methods, reason = "the files of keys and certificates are this module's own")]
+fn place(beside: &Path, path: &Path, existing: Existing) -> io::Result<()> {
+    let placed = match existing {
+        Existing::Keep => std::fs::hard_link(beside, path),
+        Existing::Replace => std::fs::rename(beside, path),
+    };
+    if existing == Existing::Keep || placed.is_err() {
+        // What is left beside is a second name of the same file, or of a file nobody will use.
+        let _ = std::fs::remove_file(beside);
+    }
+    placed
+}

@@ -1,0 +1,344 @@
+//! TLS between servers: a server's certificate and key, the authorities it trusts, and what both make of a peer.
+//!
+//! TLS 1.3 only, both sides authenticated, under the protocol name [`ALPN`]. There are no session tickets: a
+//! resumed session would skip the peer's certificate, and with it expiry and revocation. Trust is in our own
+//! roots alone; the system's are never asked, nor any name of DNS.
+//!
+//! [`TlsContext`] owns what was loaded. Its two configurations stay the same for ever and look at what is loaded
+//! at each handshake, so a listener that holds one goes on with the new certificate after a reload.
+
+mod load;
+mod trust;
+mod verifier;
+
+#[cfg(test)]
+pub(crate) mod tests;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use rustls::client::{ResolvesClientCert, Resumption};
+use rustls::crypto::{CryptoProvider, ring};
+use rustls::pki_types::{ServerName, UnixTime};
+use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use rustls::time_provider::TimeProvider;
+use rustls::version::TLS13;
+use rustls::{ClientConfig, CommonState, ProtocolVersion, ServerConfig, SignatureScheme};
+
+use self::load::Loaded;
+use self::verifier::Verifier;
+use crate::certificate::{CertificateError, CertificateFault, PeerCertificate};
+use crate::files::FileError;
+
+pub use self::load::{CRL_FILE_BYTES_MAX, REVOKED_MAX};
+pub use self::trust::INTERMEDIATES_MAX;
+
+/// The protocol spoken inside, as both sides name it in the handshake.
+pub const ALPN: &[u8] = b"odeon/2";
+
+/// Where a server's certificate, its key and what it trusts are kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The server's certificate, and the authorities' between it and the root, in PEM.
+    pub chain: PathBuf,
+    /// The server's private key, PKCS#8 in PEM, readable by its owner alone.
+    pub key: PathBuf,
+    /// The authorities to trust, in PEM. Those that signed themselves are the roots.
+    pub roots: PathBuf,
+    /// Revocation lists in PEM. Where a path is given there must be a file: a list that went missing is no
+    /// reason to trust again whom it names.
+    pub crl: Option<PathBuf>,
+}
+
+impl TlsFiles {
+    /// The files of the server whose directory is `server`, in the home `home`. The revocation list is used
+    /// where there is one.
+    #[must_use]
+    pub fn of(home: &Path, server: &Path) -> Self {
+        let files = crate::ca::CaFiles::below(home);
+        let own = crate::ca::ServerFiles::below(server);
+        let crl = files.crl();
+        Self { chain: own.chain(), key: own.key(), roots: files.root_pem(), crl: crl.exists().then_some(crl) }
+    }
+}
+
+/// Why TLS cannot be used, or not with the new files.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TlsError {
+    /// A file cannot be read.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A file holds something else than it should.
+    #[error("the {what} at {} cannot be used: {why}", .path.display())]
+    Unusable {
+        /// What it should hold.
+        what: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        why: String,
+    },
+    /// The key is another certificate's.
+    #[error("the private key at {} does not belong to the certificate at {}: restore it, or issue a new certificate with `ca cert --force`", .key.display(), .chain.display())]
+    KeyMismatch {
+        /// The certificate's file.
+        chain: PathBuf,
+        /// The key's file.
+        key: PathBuf,
+    },
+    /// The server's own certificate would be refused by its peers.
+    #[error("the certificate at {} would be refused by every peer", .path.display())]
+    Refused {
+        /// The certificate's file.
+        path: PathBuf,
+        /// What a peer would say.
+        #[source]
+        source: CertificateError,
+    },
+    /// The TLS library refuses.
+    #[error("TLS cannot be set up")]
+    Library(#[source] rustls::Error),
+}
+
+impl TlsError {
+    /// Stable name of the reason, for programs.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::File(e) => e.code(),
+            Self::Unusable { .. } => "unusable",
+            Self::KeyMismatch { .. } => "key-mismatch",
+            Self::Refused { source, .. } => source.code(),
+            Self::Library(_) => "tls",
+        }
+    }
+}
+
+/// A handshake has ended in something that is no link of Odeon's.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum HandshakeError {
+    /// Another protocol is spoken inside, or none was named.
+    #[error("the peer does not speak `odeon/2` inside of TLS")]
+    Protocol,
+    /// The peer has shown no certificate.
+    #[error("the peer has shown no certificate")]
+    NoCertificate,
+    /// The peer's certificate names no server.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
+}
+
+/// A server's TLS: cheap to clone, shared between clones, and loaded again without a restart.
+#[derive(Clone)]
+pub struct TlsContext(Arc<Shared>);
+
+struct Shared {
+    files: TlsFiles,
+    current: Arc<Current>,
+    client: Arc<ClientConfig>,
+    server: Arc<ServerConfig>,
+}
+
+/// What is loaded now, and what time it is.
+struct Current {
+    loaded: RwLock<Arc<Loaded>>,
+    now: Box<dyn Fn() -> u64 + Send + Sync>,
+}
+
+impl Current {
+    fn loaded(&self) -> Arc<Loaded> {
+        self.loaded.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn now(&self) -> UnixTime {
+        UnixTime::since_unix_epoch(Duration::from_secs((self.now)()))
+    }
+}
+
+impl TlsContext {
+    /// Loads the files. `now` tells the seconds since 1970, at each handshake.
+    ///
+    /// # Errors
+    /// When a file is missing or unusable, the key is readable by others or another certificate's, or the
+    /// server's own certificate would be refused by its peers at this moment.
+    pub fn load(files: &TlsFiles, now: impl Fn() -> u64 + Send + Sync + 'static) -> Result<Self, TlsError> {
+        let provider = Arc::new(ring::default_provider());
+        let loaded = Loaded::load(files, &provider, now())?;
+        let current = Arc::new(Current { loaded: RwLock::new(Arc::new(loaded)), now: Box::new(now) });
+        let client = client_config(&current, &provider).map_err(TlsError::Library)?;
+        let server = server_config(&current, &provider).map_err(TlsError::Library)?;
+        Ok(Self(Arc::new(Shared {
+            files: files.clone(),
+            current,
+            client: Arc::new(client),
+            server: Arc::new(server),
+        })))
+    }
+
+    /// Loads the files again. Handshakes that begin afterwards use the new ones; links that stand go on.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load), and when the certificate now names another server; what was loaded before
+    /// stays in use.
+    pub fn reload(&self) -> Result<(), TlsError> {
+        let provider = self.0.client.crypto_provider();
+        let loaded = Loaded::load(&self.0.files, provider, (self.0.current.now)())?;
+        let own = self.own();
+        if loaded.own.server != own.server {
+            return Err(TlsError::Unusable {
+                what: "certificate",
+                path: self.0.files.chain.clone(),
+                why: format!("it names {}, and this is {}", loaded.own.server, own.server),
+            });
+        }
+        *self.0.current.loaded.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(loaded);
+        Ok(())
+    }
+
+    /// How to connect. The name to connect under is [`server_name`]; it means nothing.
+    #[must_use]
+    pub fn client_config(&self) -> Arc<ClientConfig> {
+        self.0.client.clone()
+    }
+
+    /// How to be connected to.
+    #[must_use]
+    pub fn server_config(&self) -> Arc<ServerConfig> {
+        self.0.server.clone()
+    }
+
+    /// The certificate in use.
+    #[must_use]
+    pub fn own(&self) -> PeerCertificate {
+        self.0.current.loaded().own.clone()
+    }
+
+    /// The files that it was loaded from.
+    #[must_use]
+    pub fn files(&self) -> &TlsFiles {
+        &self.0.files
+    }
+
+    /// Whether the revocation list in use names this certificate. Its link is to be closed then.
+    #[must_use]
+    pub fn is_revoked(&self, peer: &PeerCertificate) -> bool {
+        self.0.current.loaded().trust.is_revoked(peer)
+    }
+}
+
+impl fmt::Debug for TlsContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TlsContext").field("own", &self.own()).finish_non_exhaustive()
+    }
+}
+
+/// What rustls wants to call the peer. It is an address, so it is not sent, and nothing is compared with it.
+#[must_use]
+pub fn server_name() -> ServerName<'static> {
+    ServerName::IpAddress(std::net::Ipv4Addr::LOCALHOST.into())
+}
+
+/// Who is at the other end, once the handshake is complete. The certificate has been verified in it.
+///
+/// # Errors
+/// When the link is not TLS 1.3 with [`ALPN`] inside, or the peer has no server's certificate.
+pub fn peer(connection: &CommonState) -> Result<PeerCertificate, HandshakeError> {
+    if connection.protocol_version() != Some(ProtocolVersion::TLSv1_3)
+        || connection.alpn_protocol() != Some(ALPN)
+    {
+        return Err(HandshakeError::Protocol);
+    }
+    let shown = connection.peer_certificates().unwrap_or_default();
+    let leaf = shown.first().ok_or(HandshakeError::NoCertificate)?;
+    Ok(PeerCertificate::read(leaf)?)
+}
+
+/// Why a handshake failed, where it was for the peer's certificate.
+#[must_use]
+pub fn refusal(error: &rustls::Error) -> Option<CertificateError> {
+    match error {
+        rustls::Error::InvalidCertificate(rustls::CertificateError::Other(other)) => {
+            other.0.downcast_ref::<CertificateError>().cloned()
+        }
+        rustls::Error::InvalidCertificate(rustls::CertificateError::BadSignature) => {
+            Some(CertificateFault::BadSignature.into())
+        }
+        _ => None,
+    }
+}
+
+fn client_config(
+    current: &Arc<Current>,
+    provider: &Arc<CryptoProvider>,
+) -> Result<ClientConfig, rustls::Error> {
+    let mut config = ClientConfig::builder_with_details(provider.clone(), Arc::new(Time(current.clone())))
+        .with_protocol_versions(&[&TLS13])?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Verifier::new(current.clone(), provider)))
+        .with_client_cert_resolver(Arc::new(Own(current.clone())));
+    config.alpn_protocols = vec![ALPN.to_vec()];
+    config.resumption = Resumption::disabled();
+    config.enable_sni = false;
+    Ok(config)
+}
+
+fn server_config(
+    current: &Arc<Current>,
+    provider: &Arc<CryptoProvider>,
+) -> Result<ServerConfig, rustls::Error> {
+    let mut config = ServerConfig::builder_with_details(provider.clone(), Arc::new(Time(current.clone())))
+        .with_protocol_versions(&[&TLS13])?
+        .with_client_cert_verifier(Arc::new(Verifier::new(current.clone(), provider)))
+        .with_cert_resolver(Arc::new(Own(current.clone())));
+    config.alpn_protocols = vec![ALPN.to_vec()];
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
+    Ok(config)
+}
+
+/// Shows the certificate that is loaded at the moment of the handshake.
+struct Own(Arc<Current>);
+
+impl fmt::Debug for Own {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Own(..)")
+    }
+}
+
+impl ResolvesServerCert for Own {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        // rustls lets a dialler pass that names no protocol at all.
+        let speaks_ours = hello.alpn().is_some_and(|mut named| named.any(|protocol| protocol == ALPN));
+        speaks_ours.then(|| self.0.loaded().key.clone())
+    }
+}
+
+impl ResolvesClientCert for Own {
+    fn resolve(&self, _roots: &[&[u8]], _schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        Some(self.0.loaded().key.clone())
+    }
+
+    fn has_certs(&self) -> bool {
+        true
+    }
+}
+
+/// The time as the context's owner tells it.
+struct Time(Arc<Current>);
+
+impl fmt::Debug for Time {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Time(..)")
+    }
+}
+
+impl TimeProvider for Time {
+    fn current_time(&self) -> Option<UnixTime> {
+        Some(self.0.now())
+    }
+}
