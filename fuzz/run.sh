@@ -28,8 +28,13 @@ binary=$CARGO_TARGET_DIR/$triple/release/$target
 
 found=$(mktemp -d)
 trap 'rm -rf "$found"' EXIT
+mkdir "$found/new"
 mkdir -p "corpus/$target" "artifacts/$target"
 "$binary" -max_len=1024 -timeout=5 -rss_limit_mb=1024 -max_total_time="$seconds" -print_final_stats=1 \
-    -artifact_prefix="artifacts/$target/" "$found" "corpus/$target"
-# What adds something is kept, under the name that libFuzzer gives it: the hash of its bytes.
-"$binary" -merge=1 -max_len=1024 "corpus/$target" "$found" 2>&1 | tail -n 3
+    -artifact_prefix="artifacts/$target/" "$found/new" "corpus/$target"
+# Kept is the smallest set that reaches all that any input reached, under the names that libFuzzer gives: the hashes
+# of their bytes. What has another name was put there by hand and stays.
+mkdir "$found/kept"
+"$binary" -set_cover_merge=1 -max_len=1024 "$found/kept" "corpus/$target" "$found/new" 2>&1 | tail -n 3
+find "corpus/$target" -type f -regextype posix-extended -regex '.*/[0-9a-f]{40}' -delete
+mv "$found"/kept/* "corpus/$target/"

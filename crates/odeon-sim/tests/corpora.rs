@@ -42,7 +42,10 @@ fn every_corpus_has_a_target_and_every_target_a_corpus_and_a_binary() {
     assert_eq!(corpora, TARGETS.map(|(name, _)| name));
     for (name, _) in TARGETS {
         let binary = corpora_binary(name);
-        assert!(fs::read_to_string(&binary).is_ok_and(|text| text.contains(&format!("\"{name}\""))), "{name}");
+        assert!(
+            fs::read_to_string(&binary).is_ok_and(|text| text.contains(&format!("\"{name}\""))),
+            "{name}"
+        );
     }
 }
 

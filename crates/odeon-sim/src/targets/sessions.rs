@@ -63,7 +63,9 @@ impl End {
                     self.session.verified(is_right);
                 }
                 Event::Ask { ask_id, .. } => self.to_answer.push(ask_id),
-                Event::Reply { ask_id, .. } => assert!(self.asks.remove(&ask_id), "an answer nobody waits for"),
+                Event::Reply { ask_id, .. } => {
+                    assert!(self.asks.remove(&ask_id), "an answer nobody waits for")
+                }
                 Event::Monitor { monitor_id, .. } => self.watched.push(monitor_id),
                 Event::Down { monitor_id, .. } => {
                     assert!(self.monitors.remove(&monitor_id), "a notice nobody waits for");
@@ -111,10 +113,8 @@ const fn auth(side: Side) -> odeon_auth::Side {
 /// The bytes are what a stranger sends to either side: it is never accepted, whatever it says.
 pub(crate) fn handshake(bytes: &[u8]) {
     let now = Instant::ZERO;
-    let sessions = [
-        Session::dial(config("a@/"), id("b@/"), [1; 32], now),
-        Session::listen(config("b@/"), [2; 32], now),
-    ];
+    let sessions =
+        [Session::dial(config("a@/"), id("b@/"), [1; 32], now), Session::listen(config("b@/"), [2; 32], now)];
     for session in sessions {
         let mut end = End::new(session);
         let (one, other) = bytes.split_at(bytes.len() / 2);

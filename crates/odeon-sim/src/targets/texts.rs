@@ -37,7 +37,10 @@ pub(crate) fn config(bytes: &[u8]) {
             for wave in ensemble.waves() {
                 for role in &wave {
                     let needs = &ensemble.roles[*role].needs;
-                    assert!(needs.iter().all(|need| started.contains(need)), "{role} starts before what it needs");
+                    assert!(
+                        needs.iter().all(|need| started.contains(need)),
+                        "{role} starts before what it needs"
+                    );
                 }
                 started.extend(wave);
             }
