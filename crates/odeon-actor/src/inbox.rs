@@ -3,10 +3,11 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::task::Waker;
 
 use odeon_core::seam::BoxFuture;
 use odeon_core::{Encoding, ExitReason, Instant, Protocol, Refusal, RefusalCode, decode};
-use odeon_mailbox::TrySendError;
+use odeon_mailbox::{Entry, Overflow, SendError, Standing, Ticket, TrySendError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -108,6 +109,18 @@ pub trait Inbox: fmt::Debug + Send + Sync + 'static {
     /// A refusal: no such message, not authorised, a payload that does not fit, a full mailbox. A dead
     /// actor is no refusal: the reply port says so.
     fn deliver(&self, delivery: Delivery<'_>) -> Result<(), Refusal>;
+    /// As [`deliver`](Self::deliver), but where the mailbox is full and has its senders wait, the message stands in
+    /// line for it, by the ticket returned; `waker` is the one to wake when its fate is decided.
+    ///
+    /// # Errors
+    /// As of [`deliver`](Self::deliver); full means that the mailbox does not have its senders wait, or that too
+    /// many do.
+    fn deliver_or_wait(&self, delivery: Delivery<'_>, waker: &Waker) -> Result<Option<Ticket>, Refusal>;
+    /// Whether a message still stands in line; if so, `waker` is the one to wake from now on. Once it does not, it
+    /// was let in, or its asker has been told that the actor is dead.
+    fn stands(&self, ticket: Ticket, waker: &Waker) -> bool;
+    /// Takes a message out of the line.
+    fn leave(&self, ticket: Ticket);
     /// Ready when the actor has answered a ping through its control lane.
     fn ping(&self) -> BoxFuture<'static, Result<(), AskError>>;
     /// Asks the actor to stop.
@@ -129,6 +142,10 @@ pub trait Inbox: fmt::Debug + Send + Sync + 'static {
     fn explain(&self) -> Option<Explanation>;
     /// Why it ended, if it has.
     fn exit_reason(&self) -> Option<ExitReason>;
+    /// Whether it has ended or is ending, for good.
+    fn is_over(&self) -> bool {
+        self.exit_reason().is_some()
+    }
     /// Whether a handler waits for something, as far as that can be seen; not while the actor runs.
     #[cfg(feature = "testing")]
     fn is_handling(&self) -> bool {
@@ -154,54 +171,27 @@ impl<A: Actor> Inbox for Local<A> {
     }
 
     fn deliver(&self, delivery: Delivery<'_>) -> Result<(), Refusal> {
-        let Delivery { mark, payload, sender, expires_at, reply } = delivery;
-        let protocol = A::protocol().ok_or_else(|| {
-            Refusal::new(RefusalCode::UnknownMark, "this actor cannot be reached from other servers")
-        })?;
-        let method = protocol.method(mark)?;
-        if let Some(needs) = method.needs
-            && !sender.can(needs)
-        {
-            let who = sender.server().map_or_else(String::new, ToString::to_string);
-            let detail =
-                format!("{} needs the capability `{needs}`, which {who} does not hold here", method.mark);
-            return Err(Refusal::new(RefusalCode::NotAuthorised, detail));
-        }
-        let index = protocol.methods.iter().position(|other| std::ptr::eq(other, method)).unwrap_or_default();
-        if payload.encoding == Encoding::Json {
-            refuse_unknown_fields(method, payload.bytes)?;
-        }
-        let port = reply.map(|(sink, ask)| {
-            let (encoding, target) = (payload.encoding, Arc::clone(&self.life));
-            Arc::new(FarPort { sink, ask, encoding, target, is_answered: AtomicBool::new(false) })
-        });
-        let message = A::decode(index, payload, RemoteReply(port.clone()))
-            .map_err(|refusal| at(method.mark, refusal))?;
-        let meta = Meta::sent_afar(&sender, expires_at, port.is_some());
-        let sent = match self.mailbox.try_send(Envelope { message, meta }) {
-            Err(TrySendError::Full(envelope)) => overflow::squeeze_in_whole(self, envelope),
-            sent => sent,
-        };
-        match sent {
-            Ok(()) => {
-                self.me().iter().for_each(Self::notify_message);
-                Ok(())
-            }
-            Err(TrySendError::Full(envelope)) => {
-                // The refusal is the answer; the port in the envelope would give another.
-                port.iter().for_each(|port| port.close());
-                drop(envelope);
-                let capacity = self.mailbox.capacity();
-                let detail = format!("the actor's mailbox is full ({capacity} messages); try again later");
-                Err(Refusal::new(RefusalCode::Full, detail))
-            }
-            Err(TrySendError::Closed(envelope)) => {
-                // Said here, because a draining actor has no exit reason yet that a falling port could tell.
-                port.iter().for_each(|port| port.answer(Err(AskError::Dead(self.death()))));
+        self.take_in(delivery, None).map(drop)
+    }
+
+    fn deliver_or_wait(&self, delivery: Delivery<'_>, waker: &Waker) -> Result<Option<Ticket>, Refusal> {
+        self.take_in(delivery, Some(waker))
+    }
+
+    fn stands(&self, ticket: Ticket, waker: &Waker) -> bool {
+        match self.mailbox.stand(ticket, waker) {
+            Standing::Waiting => true,
+            Standing::Admitted => false,
+            Standing::Closed(envelope) => {
+                // Its port says that the actor is dead, when it falls.
                 self.undelivered(envelope.sender());
-                Ok(())
+                false
             }
         }
+    }
+
+    fn leave(&self, ticket: Ticket) {
+        self.mailbox.leave(ticket);
     }
 
     fn ping(&self) -> BoxFuture<'static, Result<(), AskError>> {
@@ -247,9 +237,74 @@ impl<A: Actor> Inbox for Local<A> {
         self.life.exit_reason()
     }
 
+    fn is_over(&self) -> bool {
+        self.life.is_ending()
+    }
+
     #[cfg(feature = "testing")]
     fn is_handling(&self) -> bool {
         self.cell.is_busy()
+    }
+}
+
+impl<A: Actor> Local<A> {
+    /// Checks, decodes and puts one message into the mailbox, or in line for it if there is somebody to wake.
+    fn take_in(&self, delivery: Delivery<'_>, waker: Option<&Waker>) -> Result<Option<Ticket>, Refusal> {
+        let Delivery { mark, payload, sender, expires_at, reply } = delivery;
+        let protocol = A::protocol().ok_or_else(|| {
+            Refusal::new(RefusalCode::UnknownMark, "this actor cannot be reached from other servers")
+        })?;
+        let method = protocol.method(mark)?;
+        if let Some(needs) = method.needs
+            && !sender.can(needs)
+        {
+            let who = sender.server().map_or_else(String::new, ToString::to_string);
+            let detail =
+                format!("{} needs the capability `{needs}`, which {who} does not hold here", method.mark);
+            return Err(Refusal::new(RefusalCode::NotAuthorised, detail));
+        }
+        let index = protocol.methods.iter().position(|other| std::ptr::eq(other, method)).unwrap_or_default();
+        if payload.encoding == Encoding::Json {
+            refuse_unknown_fields(method, payload.bytes)?;
+        }
+        let port = reply.map(|(sink, ask)| {
+            let (encoding, target) = (payload.encoding, Arc::clone(&self.life));
+            Arc::new(FarPort { sink, ask, encoding, target, is_answered: AtomicBool::new(false) })
+        });
+        let message = A::decode(index, payload, RemoteReply(port.clone()))
+            .map_err(|refusal| at(method.mark, refusal))?;
+        let meta = Meta::sent_afar(&sender, expires_at, port.is_some());
+        let line = waker.filter(|_| self.mailbox.overflow() == Overflow::Wait);
+        let sent = match (self.mailbox.try_send(Envelope { message, meta }), line) {
+            (Err(TrySendError::Full(envelope)), Some(waker)) => match self.mailbox.enter(envelope, waker) {
+                Ok(Entry::Queued) => Ok(()),
+                Ok(Entry::Waits(ticket)) => return Ok(Some(ticket)),
+                Err(SendError::Closed(envelope)) => Err(TrySendError::Closed(envelope)),
+                Err(SendError::Crowded(envelope)) => Err(TrySendError::Full(envelope)),
+            },
+            (Err(TrySendError::Full(envelope)), None) => overflow::squeeze_in_whole(self, envelope),
+            (sent, _) => sent,
+        };
+        match sent {
+            Ok(()) => {
+                self.me().iter().for_each(Self::notify_message);
+                Ok(None)
+            }
+            Err(TrySendError::Full(envelope)) => {
+                // The refusal is the answer; the port in the envelope would give another.
+                port.iter().for_each(|port| port.close());
+                drop(envelope);
+                let capacity = self.mailbox.capacity();
+                let detail = format!("the actor's mailbox is full ({capacity} messages); try again later");
+                Err(Refusal::new(RefusalCode::Full, detail))
+            }
+            Err(TrySendError::Closed(envelope)) => {
+                // Said here, because a draining actor has no exit reason yet that a falling port could tell.
+                port.iter().for_each(|port| port.answer(Err(AskError::Dead(self.death()))));
+                self.undelivered(envelope.sender());
+                Ok(None)
+            }
+        }
     }
 }
 

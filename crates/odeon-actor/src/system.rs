@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use odeon_core::limits::REPLY_TIMEOUT_DEFAULT;
 use odeon_core::seam::{Clock, Spawn, TaskKind};
-use odeon_core::{ActorName, ExitReason};
+use odeon_core::{ActorName, Mark, Reference, ExitReason};
 use odeon_mailbox::{Bounds, CAPACITY_DEFAULT, Overflow, RunQueue, Turn};
 
 use crate::actor::Actor;
@@ -155,7 +155,7 @@ pub enum Switch {
 /// A message that reached nobody.
 #[derive(Debug, Clone)]
 pub struct DeadLetter {
-    /// The actor it was for.
+    /// The actor it was for; 0 if it was meant by name, on another server.
     pub actor: u64,
     /// That actor's Rust type.
     pub kind: &'static str,
@@ -173,6 +173,14 @@ pub enum DeadReason {
     Ended(ExitReason),
     /// It was the oldest in a full mailbox that drops the oldest, and a newer one took its place.
     Displaced,
+    /// It was sent to another server, and the link was lost before that server had said that its actor took it: it
+    /// may have been handled.
+    MaybeLost {
+        /// The actor it was for.
+        to: Box<Reference>,
+        /// What kind of message it was.
+        mark: Mark,
+    },
 }
 
 impl From<ExitReason> for DeadReason {
@@ -186,6 +194,9 @@ impl fmt::Display for DeadReason {
         match self {
             Self::Ended(reason) => write!(f, "the actor {reason}"),
             Self::Displaced => f.write_str("a newer message took its place"),
+            Self::MaybeLost { to, mark } => {
+                write!(f, "the link was lost before {to} was known to have taken {mark}")
+            }
         }
     }
 }
@@ -463,6 +474,16 @@ impl System {
         drop(actors);
         drop((forgotten, freed));
         self.0.groups.forget(number);
+    }
+
+    /// A message to another server, from an actor here, that may be lost with its link becomes a dead letter.
+    pub fn maybe_lost(&self, to: Reference, mark: Mark, from: u64) {
+        self.dead_letter(&DeadLetter {
+            actor: to.actor.number().unwrap_or_default(),
+            kind: "an actor of another server",
+            sender: Sender::of_number(from),
+            reason: DeadReason::MaybeLost { to: Box::new(to), mark },
+        });
     }
 
     pub(crate) fn dead_letter(&self, letter: &DeadLetter) {

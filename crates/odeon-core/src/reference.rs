@@ -3,14 +3,18 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::epoch::Epoch;
 use crate::names::{ActorName, Domain, NameError, ServerId};
 use crate::text::text_form;
 
 /// An actor within its server: a registered name, or a number; 0 is the server itself.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ActorId {
-    /// A local number. It means something only together with the server's epoch.
+    /// A local number, in whatever incarnation of the server runs now: what people type.
     Number(u64),
+    /// A local number of one incarnation of the server. A later incarnation refuses it, so that number 17 of the
+    /// last run is never the stranger of this one.
+    NumberOf(u64, Epoch),
     /// A registered name.
     Name(ActorName),
 }
@@ -18,23 +22,42 @@ pub enum ActorId {
 impl ActorId {
     /// The server's own control plane.
     pub const SERVER: Self = Self::Number(0);
+
+    /// The local number, if it is one.
+    #[must_use]
+    pub const fn number(&self) -> Option<u64> {
+        match self {
+            Self::Number(number) | Self::NumberOf(number, _) => Some(*number),
+            Self::Name(_) => None,
+        }
+    }
 }
 
 impl FromStr for ActorId {
     type Err = NameError;
 
     fn from_str(text: &str) -> Result<Self, NameError> {
-        match text.parse() {
-            Ok(number) if text.bytes().all(|b| b.is_ascii_digit()) => Ok(Self::Number(number)),
-            _ => text.parse().map(Self::Name),
+        if let Some(number) = digits(text) {
+            return Ok(Self::Number(number));
         }
+        if let Some((number, epoch)) = text.split_once('.')
+            && let (Some(number), Some(epoch)) = (digits(number), digits(epoch))
+        {
+            return Ok(Self::NumberOf(number, Epoch(epoch)));
+        }
+        text.parse().map(Self::Name)
     }
+}
+
+fn digits(text: &str) -> Option<u64> {
+    text.parse().ok().filter(|_| text.bytes().all(|b| b.is_ascii_digit()))
 }
 
 impl fmt::Display for ActorId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Number(number) => write!(f, "{number}"),
+            Self::NumberOf(number, epoch) => write!(f, "{number}.{epoch}"),
             Self::Name(name) => write!(f, "{name}"),
         }
     }
@@ -46,7 +69,7 @@ impl From<ActorName> for ActorId {
     }
 }
 
-text_form!(ActorId, "a registered actor name, or a number; 0 is the server itself");
+text_form!(ActorId, "a registered actor name, or a number, if need be with the server's epoch (17.3); 0 is the server itself");
 
 /// Where an actor is: its server and its id there. Data: it can be stored, sent and printed.
 ///
@@ -114,7 +137,11 @@ mod tests {
     #[test]
     fn a_number_is_never_a_name() {
         assert_eq!("17".parse(), Ok(ActorId::Number(17)));
-        assert!("+17".parse::<ActorId>().is_err());
+        assert_eq!("17.3".parse(), Ok(ActorId::NumberOf(17, Epoch(3))));
+        assert_eq!(ActorId::NumberOf(17, Epoch(3)).to_string(), "17.3");
+        for not in ["+17", "17.", ".3", "17.+3", "17.3.1", "cart.3"] {
+            assert!(not.parse::<ActorId>().is_err(), "{not}");
+        }
         assert!("99999999999999999999".parse::<ActorId>().is_err());
     }
 

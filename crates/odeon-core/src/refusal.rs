@@ -45,6 +45,9 @@ pub enum RefusalCode {
     /// A limit of the receiver would be passed.
     #[n(10)]
     LimitReached,
+    /// The number is one of another incarnation of the server: the actor it meant is gone.
+    #[n(11)]
+    StaleNumber,
 }
 
 impl RefusalCode {
@@ -63,6 +66,7 @@ impl RefusalCode {
             Self::NameTaken => "name-taken",
             Self::NotFound => "not-found",
             Self::LimitReached => "limit-reached",
+            Self::StaleNumber => "stale-number",
         }
     }
 }

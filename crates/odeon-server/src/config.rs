@@ -10,7 +10,7 @@ use odeon_auth::{Cookie, TlsContext};
 use odeon_core::limits::{ADDRESS_CACHE_TTL, FRAME_BYTES_MAX, HANDSHAKE_TIMEOUT};
 use odeon_core::seam::{BoxFuture, Clock, Disk, Net, Rng, Spawn};
 use odeon_core::{Address, Epoch, HostId, ServerId};
-use odeon_wire::OUTBOUND_BYTES_MAX;
+use odeon_wire::{IDLE_AFTER, OUTBOUND_BYTES_MAX};
 
 use crate::authority::Authority;
 use crate::os::{OsDisk, OsNet, OsRng};
@@ -70,6 +70,8 @@ pub struct Limits {
     pub links_max: usize,
     /// Most links with one peer: each side may have connected, and the old may not have noticed its end.
     pub links_per_peer_max: usize,
+    /// How long a link may carry nothing, with nothing open, before it is closed. The next message makes a new one.
+    pub link_idle_after: Duration,
     /// How long a looked-up address is believed.
     pub address_cache_ttl: Duration,
 }
@@ -83,6 +85,7 @@ impl Default for Limits {
             handshakes_max: 256,
             links_max: 4_096,
             links_per_peer_max: 4,
+            link_idle_after: IDLE_AFTER,
             address_cache_ttl: ADDRESS_CACHE_TTL,
         }
     }

@@ -4,6 +4,7 @@
 //! bytes, work, or the time. All four are looked at every time, so that none can starve the others. However the
 //! task ends, by a panic or with its runtime, everybody who waits on the link is told.
 
+use std::collections::VecDeque;
 use std::future::Future;
 use std::io;
 use std::pin::{Pin, pin};
@@ -16,7 +17,8 @@ use odeon_core::seam::{BoxFuture, Stream};
 use odeon_wire::{DEAD_AFTER, Event};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::link::Link;
+use crate::intake::Intake;
+use crate::link::{Link, Port};
 
 /// Bytes read at once to begin with: a hello fits, and a thousand silent connections cost 4 MiB.
 const READ_BYTES_MIN: usize = 4 * 1024;
@@ -64,6 +66,9 @@ pub(crate) struct Driver {
     stream: Box<dyn Stream>,
     input: Vec<u8>,
     output: Output,
+    intake: Intake,
+    events: VecDeque<Event>,
+    ports: VecDeque<Option<Port>>,
     stage: Stage,
     /// Until when the last frames may leave.
     ending_at: Instant,
@@ -79,6 +84,9 @@ impl Driver {
             stream,
             input: vec![0; READ_BYTES_MIN],
             output: Output::default(),
+            intake: Intake::default(),
+            events: VecDeque::new(),
+            ports: VecDeque::new(),
             stage: Stage::Open,
             ending_at: Instant::ZERO,
             wrote_at: Instant::ZERO,
@@ -107,18 +115,42 @@ impl Driver {
     }
 
     fn act_on_events(&mut self) {
-        while let Some(event) = self.link.next_event() {
-            if let Event::Closed(reason) = event {
-                self.link.over(&reason);
+        let link = Arc::clone(&self.link);
+        loop {
+            let (mut events, mut ports) = (std::mem::take(&mut self.events), std::mem::take(&mut self.ports));
+            link.next_events(&mut events, &mut ports);
+            let is_quiet = events.is_empty();
+            for event in events.drain(..) {
+                self.act_on(&link, event, &mut ports);
+            }
+            (self.events, self.ports) = (events, ports);
+            self.intake.go_on(&link);
+            if is_quiet {
+                return;
+            }
+        }
+    }
+
+    fn act_on(&mut self, link: &Arc<Link>, event: Event, ports: &mut VecDeque<Option<Port>>) {
+        match self.intake.take(link, event) {
+            None => {}
+            Some(Event::Reply { outcome, .. }) => {
+                if let Some(port) = ports.pop_front().flatten() {
+                    // The asker may have given up this very moment.
+                    let _ = port.send(outcome);
+                }
+            }
+            Some(Event::Closed(reason)) => {
+                self.intake.over(link);
+                link.over(&reason);
                 if self.link.channel.is_securing() {
                     self.stage = Stage::Done;
                 } else if self.stage == Stage::Open {
                     self.stage = Stage::Flushing;
-                    self.ending_at = self.link.server.clock().now() + FLUSH_TIMEOUT;
+                    self.ending_at = link.server.clock().now() + FLUSH_TIMEOUT;
                 }
-            } else {
-                self.link.on_event(event);
             }
+            Some(event) => link.on_event(event),
         }
     }
 

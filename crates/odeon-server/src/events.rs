@@ -1,20 +1,40 @@
 //! What a link's session reports, and what the server does about it.
 //!
-//! Called by the link's driver alone, never with the link's lock held. What belongs to others, such as decoding
+//! What concerns messages to our actors is in `intake`. Called by the link's driver alone, never with the link's lock held. What belongs to others, such as decoding
 //! a message or hearing a notice, runs contained: a panic in it costs nobody the link.
 
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use odeon_actor::{AskError, Delivery, Payload, Peer, ReplySink, Sender};
-use odeon_core::{ActorId, Epoch, ExitReason, Refusal, RefusalCode, ServerId};
-use odeon_wire::{CloseReason, Event, Parcel, RefuseCode, Side, Transcript};
+use odeon_actor::Peer;
+use odeon_core::{ActorId, Epoch, ExitReason, Mark, Reference, Refusal, ServerId};
+use odeon_wire::{CloseReason, Event, RefuseCode, Side, Transcript};
 
-use crate::link::Link;
+use crate::link::{Link, Port};
 
 impl Link {
-    pub(crate) fn next_event(&self) -> Option<Event> {
-        self.state().session.poll_event()
+    /// All events there are. The asks among them are taken down, and the ports of the answers taken out, under the
+    /// same lock.
+    pub(crate) fn next_events(&self, events: &mut VecDeque<Event>, ports: &mut VecDeque<Option<Port>>) {
+        let mut state = self.state();
+        state.session.take_events(events);
+        for event in events.iter() {
+            match event {
+                Event::Message(arrival) => {
+                    if let Some(ask) = arrival.ask_id {
+                        state.answering.insert(ask, arrival.encoding);
+                    }
+                }
+                Event::Reply { ask_id, .. } => ports.push_back(state.asks.remove(*ask_id)),
+                _ => {}
+            }
+        }
+        let has_room = state.session.take_room();
+        drop(state);
+        if has_room {
+            self.room.notify_waiters();
+        }
     }
 
     /// Acts on anything but the link's end.
@@ -28,26 +48,8 @@ impl Link {
             }
             Event::Verify { side, transcript, mac } => self.verify(side, &transcript, mac),
             Event::Accepted { peer, epoch, .. } => self.accepted(peer, epoch),
-            Event::Tell(parcel) => {
-                if let Err(refusal) = self.deliver(&parcel, None) {
-                    self.state().session.refuse_tell(refusal);
-                }
-            }
-            Event::Ask { ask_id, parcel } => {
-                self.state().answering.insert(ask_id, parcel.encoding);
-                if let Err(refusal) = self.deliver(&parcel, Some(ask_id)) {
-                    self.answer(ask_id, Err(AskError::Refused(refusal)));
-                }
-            }
-            Event::Reply { ask_id, outcome } => {
-                let port = self.state().asks.remove(&ask_id);
-                if let Some(port) = port {
-                    // The asker may have given up this very moment.
-                    let _ = port.send(outcome);
-                }
-            }
             Event::Cancelled { ask_id } => {
-                self.state().answering.remove(&ask_id);
+                self.state().answering.remove(ask_id);
             }
             Event::Monitor { monitor_id, actor } => self.watch_for_peer(monitor_id, &actor),
             Event::Demonitor { monitor_id } => {
@@ -56,12 +58,8 @@ impl Link {
                     inbox.demonitor(monitor);
                 }
             }
-            Event::Down { monitor_id, reason } => {
-                let monitor = self.state().watching.remove(&monitor_id);
-                if let Some(monitor) = monitor {
-                    self.server.monitors().tell(monitor, reason);
-                }
-            }
+            Event::Down { monitor_id, reason, .. } => self.told_down(monitor_id, reason),
+            Event::MaybeLost { to, from, mark, count } => self.maybe_lost(&to, from, &mark, count),
             Event::Refused { refusal } => self.tell_was_refused(&refusal),
             _ => {}
         }
@@ -100,45 +98,39 @@ impl Link {
         }
     }
 
-    fn deliver(self: &Arc<Self>, parcel: &Parcel, ask: Option<u64>) -> Result<(), Refusal> {
-        let Some(peer) = self.peer() else {
-            return Err(Refusal::new(RefusalCode::Internal, "the link was not taken in"));
-        };
-        if self.is_silent() {
-            self.server.carries(self);
+    /// An actor that we watch has ended.
+    pub(crate) fn told_down(&self, monitor_id: u64, reason: ExitReason) {
+        let monitor = self.state().watching.remove(&monitor_id);
+        if let Some(monitor) = monitor {
+            self.server.monitors().tell(monitor, reason);
         }
-        let Some(_delivering) = self.delivering() else {
-            let detail = "it came after later messages, which another link carried";
-            return Err(Refusal::new(RefusalCode::Expired, detail));
+    }
+
+    /// Tells of ours that nobody knows to have arrived become dead letters, each.
+    fn maybe_lost(&self, to: &ActorId, from: u64, mark: &Mark, count: u64) {
+        let Some(peer) = self.peer() else {
+            return;
         };
-        let inbox = self.server.local_inbox(&parcel.to)?;
-        let delivery = Delivery {
-            mark: parcel.mark.as_str(),
-            payload: Payload { encoding: parcel.encoding, bytes: &parcel.payload },
-            sender: Sender::Remote(Arc::clone(peer), parcel.from),
-            expires_at: parcel.expires_at,
-            reply: ask.map(|ask| (Arc::clone(self) as Arc<dyn ReplySink>, ask)),
-        };
-        contained("delivering a message", || inbox.deliver(delivery)).unwrap_or_else(|| {
-            let detail = format!("{} panicked while it was decoded", parcel.mark);
-            Err(Refusal::new(RefusalCode::Internal, detail))
-        })
+        for _ in 0..count {
+            let to = Reference::new(peer.server.clone(), to.clone());
+            self.server.system().maybe_lost(to, mark.clone(), from);
+        }
     }
 
     /// Watches an actor of ours for the peer.
     fn watch_for_peer(self: &Arc<Self>, monitor_id: u64, actor: &ActorId) {
         let link = Arc::downgrade(self);
-        let tell = move |reason: ExitReason| {
+        let tell = move |reason: ExitReason, number: Option<u64>| {
             if let Some(link) = link.upgrade() {
                 link.state().watched.remove(&monitor_id);
-                link.with_session(|session| session.down(monitor_id, reason));
+                link.with_session(|session| session.down(monitor_id, reason, number));
             }
         };
         let Ok(inbox) = self.server.local_inbox(actor) else {
-            return tell(ExitReason::NoActor);
+            return tell(ExitReason::NoActor, None);
         };
-        let notify = tell.clone();
-        match inbox.monitor(Box::new(move |down| notify(down.reason))) {
+        let (notify, number) = (tell.clone(), inbox.number());
+        match inbox.monitor(Box::new(move |down| notify(down.reason, Some(number)))) {
             Ok(monitor) => {
                 self.state().watched.insert(monitor_id, (Arc::clone(&inbox), monitor));
                 // If it ended before the line above, its notice found nothing to take out.
@@ -146,7 +138,7 @@ impl Link {
                     self.state().watched.remove(&monitor_id);
                 }
             }
-            Err(error) => tell(ExitReason::LinkLost(error.to_string())),
+            Err(error) => tell(ExitReason::LinkLost(error.to_string()), None),
         }
     }
 

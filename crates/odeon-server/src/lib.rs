@@ -16,6 +16,7 @@ mod control;
 mod drive;
 mod events;
 mod home;
+mod intake;
 mod link;
 mod listener;
 mod monitors;

@@ -11,17 +11,21 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use odeon_actor::{AskError, Inbox, MonitorId, Peer, RemoteCall, ReplySink, TellError};
 use odeon_core::seam::{Connection, PeerCredentials};
-use odeon_core::{ActorId, Encoding, Epoch, ExitReason, Instant, Mark, Refusal, RefusalCode, ServerId};
-use odeon_wire::{AskFailure, CloseReason, Parcel, SendError, Session};
+use odeon_core::{ActorId, Encoding, Epoch, ExitReason, Instant, Refusal, RefusalCode, ServerId};
+use odeon_wire::{AskFailure, CloseReason, Parcel, SendError, Session, ask_place};
 use tokio::sync::{Notify, oneshot};
 
 use crate::control::{ConnectionEntry, Direction};
 use crate::drive::Driver;
+use crate::intake::Moved;
 use crate::secure::Channel;
 use crate::server::Server;
 
 /// What the peer answered, or why it did not.
 type Answer = Result<(Encoding, Vec<u8>), AskFailure>;
+
+/// Where an answer goes.
+pub(crate) type Port = oneshot::Sender<Answer>;
 
 /// A link, as those who send over it see it.
 pub(crate) struct Link {
@@ -36,6 +40,8 @@ pub(crate) struct Link {
     inbound: Mutex<Inbound>,
     /// Held while one message of the peer's is delivered.
     delivering: Mutex<()>,
+    /// What waits at the peer's flows and may go on.
+    pub(crate) moved: Moved,
     /// Something is to be written, or the link is over.
     pub(crate) work: Notify,
     /// There is room for more to be sent, or the link is over.
@@ -57,11 +63,11 @@ enum Inbound {
 pub(crate) struct State {
     pub(crate) session: Session,
     /// Ours, waiting for the peer.
-    pub(crate) asks: BTreeMap<u64, oneshot::Sender<Answer>>,
+    pub(crate) asks: ByPlace<Port>,
     /// Ours, on the peer's actors.
     pub(crate) watching: BTreeMap<u64, MonitorId>,
     /// The peer's, waiting for our actors.
-    pub(crate) answering: BTreeMap<u64, Encoding>,
+    pub(crate) answering: ByPlace<Encoding>,
     /// The peer's, on our actors.
     pub(crate) watched: BTreeMap<u64, (Arc<dyn Inbox>, MonitorId)>,
     /// Whoever dialled and waits for the handshake.
@@ -70,6 +76,65 @@ pub(crate) struct State {
     pub(crate) claimed: Option<(ServerId, Epoch)>,
     /// How many of our tells the peer has refused.
     pub(crate) tells_refused: u64,
+}
+
+/// A table by the id of an ask, whose place is part of it.
+#[derive(Debug)]
+pub(crate) struct ByPlace<T> {
+    places: Vec<Option<(u64, T)>>,
+    many: usize,
+}
+
+impl<T> Default for ByPlace<T> {
+    fn default() -> Self {
+        Self { places: Vec::new(), many: 0 }
+    }
+}
+
+impl<T> ByPlace<T> {
+    pub(crate) fn insert(&mut self, ask_id: u64, value: T) {
+        let place = ask_place(ask_id);
+        if self.places.len() <= place {
+            self.places.resize_with(place + 1, || None);
+        }
+        self.many += usize::from(self.places[place].is_none());
+        self.places[place] = Some((ask_id, value));
+    }
+
+    pub(crate) fn contains(&self, ask_id: u64) -> bool {
+        let place = self.places.get(ask_place(ask_id)).and_then(Option::as_ref);
+        place.is_some_and(|(id, _)| *id == ask_id)
+    }
+
+    pub(crate) fn remove(&mut self, ask_id: u64) -> Option<T> {
+        let (_, value) = self.places.get_mut(ask_place(ask_id))?.take_if(|(id, _)| *id == ask_id)?;
+        self.many -= 1;
+        Some(value)
+    }
+
+    pub(crate) const fn len(&self) -> usize {
+        self.many
+    }
+
+    pub(crate) fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Gives back the memory of what is gone.
+    pub(crate) fn relax(&mut self) {
+        if self.many == 0 {
+            self.places = Vec::new();
+        }
+    }
+}
+
+/// Why a message did not go over a link.
+#[derive(Debug)]
+pub(crate) enum Unsent<E> {
+    /// The link is over, and nothing was sent: another may do.
+    Over,
+    /// It is not to be sent.
+    Failed(E),
 }
 
 impl Link {
@@ -84,9 +149,9 @@ impl Link {
         let (opened, wait) = oneshot::channel();
         let state = State {
             session,
-            asks: BTreeMap::new(),
+            asks: ByPlace::default(),
             watching: BTreeMap::new(),
-            answering: BTreeMap::new(),
+            answering: ByPlace::default(),
             watched: BTreeMap::new(),
             opened: Some(opened),
             claimed: None,
@@ -102,6 +167,7 @@ impl Link {
             state: Mutex::new(state),
             inbound: Mutex::new(Inbound::Silent),
             delivering: Mutex::default(),
+            moved: Moved::default(),
             work: Notify::new(),
             room: Notify::new(),
         });
@@ -204,37 +270,50 @@ impl Link {
         })
     }
 
-    /// Sends a tell; waits while too much is queued.
-    pub(crate) async fn tell(&self, call: RemoteCall) -> Result<(), TellError> {
-        let parcel = parcel(call)?;
-        self.send(|state, now| state.session.tell(&parcel, now)).await.map_err(|e| self.tell_error(e))
+    /// Sends a tell; waits while there is no credit for it, or too much is queued.
+    pub(crate) async fn tell(&self, call: &RemoteCall) -> Result<(), Unsent<TellError>> {
+        let parcel = parcel(call);
+        let sent = self.send(|state, now| state.session.tell(&parcel, now)).await;
+        sent.map_err(|error| self.unsent(error))
+    }
+
+    /// Sends a tell if there is room for it now.
+    pub(crate) fn try_tell(&self, call: &RemoteCall) -> Result<(), SendError> {
+        let parcel = parcel(call);
+        let now = self.server.clock().now();
+        let sent = self.state().session.tell(&parcel, now);
+        self.work.notify_one();
+        sent
     }
 
     /// Sends an ask and waits for its answer.
-    pub(crate) async fn ask(&self, call: RemoteCall) -> Result<(Encoding, Vec<u8>), AskError> {
-        let parcel = parcel(call)?;
+    pub(crate) async fn ask(&self, call: &RemoteCall) -> Result<(Encoding, Vec<u8>), Unsent<AskError>> {
+        let parcel = parcel(call);
         let (port, answer) = oneshot::channel();
         let mut port = Some(port);
-        let id = self
-            .send(|state, now| {
-                let id = state.session.ask(&parcel, now)?;
-                if let Some(port) = port.take() {
-                    state.asks.insert(id, port);
-                }
-                Ok(id)
-            })
-            .await
-            .map_err(|e| AskError::from(self.tell_error(e)))?;
-        drop(parcel);
-        let _waiting = Waiting { link: self, id };
+        let sent = self.send(|state, now| {
+            let id = state.session.ask(&parcel, now)?;
+            if let Some(port) = port.take() {
+                state.asks.insert(id, port);
+            }
+            Ok(id)
+        });
+        let id = sent.await.map_err(|error| match self.unsent(error) {
+            Unsent::Over => Unsent::Over,
+            Unsent::Failed(error) => Unsent::Failed(AskError::from(error)),
+        })?;
+        let mut waiting = Waiting { link: self, id: Some(id) };
         let outcome =
             answer.await.unwrap_or_else(|_| Err(AskFailure::LinkLost("the server is stopping".to_owned())));
-        outcome.map_err(|failure| match failure {
-            AskFailure::Refused(refusal) => AskError::Refused(refusal),
-            AskFailure::Dead(reason) => AskError::Dead(reason),
-            AskFailure::NoReply => AskError::NoReply,
-            AskFailure::LinkLost(why) => AskError::Dead(ExitReason::LinkLost(why)),
-            other => AskError::Refused(Refusal::new(RefusalCode::Internal, other.to_string())),
+        waiting.id = None;
+        outcome.map_err(|failure| {
+            Unsent::Failed(match failure {
+                AskFailure::Refused(refusal) => AskError::Refused(refusal),
+                AskFailure::Dead(reason) => AskError::Dead(reason),
+                AskFailure::NoReply => AskError::NoReply,
+                AskFailure::LinkLost(why) => AskError::Dead(ExitReason::LinkLost(why)),
+                other => AskError::Refused(Refusal::new(RefusalCode::Internal, other.to_string())),
+            })
         })
     }
 
@@ -260,32 +339,45 @@ impl Link {
         }
     }
 
-    /// Does `send` under the lock, again and again while the link is backlogged.
+    /// Does `send` under the lock, again and again while there is no room for what it sends.
     async fn send<T>(
         &self,
         mut send: impl FnMut(&mut State, Instant) -> Result<T, SendError>,
     ) -> Result<T, SendError> {
-        loop {
+        let now = self.server.clock().now();
+        let mut sent = send(&mut self.state(), now);
+        while sent.as_ref().is_err_and(SendError::is_for_now) {
+            // What it did send, the opening of a flow say, must leave for the room to come.
+            self.work.notify_one();
             let room = self.room.notified();
             let mut room = pin!(room);
             // Registered before the look, so that room made in between is not missed.
             room.as_mut().enable();
             let now = self.server.clock().now();
-            let sent = send(&mut self.state(), now);
-            match sent {
-                Err(SendError::Backlogged { .. }) => room.await,
-                other => {
-                    self.work.notify_one();
-                    return other;
-                }
+            sent = send(&mut self.state(), now);
+            if sent.as_ref().is_err_and(SendError::is_for_now) {
+                self.work.notify_one();
+                room.await;
             }
+        }
+        self.work.notify_one();
+        sent
+    }
+
+    fn unsent(&self, error: SendError) -> Unsent<TellError> {
+        match error {
+            SendError::Closed => Unsent::Over,
+            error => Unsent::Failed(self.tell_error(error)),
         }
     }
 
-    fn tell_error(&self, error: SendError) -> TellError {
+    pub(crate) fn tell_error(&self, error: SendError) -> TellError {
         match error {
             SendError::TooLarge { .. } => {
                 TellError::Refused(Refusal::new(RefusalCode::BadPayload, error.to_string()))
+            }
+            SendError::BadMark => {
+                TellError::Refused(Refusal::new(RefusalCode::UnknownMark, error.to_string()))
             }
             SendError::TooManyAsks { .. }
             | SendError::TooManyTypes { .. }
@@ -311,7 +403,7 @@ impl State {
 impl ReplySink for Link {
     fn answer(&self, ask: u64, answer: Result<Vec<u8>, AskError>) {
         let mut state = self.state();
-        let Some(encoding) = state.answering.remove(&ask) else {
+        let Some(encoding) = state.answering.remove(ask) else {
             return;
         };
         let session = &mut state.session;
@@ -334,33 +426,40 @@ impl ReplySink for Link {
     }
 
     fn is_wanted(&self, ask: u64) -> bool {
-        self.state().answering.contains_key(&ask)
+        self.state().answering.contains(ask)
     }
 }
 
 /// An ask whose asker waits. Whoever stops waiting before there is an answer tells the peer so.
 struct Waiting<'a> {
     link: &'a Link,
-    id: u64,
+    id: Option<u64>,
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
+        let Some(id) = self.id else {
+            return;
+        };
         let mut state = self.link.state();
-        if state.asks.remove(&self.id).is_some() {
-            state.session.cancel(self.id);
+        if state.asks.remove(id).is_some() {
+            state.session.cancel(id);
             drop(state);
             self.link.work.notify_one();
         }
     }
 }
 
-fn parcel(call: RemoteCall) -> Result<Parcel, Refusal> {
-    let RemoteCall { to, from, mark, encoding, payload, expires_at } = call;
-    let mark: Mark = mark
-        .parse()
-        .map_err(|e: odeon_core::MarkError| Refusal::new(RefusalCode::UnknownMark, e.to_string()))?;
-    Ok(Parcel { to: to.actor, from, mark, encoding, expires_at, payload })
+const fn parcel(call: &RemoteCall) -> Parcel<'_> {
+    Parcel {
+        to: &call.to.actor,
+        from: call.from,
+        mark: call.mark.as_str(),
+        fingerprint: None,
+        encoding: call.encoding,
+        expires_at: call.expires_at,
+        payload: call.payload.as_slice(),
+    }
 }
 
 impl fmt::Debug for Link {

@@ -128,14 +128,22 @@ impl Server {
     }
 
     async fn monitor_there(&self, to: &Reference, monitor: MonitorId) {
-        let link = match self.link_to(&to.server).await {
+        let mut link = match self.link_to(&to.server).await {
             Ok(link) => link,
             Err(error) => return self.monitors().tell(monitor, ExitReason::LinkLost(error.to_string())),
         };
         if !self.monitors().is_wanted(monitor) {
             return;
         }
-        match link.watch(&to.actor, monitor).await {
+        let mut watched = link.watch(&to.actor, monitor).await;
+        if watched == Err(SendError::Closed)
+            && let Ok(other) = self.link_to(&to.server).await
+        {
+            // It was closed for want of use, this very moment.
+            watched = other.watch(&to.actor, monitor).await;
+            link = other;
+        }
+        match watched {
             Ok(id) => self.monitors().set(monitor, Place::There(link, id)),
             Err(error) => self.monitors().tell(monitor, lost(&error)),
         }

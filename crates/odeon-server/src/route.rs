@@ -8,11 +8,16 @@ use odeon_actor::{
 };
 use odeon_core::seam::{BoxFuture, Clock};
 use odeon_core::{ActorId, Encoding, Reference, Refusal, decode, encode};
+use odeon_wire::{FLOW_WINDOW_MESSAGES, SendError};
 use tokio::sync::oneshot;
 
 use crate::connect::ConnectError;
 use crate::control::{ControlPingActor, ControlStopActor};
+use crate::link::{Link, Unsent};
 use crate::server::Server;
+
+/// Links tried for one message: one that is about to be closed for want of use, and two that take its place.
+const LINKS_TRIED: usize = 3;
 
 /// Routes calls over the server's links.
 #[derive(Debug)]
@@ -27,10 +32,27 @@ impl Server {
         if call.to.server == *self.id() {
             return Ok(self.deliver_here(&call, None)?);
         }
-        match self.link_to(&call.to.server).await {
-            Ok(link) => link.tell(call).await,
-            Err(error) => Err(unreachable(&error)),
+        for _ in 0..LINKS_TRIED {
+            let link = self.link_to(&call.to.server).await.map_err(|error| unreachable(&error))?;
+            match link.tell(&call).await {
+                Err(Unsent::Over) => {}
+                Err(Unsent::Failed(error)) => return Err(error),
+                Ok(()) => return Ok(()),
+            }
         }
+        Err(none_lasted(&call.to))
+    }
+
+    /// Sends an encoded message to an actor of another server if the link to it takes the message at once.
+    ///
+    /// # Errors
+    /// [`TellError::Full`] when there is no credit for it, or no link yet: then nothing was sent.
+    pub fn try_tell_encoded(&self, call: &RemoteCall) -> Result<(), TellError> {
+        if call.to.server == *self.id() {
+            return Ok(self.deliver_here(call, None)?);
+        }
+        let link = self.peers().live(&call.to.server).ok_or(TellError::Full { capacity: 0 })?;
+        link.try_tell(call).map_err(|error| link.try_error(error))
     }
 
     /// Sends an encoded message to an actor anywhere and waits for the encoded answer, until `call.expires_at`.
@@ -59,10 +81,15 @@ impl Server {
             self.deliver_here(&call, Some(sink))?;
             return answer.await.unwrap_or(Err(AskError::NoReply)).map(|bytes| (call.encoding, bytes));
         }
-        match self.link_to(&call.to.server).await {
-            Ok(link) => link.ask(call).await,
-            Err(error) => Err(unreachable(&error).into()),
+        for _ in 0..LINKS_TRIED {
+            let link = self.link_to(&call.to.server).await.map_err(|error| unreachable(&error))?;
+            match link.ask(&call).await {
+                Err(Unsent::Over) => {}
+                Err(Unsent::Failed(error)) => return Err(error),
+                Ok(reply) => return Ok(reply),
+            }
         }
+        Err(none_lasted(&call.to).into())
     }
 
     fn deliver_here(&self, call: &RemoteCall, sink: Option<Arc<HereSink>>) -> Result<(), Refusal> {
@@ -74,6 +101,22 @@ impl Server {
             reply: sink.map(|sink| (sink as Arc<dyn ReplySink>, 0)),
         })
     }
+}
+
+impl Link {
+    fn try_error(&self, error: SendError) -> TellError {
+        if error.is_for_now() {
+            let capacity = usize::try_from(FLOW_WINDOW_MESSAGES).unwrap_or(usize::MAX);
+            return TellError::Full { capacity };
+        }
+        self.tell_error(error)
+    }
+}
+
+/// That each link ended before it took the message, as senders are told.
+fn none_lasted(to: &Reference) -> TellError {
+    let why = format!("{LINKS_TRIED} links ended before they took the message");
+    TellError::Unreachable { server: to.server.to_string(), why }
 }
 
 /// That there is no link, as senders are told.

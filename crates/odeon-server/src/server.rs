@@ -292,6 +292,17 @@ impl Server {
         let found = match actor {
             ActorId::Number(0) => self.0.control.get().map(|(_, inbox)| Arc::clone(inbox)),
             ActorId::Number(number) => self.system().inbox_by_number(*number),
+            ActorId::NumberOf(number, epoch) if *epoch == self.epoch() => {
+                return self.local_inbox(&ActorId::Number(*number));
+            }
+            ActorId::NumberOf(number, epoch) => {
+                let detail = format!(
+                    "{} is incarnation {} by now: actor {number} of incarnation {epoch} is gone",
+                    self.id(),
+                    self.epoch()
+                );
+                return Err(Refusal::new(RefusalCode::StaleNumber, detail));
+            }
             ActorId::Name(name) => self.system().inbox(name),
         };
         found.ok_or_else(|| {
@@ -366,6 +377,7 @@ impl Server {
         config.frame_bytes_max = self.0.limits.frame_bytes_max;
         config.outbound_bytes_max = self.0.limits.outbound_bytes_max;
         config.handshake_timeout = self.0.limits.handshake_timeout;
+        config.idle_after = self.0.limits.link_idle_after;
         config
     }
 

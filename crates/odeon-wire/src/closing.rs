@@ -10,6 +10,9 @@ use crate::frame::{Frame, RefuseCode};
 use crate::framing::FrameReader;
 use crate::handshake::Rejection;
 use crate::limits::CONTROL_RESERVE_BYTES;
+use crate::flows_in::FlowsIn;
+use crate::flows_out::Sent;
+use crate::outbox::{Place, Room};
 use crate::session::{Phase, Session};
 use crate::text::{printable, shorten};
 use crate::types::{TypesIn, TypesOut};
@@ -62,8 +65,34 @@ impl Session {
     /// Queues a frame that must not be lost. A peer for whom there is no more room, because it does not read,
     /// loses the link.
     pub(crate) fn send_control(&mut self, frame: &Frame<'_>) {
-        let room = self.config.outbound_bytes_max.saturating_add(CONTROL_RESERVE_BYTES);
-        if self.outbox.push(frame, self.send_frame_bytes_max, room).is_err() {
+        let room = self.reserve();
+        let outcome = self.outbox.push_control(frame, room);
+        self.close_if_unread(outcome.is_ok());
+    }
+
+    /// The same for a frame of the data lane, which comes after everything that waits.
+    pub(crate) fn send_in_order(&mut self, frame: &Frame<'_>) {
+        let room = self.reserve();
+        let outcome = self.outbox.push_last(frame, room);
+        self.close_if_unread(outcome.is_ok());
+    }
+
+    /// The same for a frame that must not overtake what is at `place`.
+    pub(crate) fn send_after(&mut self, place: Place, frame: &Frame<'_>) {
+        let room = self.reserve();
+        let outcome = self.outbox.push_after(place, frame, room);
+        self.close_if_unread(outcome.is_ok());
+    }
+
+    const fn reserve(&self) -> Room {
+        Room {
+            frame_bytes_max: self.send_frame_bytes_max,
+            bytes_max: self.config.outbound_bytes_max.saturating_add(CONTROL_RESERVE_BYTES),
+        }
+    }
+
+    fn close_if_unread(&mut self, is_queued: bool) {
+        if !is_queued {
             let queued = self.outbox.bytes();
             self.outbox.clear();
             self.finish(CloseReason::Local(format!("the peer does not read: {queued} bytes wait for it")));
@@ -72,8 +101,10 @@ impl Session {
 
     /// Queues the last frame, whatever waits before it: there will be no more.
     pub(crate) fn send_last(&mut self, frame: &Frame<'_>) {
+        let room = Room { frame_bytes_max: HANDSHAKE_FRAME_BYTES_MAX, bytes_max: usize::MAX };
         self.outbox
-            .push(frame, HANDSHAKE_FRAME_BYTES_MAX, usize::MAX)
+            .push_last(frame, room)
+            .map(drop)
             .expect("its text has been shortened, so it fits");
     }
 
@@ -86,7 +117,11 @@ impl Session {
         self.held = Vec::new();
         self.reader = FrameReader::default();
         self.types_in = TypesIn::default();
-        self.types_out = TypesOut::default();
+        self.partial = Vec::new();
+        self.room_made = true;
+        let types = std::mem::take(&mut self.types_out);
+        self.tell_what_is_lost(&types);
+        self.flows_in = FlowsIn::new(self.config.windows);
         let (asks, monitors) = self.ledger.close();
         let why = reason.to_string();
         self.events.extend(
@@ -96,8 +131,29 @@ impl Session {
         self.events.extend(
             monitors
                 .into_iter()
-                .map(|monitor_id| Event::Down { monitor_id, reason: ExitReason::LinkLost(why.clone()) }),
+                .map(|monitor_id| Event::Down {
+                    monitor_id,
+                    reason: ExitReason::LinkLost(why.clone()),
+                    number: None,
+                }),
         );
         self.events.push_back(Event::Closed(reason));
+    }
+
+    /// Tells that are not known to have been taken, in runs of one kind.
+    fn tell_what_is_lost(&mut self, types: &TypesOut) {
+        for (to, sent) in self.flows_out.close() {
+            for run in sent.chunk_by(Sent::eq) {
+                let Some(mark) = types.mark(run[0].type_id) else {
+                    continue;
+                };
+                self.events.push_back(Event::MaybeLost {
+                    to: to.clone(),
+                    from: run[0].from,
+                    mark: mark.clone(),
+                    count: u64::try_from(run.len()).expect("a length fits"),
+                });
+            }
+        }
     }
 }

@@ -33,22 +33,55 @@ pub struct Transcript {
     pub listener_hello: Vec<u8>,
 }
 
-/// A message on its way, as a tell or as an ask.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Parcel {
+/// A message to send, as a tell or as an ask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Parcel<'a> {
     /// The receiving actor, at the receiving server.
-    pub to: ActorId,
+    pub to: &'a ActorId,
     /// The number of the sending actor at its server; 0 is the server itself.
     pub from: u64,
-    /// What the payload is.
-    pub mark: Mark,
+    /// What the payload is: a mark.
+    pub mark: &'a str,
+    /// The fingerprint of the type, if it has one; it travels with the type's definition.
+    pub fingerprint: Option<u64>,
     /// How the payload is encoded.
     pub encoding: Encoding,
-    /// When the message is no longer worth running; on the receiver's clock when received. It travels as the
-    /// time left, in milliseconds, rounded up; the time on the way is not counted.
+    /// When the message is no longer worth running. It travels as the time left, in milliseconds, rounded up; the
+    /// time on the way is not counted.
+    pub expires_at: Option<Instant>,
+    /// The encoded message.
+    pub payload: &'a [u8],
+}
+
+/// A message that came. The driver delivers those of one flow in order, and says of each that it has been taken, by
+/// [`Session::taken`](crate::Session::taken).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Arrival {
+    /// Its flow, of which [`Event::Opened`] said whom it reaches.
+    pub flow: u32,
+    /// Its number in the flow, from 1.
+    pub seq: u64,
+    /// Names the ask in the answer, if it is one: it is to be answered, exactly once, by
+    /// [`Session::reply`](crate::Session::reply) or one of its siblings.
+    pub ask_id: Option<u64>,
+    /// The number of the sending actor at its server; 0 is the server itself.
+    pub from: u64,
+    /// What the payload is: [`Event::Defined`] said its mark.
+    pub type_id: u32,
+    /// How the payload is encoded.
+    pub encoding: Encoding,
+    /// When the message is no longer worth running, on this side's clock.
     pub expires_at: Option<Instant>,
     /// The encoded message.
     pub payload: Vec<u8>,
+}
+
+impl Arrival {
+    /// What it costs in credit: to be given back by [`Session::taken`](crate::Session::taken).
+    #[must_use]
+    pub fn cost(&self) -> u64 {
+        crate::flows_out::cost(self.payload.len())
+    }
 }
 
 /// Why an ask has no reply.
@@ -98,6 +131,9 @@ pub enum CloseReason {
     /// The peer has been silent for too long.
     #[error("the peer is silent")]
     Dead,
+    /// Nothing was open and nothing was said for long, and both sides agreed.
+    #[error("the link was idle")]
+    Idle,
     /// The peer said good-bye.
     #[error("the peer closed the link: {0}")]
     Bye(String),
@@ -136,6 +172,20 @@ pub enum SendError {
         /// Bytes that are queued.
         queued: usize,
     },
+    /// The receiving actor, or the peer as a whole, has not taken enough of what was sent before: try again when
+    /// [`Session::take_room`](crate::Session::take_room) says so.
+    #[error("{} has not taken what was sent before", if *.is_flow { "the actor" } else { "the peer" })]
+    NoCredit {
+        /// Whether it is this flow alone that stands still.
+        is_flow: bool,
+    },
+    /// All flows are taken, or the link is about to close: try again when
+    /// [`Session::take_room`](crate::Session::take_room) says so.
+    #[error("the link waits for a word from the peer")]
+    Waiting,
+    /// The name of the message type is none.
+    #[error("the message type has no valid mark")]
+    BadMark,
     /// Too many asks are unanswered.
     #[error("{max} asks are open on the link already")]
     TooManyAsks {
@@ -154,6 +204,14 @@ pub enum SendError {
         /// The limit.
         max: usize,
     },
+}
+
+impl SendError {
+    /// Whether the same may be sent a little later over the same link.
+    #[must_use]
+    pub const fn is_for_now(&self) -> bool {
+        matches!(self, Self::Backlogged { .. } | Self::NoCredit { .. } | Self::Waiting)
+    }
 }
 
 /// What happened on a link.
@@ -196,15 +254,35 @@ pub enum Event {
         /// The features that both sides have.
         features: Vec<String>,
     },
+    /// The peer will send messages of a type.
+    Defined {
+        /// Its number from now on; the first is 0, and there is no gap.
+        type_id: u32,
+        /// Its mark.
+        mark: Mark,
+        /// Its fingerprint, if the peer gave one. If it is also ours, [`Session::agree`](crate::Session::agree).
+        fingerprint: Option<u64>,
+    },
+    /// The peer will send messages to an actor of ours.
+    Opened {
+        /// The flow's number from now on, until [`Event::FlowEnded`].
+        flow: u32,
+        /// The actor.
+        to: ActorId,
+    },
+    /// The peer sends no more on a flow; what came is still to be taken. Its number may be used again after that.
+    FlowEnded {
+        /// The flow.
+        flow: u32,
+    },
     /// A message.
-    Tell(Parcel),
-    /// A message that is to be answered, exactly once, by [`Session::reply`](crate::Session::reply) or one of
-    /// its siblings.
-    Ask {
-        /// Names the ask in the answer.
-        ask_id: u64,
-        /// The message.
-        parcel: Parcel,
+    Message(Arrival),
+    /// The place of a message that the session has refused itself: at its turn, it counts as taken.
+    Skipped {
+        /// Its flow.
+        flow: u32,
+        /// As of [`Arrival::cost`].
+        cost: u64,
     },
     /// The answer to an ask of ours. Each ask has one, unless it was cancelled.
     Reply {
@@ -215,7 +293,7 @@ pub enum Event {
     },
     /// The asker gave up; the answer will not be sent.
     Cancelled {
-        /// The ask, as in [`Event::Ask`].
+        /// The ask, as in [`Arrival::ask_id`].
         ask_id: u64,
     },
     /// The peer wants to be told, by [`Session::down`](crate::Session::down), when an actor of ours ends.
@@ -236,6 +314,19 @@ pub enum Event {
         monitor_id: u64,
         /// Why it ended.
         reason: ExitReason,
+        /// The actor's number, if the peer said it: what came from it before is to be heard first.
+        number: Option<u64>,
+    },
+    /// Tells of ours are not known to have been taken, and the link is lost. For dead letters.
+    MaybeLost {
+        /// The actor they were for.
+        to: ActorId,
+        /// The number of the actor that sent them.
+        from: u64,
+        /// What they were.
+        mark: Mark,
+        /// How many there were in a row.
+        count: u64,
     },
     /// A tell of ours was refused; for dead letters and the log.
     Refused {

@@ -6,12 +6,12 @@
 //!
 //! | # | frame | fields | sent |
 //! | --- | --- | --- | --- |
-//! | 0 | `Hello` | `[magic, version_min, version_max, server, epoch, wanted, features, nonce, frame_bytes_max]` | first, by both |
+//! | 0 | `Hello` | `[magic, version_min, version_max, server, epoch, wanted, features, nonce, frame_bytes_max, windows]` | first, by both |
 //! | 1 | `Proof` | mac | after the hellos |
 //! | 2 | `Accept` | – | by the listener, after its proof |
 //! | 3 | `Refuse` | code, detail | instead of anything; ends the link |
-//! | 4 | `Define` | type id, mark | before a type's first use |
-//! | 5 | `Tell` | `[to, from, type_id, encoding, expires_in_ms, payload]` | |
+//! | 4 | `Define` | type id, mark, fingerprint or null | before a type's first use |
+//! | 5 | `Tell` | `[flow, seq, from, type_id, encoding, expires_in_ms, payload]` | |
 //! | 6 | `Ask` | ask id, as `Tell` | |
 //! | 7 | `Reply` | ask id, encoding, payload | to an ask |
 //! | 8 | `Refused` | ask id or null, refusal | to an ask, or for a tell |
@@ -20,10 +20,19 @@
 //! | 11 | `Cancel` | ask id | by an asker that gave up |
 //! | 12 | `Monitor` | monitor id, actor | |
 //! | 13 | `Demonitor` | monitor id | |
-//! | 14 | `Down` | monitor id, exit reason | to a monitor |
+//! | 14 | `Down` | monitor id, exit reason, number or null | to a monitor |
 //! | 15 | `Ping` | n | after silence |
 //! | 16 | `Pong` | n | to a ping |
 //! | 17 | `Bye` | reason | ends the link |
+//! | 18 | `Open` | flow, actor | before a flow's first message |
+//! | 19 | `Close` | flow | by its sender, after the last message |
+//! | 20 | `Closed` | flow | by its receiver: the number is free |
+//! | 21 | `Credit` | flow, taken, messages, bytes | by a flow's receiver |
+//! | 22 | `LinkCredit` | bytes | by a receiver, for all flows |
+//! | 23 | `Chunk` | left, part | instead of a frame above 64 KiB |
+//! | 24 | `Agree` | type id | to a definition; feature `compact` |
+//! | 25 | `Rest` | – | by a side that has nothing more to do |
+//! | 26 | `Stay` | – | to a `Rest`, by a side that has |
 //!
 //! The golden bytes of each stand in `tests/golden.rs`.
 
@@ -68,6 +77,23 @@ pub struct Hello {
     /// Largest frame it takes, in bytes without the prefix.
     #[n(8)]
     pub frame_bytes_max: u32,
+    /// The credit its peer begins with; since version 2.
+    #[n(9)]
+    pub windows: Option<Windows>,
+}
+
+/// How much may be on its way to a side, or waiting in it, before it has taken anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub struct Windows {
+    /// Bytes, over all flows.
+    #[n(0)]
+    pub link_bytes: u64,
+    /// Messages in each flow.
+    #[n(1)]
+    pub flow_messages: u64,
+    /// Bytes in each flow. A flow in which nothing is under way may carry one message that costs more.
+    #[n(2)]
+    pub flow_bytes: u64,
 }
 
 /// Why a side does not want the link. Numbers and texts are frozen.
@@ -123,23 +149,26 @@ impl fmt::Display for RefuseCode {
 /// The common part of a tell and an ask.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub struct Body<'b> {
-    /// The receiving actor.
+    /// The flow, opened before: it names the receiving actor.
     #[n(0)]
-    pub to: ActorId,
-    /// The number of the sending actor at its server.
+    pub flow: u32,
+    /// The message's number in its flow, from 1.
     #[n(1)]
+    pub seq: u64,
+    /// The number of the sending actor at its server.
+    #[n(2)]
     pub from: u64,
     /// The number of the message type, defined before.
-    #[n(2)]
+    #[n(3)]
     pub type_id: u32,
     /// How the payload is encoded.
-    #[n(3)]
+    #[n(4)]
     pub encoding: Encoding,
     /// Time left, in milliseconds, until the message is no longer worth running.
-    #[n(4)]
+    #[n(5)]
     pub expires_in_ms: Option<u64>,
     /// The encoded message.
-    #[cbor(b(5), with = "minicbor::bytes")]
+    #[cbor(b(6), with = "minicbor::bytes")]
     pub payload: &'b [u8],
 }
 
@@ -170,6 +199,8 @@ pub enum Frame<'b> {
         type_id: u32,
         #[n(1)]
         mark: Mark,
+        #[n(2)]
+        fingerprint: Option<u64>,
     },
     #[n(5)]
     Tell(#[b(0)] Body<'b>),
@@ -231,6 +262,8 @@ pub enum Frame<'b> {
         monitor_id: u64,
         #[n(1)]
         reason: ExitReason,
+        #[n(2)]
+        number: Option<u64>,
     },
     #[n(15)]
     Ping {
@@ -247,6 +280,55 @@ pub enum Frame<'b> {
         #[n(0)]
         reason: String,
     },
+    #[n(18)]
+    Open {
+        #[n(0)]
+        flow: u32,
+        #[n(1)]
+        to: ActorId,
+    },
+    #[n(19)]
+    Close {
+        #[n(0)]
+        flow: u32,
+    },
+    #[n(20)]
+    Closed {
+        #[n(0)]
+        flow: u32,
+    },
+    #[n(21)]
+    Credit {
+        #[n(0)]
+        flow: u32,
+        #[n(1)]
+        taken: u64,
+        #[n(2)]
+        messages: u64,
+        #[n(3)]
+        bytes: u64,
+    },
+    #[n(22)]
+    LinkCredit {
+        #[n(0)]
+        bytes: u64,
+    },
+    #[n(23)]
+    Chunk {
+        #[n(0)]
+        left: u64,
+        #[cbor(b(1), with = "minicbor::bytes")]
+        part: &'b [u8],
+    },
+    #[n(24)]
+    Agree {
+        #[n(0)]
+        type_id: u32,
+    },
+    #[n(25)]
+    Rest,
+    #[n(26)]
+    Stay,
 }
 
 impl<'b> Frame<'b> {
@@ -270,16 +352,6 @@ impl<'b> Frame<'b> {
         minicbor::encode(self, out).expect("a vector takes all bytes, and every field has an encoding");
     }
 
-    /// About how many bytes it takes: exact enough to reserve room for a payload.
-    pub(crate) const fn size_hint(&self) -> usize {
-        const REST: usize = 64;
-        match self {
-            Self::Tell(body) | Self::Ask { body, .. } => REST + body.payload.len(),
-            Self::Reply { payload, .. } => REST + payload.len(),
-            _ => REST,
-        }
-    }
-
     /// The name, for the text of an error.
     pub(crate) const fn name(&self) -> &'static str {
         match self {
@@ -301,6 +373,15 @@ impl<'b> Frame<'b> {
             Self::Ping { .. } => "Ping",
             Self::Pong { .. } => "Pong",
             Self::Bye { .. } => "Bye",
+            Self::Open { .. } => "Open",
+            Self::Close { .. } => "Close",
+            Self::Closed { .. } => "Closed",
+            Self::Credit { .. } => "Credit",
+            Self::LinkCredit { .. } => "LinkCredit",
+            Self::Chunk { .. } => "Chunk",
+            Self::Agree { .. } => "Agree",
+            Self::Rest => "Rest",
+            Self::Stay => "Stay",
         }
     }
 }

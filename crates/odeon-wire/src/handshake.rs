@@ -20,11 +20,11 @@ use std::collections::VecDeque;
 use odeon_core::limits::HANDSHAKE_FRAME_BYTES_MAX;
 use odeon_core::{Epoch, ServerId};
 
-use crate::config::Config;
+use crate::config::{Config, link_bytes_min};
 use crate::event::{Event, Side, Transcript};
-use crate::frame::{Frame, Hello, RefuseCode};
+use crate::frame::{Frame, Hello, RefuseCode, Windows};
 use crate::limits::{FEATURE_BYTES_MAX, FEATURES, FEATURES_MAX, MAGIC, VERSION_MAX, VERSION_MIN};
-use crate::outbox::Outbox;
+use crate::outbox::{Outbox, Room};
 
 /// Where the handshake stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +45,7 @@ pub(crate) struct Peer {
     pub(crate) version: u16,
     pub(crate) features: Vec<String>,
     pub(crate) frame_bytes_max: usize,
+    pub(crate) windows: Windows,
 }
 
 /// Why the peer is refused.
@@ -70,8 +71,10 @@ pub(crate) struct Outputs<'a> {
 
 impl Outputs<'_> {
     fn send(&mut self, frame: &Frame<'_>) {
+        // As control, so that no later control frame comes before it.
+        let room = Room { frame_bytes_max: HANDSHAKE_FRAME_BYTES_MAX, bytes_max: usize::MAX };
         self.outbox
-            .push(frame, HANDSHAKE_FRAME_BYTES_MAX, usize::MAX)
+            .push_control(frame, room)
             .expect("names, features and texts are limited, so that every handshake frame fits");
     }
 }
@@ -105,6 +108,7 @@ impl Handshake {
             features: FEATURES.map(str::to_owned).into(),
             nonce,
             frame_bytes_max: u32::try_from(config.frame_bytes_max).unwrap_or(u32::MAX),
+            windows: Some(config.windows),
         };
         if side == Side::Dialler {
             outputs.send(&Frame::Hello(hello.clone()));
@@ -199,6 +203,12 @@ impl Handshake {
                 ),
             );
         }
+        let enough = link_bytes_min(frame_bytes_max);
+        let Some(windows) = hello.windows.filter(|w| w.link_bytes >= enough && w.flow_messages > 0) else {
+            let detail =
+                format!("a hello gives credit for one message, and {enough} bytes: one frame of its largest size");
+            return refuse(RefuseCode::Protocol, detail);
+        };
         if hello.server == self.hello.server {
             return refuse(
                 RefuseCode::SelfConnect,
@@ -224,6 +234,7 @@ impl Handshake {
             server: hello.server,
             epoch: hello.epoch,
             frame_bytes_max,
+            windows,
         })
     }
 

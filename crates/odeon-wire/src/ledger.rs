@@ -1,18 +1,34 @@
 //! Who owes whom an answer: the asks and monitors of both directions.
 //!
-//! Ids are counters, so those of a direction only rise. Every ask has exactly one final answer on the wire; a
-//! cancelled one is answered by the peer's session itself and stays here until then, so that an answer that
-//! crossed the cancel is told from one that nobody asked for.
+//! The id of an ask is a counter and, in its low 16 bits, a place in a table: so ids only rise, none is used twice,
+//! and nothing is searched for. Every ask has exactly one final answer on the wire; a cancelled one is answered by
+//! the peer's session itself and keeps its place until then, so that an answer that crossed the cancel is told from
+//! one that nobody asked for.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+
+use crate::outbox::Place;
+
+/// Bits of an ask's id that are its place.
+const PLACE_BITS: u32 = 16;
 
 /// An ask of ours that has no final answer yet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Asked {
-    /// Somebody waits for it.
-    Waiting,
-    /// Nobody does.
-    Cancelled,
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asked {
+    id: u64,
+    is_cancelled: bool,
+    /// Where it was sent: its answer shows that all before it has been taken.
+    pub(crate) flow: u32,
+    /// Its number there.
+    pub(crate) seq: u64,
+    /// Where it was queued: a cancel does not overtake it.
+    pub(crate) place: Place,
+}
+
+/// The place of an ask in the tables of both ends.
+#[must_use]
+pub fn ask_place(ask_id: u64) -> usize {
+    usize::try_from(ask_id & ((1 << PLACE_BITS) - 1)).expect("16 bits fit")
 }
 
 /// What an answer from the peer means.
@@ -36,13 +52,17 @@ pub(crate) enum Admission {
 /// The books of one link.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
-    asked: BTreeMap<u64, Asked>,
+    asked: Vec<Option<Asked>>,
+    free: Vec<usize>,
+    unanswered: usize,
     waiting: usize,
-    last_ask: u64,
+    asks: u64,
     late: u64,
     monitoring: BTreeSet<u64>,
     last_monitor: u64,
-    their_asks: BTreeSet<u64>,
+    /// The peer's open asks, each at its place; 0 where there is none.
+    their_asks: Vec<u64>,
+    owed: usize,
     their_last_ask: u64,
     their_monitors: BTreeSet<u64>,
     their_last_monitor: u64,
@@ -50,18 +70,24 @@ pub(crate) struct Ledger {
 
 impl Ledger {
     /// The id of our next ask; [`Ledger::asked`] takes it.
-    pub(crate) const fn next_ask(&self) -> u64 {
-        self.last_ask + 1
+    pub(crate) fn next_ask(&self) -> u64 {
+        let place = self.free.last().copied().unwrap_or(self.asked.len());
+        ((self.asks + 1) << PLACE_BITS) | u64::try_from(place).expect("less than ASKS_MAX")
     }
 
     /// Our asks without a final answer, cancelled ones included.
-    pub(crate) fn unanswered(&self) -> usize {
-        self.asked.len()
+    pub(crate) const fn unanswered(&self) -> usize {
+        self.unanswered
     }
 
     /// Our asks for which somebody waits.
     pub(crate) const fn waiting(&self) -> usize {
         self.waiting
+    }
+
+    /// Asks of the peer's that we have not answered.
+    pub(crate) const fn owed(&self) -> usize {
+        self.owed
     }
 
     /// Answers that came after their asker had given up.
@@ -70,50 +96,77 @@ impl Ledger {
     }
 
     /// Notes that the next ask has been sent.
-    pub(crate) fn asked(&mut self) {
-        self.last_ask += 1;
+    pub(crate) fn asked(&mut self, flow: u32, seq: u64, place: Place) {
+        let id = self.next_ask();
+        let asked = Some(Asked { id, is_cancelled: false, flow, seq, place });
+        match self.free.pop() {
+            Some(free) => self.asked[free] = asked,
+            None => self.asked.push(asked),
+        }
+        self.asks += 1;
         self.waiting += 1;
-        self.asked.insert(self.last_ask, Asked::Waiting);
+        self.unanswered += 1;
     }
 
-    /// Gives up an ask, and says whether it was waiting.
-    pub(crate) fn cancel(&mut self, ask_id: u64) -> bool {
-        match self.asked.get_mut(&ask_id) {
-            Some(asked @ Asked::Waiting) => {
-                *asked = Asked::Cancelled;
-                self.waiting -= 1;
-                true
-            }
-            _ => false,
-        }
+    fn asked_mut(&mut self, ask_id: u64) -> Option<&mut Option<Asked>> {
+        let place = self.asked.get_mut(ask_place(ask_id))?;
+        place.is_some_and(|asked| asked.id == ask_id).then_some(place)
+    }
+
+    /// Gives up an ask, and says where it was queued if it was waiting.
+    pub(crate) fn cancel(&mut self, ask_id: u64) -> Option<Place> {
+        let asked = self.asked_mut(ask_id)?.as_mut().filter(|asked| !asked.is_cancelled)?;
+        asked.is_cancelled = true;
+        let place = asked.place;
+        self.waiting -= 1;
+        Some(place)
     }
 
     /// Takes a final answer.
     ///
     /// # Errors
     /// When there is no such ask, or it has been answered.
-    pub(crate) fn answered(&mut self, ask_id: u64) -> Result<Answer, String> {
-        match self.asked.remove(&ask_id) {
-            Some(Asked::Waiting) => {
-                self.waiting -= 1;
-                Ok(Answer::Awaited)
-            }
-            Some(Asked::Cancelled) => {
-                self.late += 1;
-                Ok(Answer::Late)
-            }
-            None if ask_id <= self.last_ask => Err(format!("it answered ask {ask_id} twice")),
-            None => Err(format!("it answered ask {ask_id}, which was never asked")),
+    pub(crate) fn answered(&mut self, ask_id: u64) -> Result<(Answer, Asked), String> {
+        let Some(asked) = self.asked_mut(ask_id).and_then(Option::take) else {
+            return Err(if (1..=self.asks).contains(&(ask_id >> PLACE_BITS)) {
+                format!("it answered ask {ask_id} twice")
+            } else {
+                format!("it answered ask {ask_id}, which was never asked")
+            });
+        };
+        self.unanswered -= 1;
+        self.free.push(ask_place(ask_id));
+        if asked.is_cancelled {
+            self.late += 1;
+            return Ok((Answer::Late, asked));
         }
+        self.waiting -= 1;
+        Ok((Answer::Awaited, asked))
     }
 
     /// Takes an ask of the peer's.
     ///
     /// # Errors
-    /// When its id does not rise.
+    /// When its id does not rise, or its place is taken.
     pub(crate) fn their_ask(&mut self, ask_id: u64, max: usize) -> Result<Admission, String> {
         rise(&mut self.their_last_ask, ask_id, "ask")?;
-        Ok(admit(&mut self.their_asks, ask_id, max))
+        let place = ask_place(ask_id);
+        if place >= max {
+            return Ok(Admission::TooMany);
+        }
+        if place > self.their_asks.len() {
+            let next = self.their_asks.len();
+            return Err(format!("it asked at place {place} where {next} is the next"));
+        }
+        if place == self.their_asks.len() {
+            self.their_asks.push(0);
+        }
+        if self.their_asks[place] != 0 {
+            return Err(format!("it asked at place {place}, which is taken"));
+        }
+        self.their_asks[place] = ask_id;
+        self.owed += 1;
+        Ok(Admission::Taken)
     }
 
     /// Takes the peer's giving up, and says whether the ask was still open.
@@ -124,17 +177,30 @@ impl Ledger {
         if ask_id > self.their_last_ask {
             return Err(format!("it cancelled ask {ask_id}, which it never asked"));
         }
-        Ok(self.their_asks.remove(&ask_id))
+        Ok(self.pay(ask_id))
     }
 
     /// Whether the peer waits for an answer to this ask.
     pub(crate) fn is_owed(&self, ask_id: u64) -> bool {
-        self.their_asks.contains(&ask_id)
+        ask_id != 0 && self.their_asks.get(ask_place(ask_id)) == Some(&ask_id)
     }
 
     /// Notes our final answer, and says whether it was owed.
     pub(crate) fn pay(&mut self, ask_id: u64) -> bool {
-        self.their_asks.remove(&ask_id)
+        let is_owed = self.is_owed(ask_id);
+        if is_owed {
+            self.their_asks[ask_place(ask_id)] = 0;
+            self.owed -= 1;
+        }
+        is_owed
+    }
+
+    /// Gives back the memory of asks that are answered.
+    pub(crate) fn relax(&mut self) {
+        if self.unanswered == 0 {
+            self.asked = Vec::new();
+            self.free = Vec::new();
+        }
     }
 
     /// The id of our next monitor; [`Ledger::monitored`] takes it.
@@ -169,6 +235,11 @@ impl Ledger {
         Ok(self.monitoring.remove(&monitor_id))
     }
 
+    /// Monitors of the peer's.
+    pub(crate) fn their_monitors(&self) -> usize {
+        self.their_monitors.len()
+    }
+
     /// Takes a monitor of the peer's.
     ///
     /// # Errors
@@ -199,12 +270,9 @@ impl Ledger {
         let late = self.late;
         let books = std::mem::take(self);
         self.late = late;
-        let waiting = books
-            .asked
-            .into_iter()
-            .filter(|(_, asked)| *asked == Asked::Waiting)
-            .map(|(ask_id, _)| ask_id)
-            .collect();
+        let waiting = books.asked.into_iter().flatten().filter(|asked| !asked.is_cancelled);
+        let mut waiting: Vec<u64> = waiting.map(|asked| asked.id).collect();
+        waiting.sort_unstable();
         (waiting, books.monitoring.into_iter().collect())
     }
 }
@@ -229,43 +297,73 @@ fn admit(open: &mut BTreeSet<u64>, id: u64, max: usize) -> Admission {
 mod tests {
     use super::*;
 
+    /// The id of the `n`th ask, at `place`.
+    fn id(n: u64, place: u64) -> u64 {
+        (n << PLACE_BITS) | place
+    }
+
+    fn ask(ledger: &mut Ledger) -> u64 {
+        let ask_id = ledger.next_ask();
+        ledger.asked(0, 1, Place::Among(0));
+        ask_id
+    }
+
+    fn answer(ledger: &mut Ledger, ask_id: u64) -> Result<Answer, String> {
+        ledger.answered(ask_id).map(|(answer, _)| answer)
+    }
+
     #[test]
     fn an_ask_has_one_answer() {
         let mut ledger = Ledger::default();
-        ledger.asked();
+        assert_eq!(ask(&mut ledger), id(1, 0));
         assert_eq!((ledger.waiting(), ledger.unanswered()), (1, 1));
-        assert_eq!(ledger.answered(1), Ok(Answer::Awaited));
-        assert!(ledger.answered(1).expect_err("twice").contains("twice"));
-        assert!(ledger.answered(2).expect_err("never").contains("never asked"));
+        assert_eq!(answer(&mut ledger, id(1, 0)), Ok(Answer::Awaited));
+        assert!(answer(&mut ledger, id(1, 0)).expect_err("twice").contains("twice"));
+        for never in [id(2, 0), id(0, 0), id(9, 7), u64::MAX] {
+            assert!(answer(&mut ledger, never).expect_err("never").contains("never asked"));
+        }
         assert_eq!((ledger.waiting(), ledger.late()), (0, 0));
+    }
+
+    #[test]
+    fn a_place_is_given_away_again_and_an_id_is_not() {
+        let mut ledger = Ledger::default();
+        assert_eq!([ask(&mut ledger), ask(&mut ledger)], [id(1, 0), id(2, 1)]);
+        assert_eq!(answer(&mut ledger, id(1, 0)), Ok(Answer::Awaited));
+        assert_eq!(ask(&mut ledger), id(3, 0));
+        assert!(answer(&mut ledger, id(1, 0)).is_err(), "the place is another's now");
+        assert_eq!(ledger.close().0, [id(2, 1), id(3, 0)]);
     }
 
     #[test]
     fn an_answer_that_crosses_the_cancel_is_late_once() {
         let mut ledger = Ledger::default();
-        ledger.asked();
-        assert!(ledger.cancel(1));
-        assert!(!ledger.cancel(1), "already");
+        let asked = ask(&mut ledger);
+        assert_eq!(ledger.cancel(asked), Some(Place::Among(0)));
+        assert_eq!(ledger.cancel(asked), None, "already");
         assert_eq!((ledger.waiting(), ledger.unanswered()), (0, 1), "held until answered");
-        assert_eq!(ledger.answered(1), Ok(Answer::Late));
-        assert!(ledger.answered(1).is_err());
+        assert_eq!(answer(&mut ledger, asked), Ok(Answer::Late));
+        assert!(answer(&mut ledger, asked).is_err());
         assert_eq!(ledger.late(), 1);
     }
 
     #[test]
     fn the_peers_ids_rise_and_their_number_is_limited() {
         let mut ledger = Ledger::default();
-        assert!(ledger.their_ask(0, 2).is_err(), "ids begin at 1");
-        assert_eq!(ledger.their_ask(1, 2), Ok(Admission::Taken));
-        assert_eq!(ledger.their_ask(5, 2), Ok(Admission::Taken));
-        assert_eq!(ledger.their_ask(6, 2), Ok(Admission::TooMany));
-        assert!(ledger.their_ask(6, 2).is_err());
-        assert!(ledger.is_owed(5) && !ledger.is_owed(6));
-        assert!(ledger.pay(5) && !ledger.pay(5));
-        assert_eq!(ledger.their_ask(7, 2), Ok(Admission::Taken));
-        assert_eq!(ledger.their_cancel(7), Ok(true));
-        assert_eq!(ledger.their_cancel(7), Ok(false), "crossed our answer");
-        assert!(ledger.their_cancel(8).is_err());
+        assert!(ledger.their_ask(0, 2).is_err(), "ids rise from 1");
+        assert!(ledger.their_ask(id(1, 1), 2).is_err(), "a place is skipped");
+        assert_eq!(ledger.their_ask(id(2, 0), 2), Ok(Admission::Taken));
+        assert_eq!(ledger.their_ask(id(5, 1), 2), Ok(Admission::Taken));
+        assert_eq!(ledger.their_ask(id(6, 2), 2), Ok(Admission::TooMany));
+        assert!(ledger.their_ask(id(6, 2), 2).is_err());
+        assert!(ledger.their_ask(id(7, 1), 2).expect_err("taken").contains("taken"));
+        assert!(ledger.is_owed(id(5, 1)) && !ledger.is_owed(id(6, 2)) && !ledger.is_owed(0));
+        assert!(ledger.pay(id(5, 1)) && !ledger.pay(id(5, 1)));
+        assert_eq!(ledger.their_ask(id(8, 1), 2), Ok(Admission::Taken));
+        assert_eq!(ledger.their_cancel(id(8, 1)), Ok(true));
+        assert_eq!(ledger.their_cancel(id(8, 1)), Ok(false), "crossed our answer");
+        assert!(ledger.their_cancel(id(9, 0)).is_err());
+        assert_eq!(ledger.owed(), 1);
     }
 
     #[test]
@@ -285,12 +383,10 @@ mod tests {
     #[test]
     fn closing_names_those_who_wait() {
         let mut ledger = Ledger::default();
-        for _ in 0..3 {
-            ledger.asked();
-        }
+        let asks = [ask(&mut ledger), ask(&mut ledger), ask(&mut ledger)];
         ledger.monitored();
-        ledger.cancel(2);
-        assert_eq!(ledger.close(), (vec![1, 3], vec![1]));
+        ledger.cancel(asks[1]);
+        assert_eq!(ledger.close(), (vec![asks[0], asks[2]], vec![1]));
         assert_eq!((ledger.waiting(), ledger.unanswered(), ledger.monitors()), (0, 0, 0));
     }
 }

@@ -5,14 +5,17 @@ use std::time::Duration;
 /// The first field of the first frame: a peer of another protocol is told from one of another version.
 pub const MAGIC: &str = "odeon";
 
-/// Oldest protocol version this build speaks.
-pub const VERSION_MIN: u16 = 1;
+/// Oldest protocol version this build speaks. Version 1 was never released.
+pub const VERSION_MIN: u16 = 2;
 
 /// Newest protocol version this build speaks.
-pub const VERSION_MAX: u16 = 1;
+pub const VERSION_MAX: u16 = 2;
 
-/// The features this build offers. None yet: version 1 has no options.
-pub const FEATURES: [&str; 0] = [];
+/// The feature by which a type whose fingerprint both sides share may travel in the compact encoding.
+pub const FEATURE_COMPACT: &str = "compact";
+
+/// The features this build offers.
+pub const FEATURES: [&str; 1] = [FEATURE_COMPACT];
 
 /// Most features in a hello: all of them fit in a handshake frame beside two ids of full length.
 pub const FEATURES_MAX: usize = 32;
@@ -24,17 +27,49 @@ pub const FEATURE_BYTES_MAX: usize = 63;
 /// makes them up, and the table's memory stays below 20 MB.
 pub const TYPES_MAX: usize = 65_536;
 
-/// Most asks open at once in one direction of a link, by default: 10 seconds' worth at 6,500 a second.
+/// Most asks open at once in one direction of a link, and the most that can be set: the low 16 bits of an ask's
+/// id are its place in the table.
 pub const ASKS_MAX: usize = 65_536;
 
 /// Most monitors at once in one direction of a link, by default.
 pub const MONITORS_MAX: usize = 65_536;
+
+/// Most flows open at once in one direction of a link. When all are taken, those that rest are closed and
+/// opened again when they are needed; a flow costs about 200 bytes at each end.
+pub const FLOWS_MAX: usize = 16_384;
+
+/// Bytes of messages that may be on their way or waiting at the receiver over all flows of one direction, by
+/// default: two of the largest frames, and far more than a fast link has under way.
+pub const LINK_WINDOW_BYTES: u64 = 32 * 1024 * 1024;
+
+/// Messages that may be on their way or waiting in one flow, by default: two full mailboxes of the usual size,
+/// so that the window does not bound the speed of a link.
+pub const FLOW_WINDOW_MESSAGES: u64 = 8_192;
+
+/// Bytes of messages that may be on their way or waiting in one flow, by default: an eighth of the link's, so
+/// that it takes eight stuck actors to stop a link.
+pub const FLOW_WINDOW_BYTES: u64 = 4 * 1024 * 1024;
+
+/// What a message costs in credit beyond its payload: what the books of both ends keep for it.
+pub const MESSAGE_COST_BYTES: u64 = 64;
+
+/// A frame longer than this travels as chunks of this size.
+pub const CHUNK_BYTES: usize = 64 * 1024;
+
+/// Bytes of control frames that go ahead of one segment of data: control does not wait, and data does not starve.
+pub const CONTROL_BURST_BYTES: usize = 64 * 1024;
+
+/// How long the receiver may keep to itself that messages have been taken. Sooner, when half a window is used up.
+pub const ACKNOWLEDGE_AFTER: Duration = Duration::from_millis(20);
 
 /// Silence after which a side pings, by default.
 pub const HEARTBEAT: Duration = Duration::from_secs(5);
 
 /// Silence after which a side gives the link up, by default: three heartbeats.
 pub const DEAD_AFTER: Duration = Duration::from_secs(15);
+
+/// How long a link may carry nothing, with nothing open, before it is closed, by default.
+pub const IDLE_AFTER: Duration = Duration::from_secs(300);
 
 /// Bytes queued and not yet handed to the transport, by default: two frames of the largest size.
 pub const OUTBOUND_BYTES_MAX: usize = 32 * 1024 * 1024;

@@ -2,24 +2,26 @@
 
 use std::time::Duration;
 
-use odeon_core::{ActorId, Encoding, ExitReason, Instant, Refusal};
+use odeon_core::{ActorId, Encoding, ExitReason, Instant, Mark, Refusal};
 
 use crate::event::{Parcel, SendError};
 use crate::frame::{Body, Frame};
+use crate::flows_out::{Sent, Stop, Way};
 use crate::limits::TYPES_MAX;
-use crate::outbox::Unqueued;
+use crate::outbox::{Place, Room, Unqueued};
+use crate::quick::{self, HEAD_BYTES_MAX};
 use crate::session::{Phase, Session};
 use crate::text::{shorten_reason, shorten_refusal};
 use crate::types::TypeNumber;
 
 impl Session {
-    /// Sends a message that nobody waits for. `Ok` means that it is queued.
+    /// Sends a message that nobody waits for. `Ok` means that it is queued, within the credit of its flow and of the
+    /// link.
     ///
     /// # Errors
     /// When it cannot be queued; nothing of it is then sent.
-    pub fn tell(&mut self, parcel: &Parcel, now: Instant) -> Result<(), SendError> {
-        let type_id = self.defined(parcel)?;
-        self.send(&Frame::Tell(body(parcel, type_id, now)))
+    pub fn tell(&mut self, parcel: &Parcel<'_>, now: Instant) -> Result<(), SendError> {
+        self.send_message(parcel, None, now).map(drop)
     }
 
     /// Sends a message that is to be answered, and gives the id that the answer will carry. There will be
@@ -27,23 +29,66 @@ impl Session {
     ///
     /// # Errors
     /// When it cannot be queued; nothing of it is then sent.
-    pub fn ask(&mut self, parcel: &Parcel, now: Instant) -> Result<u64, SendError> {
+    pub fn ask(&mut self, parcel: &Parcel<'_>, now: Instant) -> Result<u64, SendError> {
         let max = self.config.asks_max;
         if self.is_established() && self.ledger.unanswered() >= max {
             return Err(SendError::TooManyAsks { max });
         }
-        let type_id = self.defined(parcel)?;
         let ask_id = self.ledger.next_ask();
-        let body = body(parcel, type_id, now);
-        self.send(&Frame::Ask { ask_id, body })?;
-        self.ledger.asked();
+        let (flow, seq, place) = self.send_message(parcel, Some(ask_id), now)?;
+        self.ledger.asked(flow, seq, place);
         Ok(ask_id)
+    }
+
+    fn send_message(
+        &mut self,
+        parcel: &Parcel<'_>,
+        ask_id: Option<u64>,
+        now: Instant,
+    ) -> Result<(u32, u64, Place), SendError> {
+        self.check_open()?;
+        let (payload_bytes, max) = (parcel.payload.len(), self.send_frame_bytes_max);
+        if payload_bytes > max {
+            return Err(SendError::TooLarge { bytes: payload_bytes, max });
+        }
+        let type_id = self.defined(parcel)?;
+        let flow = self.opened(parcel.to)?;
+        self.flows_out
+            .check(flow, payload_bytes)
+            .map_err(|stop| SendError::NoCredit { is_flow: stop == Stop::Flow })?;
+        let Some(open) = self.flows_out.get_mut(flow) else {
+            return Err(SendError::Waiting);
+        };
+        let (seq, behind) = (open.sent + 1, open.behind);
+        let body = Body {
+            flow,
+            seq,
+            from: parcel.from,
+            type_id,
+            encoding: parcel.encoding,
+            expires_in_ms: parcel.expires_at.map(|at| millis_up(at - now)),
+            payload: parcel.payload,
+        };
+        let room = self.room();
+        let queued = self.outbox.push(behind, payload_bytes + HEAD_BYTES_MAX, room, |out| match ask_id {
+            Some(ask_id) => quick::ask(ask_id, &body, out),
+            None => quick::tell(&body, out),
+        });
+        let place = queued.map_err(|unqueued| self.unsent(unqueued))?;
+        let behind = match place {
+            Place::Large(number) => Some(number),
+            Place::Among(_) => None,
+        };
+        let message = Sent { from: parcel.from, type_id, is_ask: ask_id.is_some() };
+        self.flows_out.sent(flow, payload_bytes, message, behind);
+        self.used_at = now;
+        Ok((flow, seq, place))
     }
 
     /// Gives up an ask: its answer will be dropped. Does nothing when it has been answered.
     pub fn cancel(&mut self, ask_id: u64) {
-        if self.ledger.cancel(ask_id) {
-            self.send_control(&Frame::Cancel { ask_id });
+        if let Some(place) = self.ledger.cancel(ask_id) {
+            self.send_after(place, &Frame::Cancel { ask_id });
         }
     }
 
@@ -56,7 +101,16 @@ impl Session {
         if self.is_established() && !self.ledger.is_owed(ask_id) {
             return Ok(());
         }
-        self.send(&Frame::Reply { ask_id, encoding, payload })?;
+        match self.phase {
+            Phase::Closed => return Err(SendError::Closed),
+            Phase::Handshake(_) => return Err(SendError::NotEstablished),
+            Phase::Established => {}
+        }
+        let (room, hint) = (self.room(), payload.len() + HEAD_BYTES_MAX);
+        let queued =
+            self.outbox.push(None, hint, room, |out| quick::reply(ask_id, encoding, payload, out));
+        queued.map_err(|unqueued| self.unsent(unqueued))?;
+        self.is_touched = true;
         self.ledger.pay(ask_id);
         Ok(())
     }
@@ -64,7 +118,7 @@ impl Session {
     /// Answers an ask of the peer's with a refusal. Does nothing when it has been answered or cancelled.
     pub fn refuse_ask(&mut self, ask_id: u64, refusal: Refusal) {
         if self.ledger.pay(ask_id) {
-            self.send_control(&Frame::Refused { ask_id: Some(ask_id), refusal: shorten_refusal(refusal) });
+            self.send_in_order(&Frame::Refused { ask_id: Some(ask_id), refusal: shorten_refusal(refusal) });
         }
     }
 
@@ -72,7 +126,7 @@ impl Session {
     pub fn dead(&mut self, ask_id: u64, reason: ExitReason) {
         if self.ledger.pay(ask_id) {
             let reason = shorten_reason(reason);
-            self.send_control(&Frame::Dead { ask_id, reason });
+            self.send_in_order(&Frame::Dead { ask_id, reason });
         }
     }
 
@@ -80,14 +134,14 @@ impl Session {
     /// cancelled.
     pub fn no_reply(&mut self, ask_id: u64) {
         if self.ledger.pay(ask_id) {
-            self.send_control(&Frame::NoReply { ask_id });
+            self.send_in_order(&Frame::NoReply { ask_id });
         }
     }
 
     /// Tells the peer that a message of its was not taken. For tells, which have no id, it is only a note.
     pub fn refuse_tell(&mut self, refusal: Refusal) {
         if self.is_established() {
-            self.send_control(&Frame::Refused { ask_id: None, refusal: shorten_refusal(refusal) });
+            self.send_in_order(&Frame::Refused { ask_id: None, refusal: shorten_refusal(refusal) });
         }
     }
 
@@ -101,8 +155,11 @@ impl Session {
         if self.is_established() && self.ledger.monitors() >= max {
             return Err(SendError::TooManyMonitors { max });
         }
+        self.check_open()?;
         let monitor_id = self.ledger.next_monitor();
-        self.send(&Frame::Monitor { monitor_id, actor })?;
+        let room = self.room();
+        let queued = self.outbox.push_control(&Frame::Monitor { monitor_id, actor }, room);
+        queued.map_err(|unqueued| self.unsent(unqueued))?;
         self.ledger.monitored();
         Ok(monitor_id)
     }
@@ -114,54 +171,74 @@ impl Session {
         }
     }
 
-    /// Tells a monitor of the peer's that the actor has ended. Does nothing when the monitor is gone.
-    pub fn down(&mut self, monitor_id: u64, reason: ExitReason) {
+    /// Tells a monitor of the peer's that the actor, of this number if it is known, has ended. Does nothing when the
+    /// monitor is gone. Comes after everything that was sent before.
+    pub fn down(&mut self, monitor_id: u64, reason: ExitReason, number: Option<u64>) {
         if self.ledger.tell_down(monitor_id) {
             let reason = shorten_reason(reason);
-            self.send_control(&Frame::Down { monitor_id, reason });
+            self.is_touched = true;
+            self.send_in_order(&Frame::Down { monitor_id, reason, number });
         }
     }
 
     /// The number of the parcel's type, which the peer is told first if it does not know it.
-    fn defined(&mut self, parcel: &Parcel) -> Result<u32, SendError> {
-        let (bytes, max) = (parcel.payload.len(), self.send_frame_bytes_max);
-        if self.is_established() && bytes > max {
-            return Err(SendError::TooLarge { bytes, max });
-        }
-        match self.types_out.number(&parcel.mark) {
+    fn defined(&mut self, parcel: &Parcel<'_>) -> Result<u32, SendError> {
+        match self.types_out.number(parcel.mark) {
             TypeNumber::Known(type_id) => Ok(type_id),
             TypeNumber::New(type_id) => {
-                let mark = parcel.mark.clone();
-                self.send(&Frame::Define { type_id, mark })?;
-                self.types_out.insert(parcel.mark.clone(), type_id);
+                let mark: Mark = parcel.mark.parse().map_err(|_| SendError::BadMark)?;
+                let fingerprint = parcel.fingerprint;
+                self.send(&Frame::Define { type_id, mark: mark.clone(), fingerprint })?;
+                self.types_out.insert(mark, type_id);
                 Ok(type_id)
             }
             TypeNumber::None => Err(SendError::TooManyTypes { max: TYPES_MAX }),
         }
     }
 
-    fn send(&mut self, frame: &Frame<'_>) -> Result<(), SendError> {
-        match self.phase {
-            Phase::Closed => return Err(SendError::Closed),
-            Phase::Handshake(_) => return Err(SendError::NotEstablished),
-            Phase::Established => {}
+    /// The flow to an actor, which the peer is told of first if there is none.
+    fn opened(&mut self, to: &ActorId) -> Result<u32, SendError> {
+        match self.flows_out.way(to, self.config.flows_max) {
+            Way::Open(flow) => Ok(flow),
+            Way::New(flow) => {
+                self.send(&Frame::Open { flow, to: to.clone() })?;
+                self.flows_out.open(flow, to.clone());
+                Ok(flow)
+            }
+            Way::Full(closed) => {
+                for flow in closed {
+                    self.send_in_order(&Frame::Close { flow });
+                }
+                Err(SendError::Waiting)
+            }
         }
-        let max = self.send_frame_bytes_max;
-        self.outbox.push(frame, max, self.config.outbound_bytes_max).map_err(|unqueued| match unqueued {
-            Unqueued::TooLarge { bytes } => SendError::TooLarge { bytes, max },
-            Unqueued::Full => SendError::Backlogged { queued: self.outbox.bytes() },
-        })
     }
-}
 
-fn body(parcel: &Parcel, type_id: u32, now: Instant) -> Body<'_> {
-    Body {
-        to: parcel.to.clone(),
-        from: parcel.from,
-        type_id,
-        encoding: parcel.encoding,
-        expires_in_ms: parcel.expires_at.map(|at| millis_up(at - now)),
-        payload: &parcel.payload,
+    /// Whether something may be sent that the peer does not wait for.
+    const fn check_open(&self) -> Result<(), SendError> {
+        match self.phase {
+            Phase::Closed => Err(SendError::Closed),
+            Phase::Handshake(_) => Err(SendError::NotEstablished),
+            Phase::Established if self.is_resting => Err(SendError::Waiting),
+            Phase::Established => Ok(()),
+        }
+    }
+
+    const fn room(&self) -> Room {
+        Room { frame_bytes_max: self.send_frame_bytes_max, bytes_max: self.config.outbound_bytes_max }
+    }
+
+    const fn unsent(&self, unqueued: Unqueued) -> SendError {
+        match unqueued {
+            Unqueued::TooLarge { bytes } => SendError::TooLarge { bytes, max: self.send_frame_bytes_max },
+            Unqueued::Full => SendError::Backlogged { queued: self.outbox.bytes() },
+        }
+    }
+
+    fn send(&mut self, frame: &Frame<'_>) -> Result<(), SendError> {
+        let room = self.room();
+        let queued = self.outbox.push(None, HEAD_BYTES_MAX, room, |out| frame.encode(out));
+        queued.map(drop).map_err(|unqueued| self.unsent(unqueued))
     }
 }
 

@@ -1,6 +1,7 @@
 //! One side of one link.
 //!
-//! Owns all state of the link: the handshake, the bytes under way, the type tables, the open asks and monitors.
+//! Owns all state of the link: the handshake, the bytes under way, the flows and their credit, the type tables, the
+//! open asks and monitors.
 //! Invariants: nothing but handshake frames is looked at before both sides have proven themselves; nothing goes
 //! to the peer after the link is closed but what was queued; [`Event::Closed`] is the last event.
 
@@ -13,11 +14,14 @@ use odeon_core::{Instant, ServerId};
 use crate::config::Config;
 use crate::event::{CloseReason, Event, Side};
 use crate::frame::{Frame, RefuseCode};
+use crate::flows_in::FlowsIn;
+use crate::flows_out::FlowsOut;
 use crate::framing::FrameReader;
 use crate::handshake::{Handshake, Outputs};
 use crate::ledger::Ledger;
-use crate::limits::HELD_BYTES_MAX;
+use crate::limits::{FEATURE_COMPACT, HELD_BYTES_MAX};
 use crate::outbox::Outbox;
+use crate::quick;
 use crate::text::printable;
 use crate::types::{TypesIn, TypesOut};
 
@@ -45,6 +49,9 @@ pub(crate) enum Phase {
 ///
 /// After [`Event::Closed`], write what `poll_transmit` still gives, if there is time, and drop the session.
 ///
+/// Of every [`Event::Message`], say by [`taken`](Self::taken) when it has been taken: that gives the peer credit.
+/// When [`take_room`](Self::take_room) is true, those who were told to try again later may.
+///
 /// Memory is bounded by [`Config`], by [`TYPES_MAX`](crate::TYPES_MAX), and by the bytes of one `handle_bytes`
 /// call, whose events are all queued at once.
 #[derive(Debug)]
@@ -60,6 +67,21 @@ pub struct Session {
     pub(crate) types_out: TypesOut,
     pub(crate) types_in: TypesIn,
     pub(crate) ledger: Ledger,
+    pub(crate) flows_out: FlowsOut,
+    pub(crate) flows_in: FlowsIn,
+    /// The frame that comes in chunks, as far as it has come, and how long it will be.
+    pub(crate) partial: Vec<u8>,
+    pub(crate) partial_whole: usize,
+    /// Whether those who wait may try again.
+    pub(crate) room_made: bool,
+    /// When the peer is told what has been taken.
+    pub(crate) acknowledge_at: Option<Instant>,
+    /// When the link was last of use, as far as it is known; and whether it has been since then.
+    pub(crate) used_at: Instant,
+    pub(crate) is_touched: bool,
+    /// Whether this side has proposed to close the link.
+    pub(crate) is_resting: bool,
+    pub(crate) has_compact: bool,
     /// Largest frame to send: what both sides allow.
     pub(crate) send_frame_bytes_max: usize,
     pub(crate) begun_at: Instant,
@@ -89,18 +111,19 @@ impl Session {
     }
 
     fn begin(
-        mut config: Config,
+        config: Config,
         side: Side,
         wanted: Option<ServerId>,
         nonce: [u8; 32],
         now: Instant,
     ) -> Self {
-        config.frame_bytes_max = config.frame_bytes_max.max(HANDSHAKE_FRAME_BYTES_MAX);
+        let config = config.bounded();
         let (mut outbox, mut events) = (Outbox::default(), VecDeque::new());
         let outputs = Outputs { outbox: &mut outbox, events: &mut events };
         let handshake = Handshake::begin(&config, side, wanted, nonce, outputs);
         Self {
             send_frame_bytes_max: HANDSHAKE_FRAME_BYTES_MAX,
+            flows_in: FlowsIn::new(config.windows),
             config,
             side,
             phase: Phase::Handshake(Box::new(handshake)),
@@ -111,6 +134,15 @@ impl Session {
             types_out: TypesOut::default(),
             types_in: TypesIn::default(),
             ledger: Ledger::default(),
+            flows_out: FlowsOut::default(),
+            partial: Vec::new(),
+            partial_whole: 0,
+            room_made: false,
+            acknowledge_at: None,
+            used_at: now,
+            is_touched: false,
+            is_resting: false,
+            has_compact: false,
             begun_at: now,
             received_at: now,
             silence: Silence::default(),
@@ -186,13 +218,33 @@ impl Session {
                 self.finish(CloseReason::Dead);
             }
             Phase::Established => {
-                self.silence.first_ping_at.get_or_insert(now);
-                self.silence.last_ping_at = now;
-                self.silence.pings += 1;
-                let n = self.silence.pings;
-                self.send_control(&Frame::Ping { n });
+                if self.acknowledge_at.is_some_and(|at| now >= at) {
+                    self.acknowledge();
+                }
+                if now >= self.ping_at() {
+                    self.ping(now);
+                }
+                if self.idle_at().is_some_and(|at| now >= at) {
+                    self.rest(now);
+                }
             }
         }
+    }
+
+    fn ping(&mut self, now: Instant) {
+        self.silence.first_ping_at.get_or_insert(now);
+        self.silence.last_ping_at = now;
+        self.silence.pings += 1;
+        let n = self.silence.pings;
+        self.relax();
+        self.send_control(&Frame::Ping { n });
+    }
+
+    /// Gives back the memory that only a busy link needs.
+    fn relax(&mut self) {
+        self.outbox.relax();
+        self.ledger.relax();
+        self.events.shrink_to(0);
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) has something to do. Changes whenever something is put in.
@@ -202,10 +254,14 @@ impl Session {
             Phase::Closed => None,
             Phase::Handshake(_) => Some(self.begun_at + self.config.handshake_timeout),
             Phase::Established => {
-                let ping_at = self.received_at.max(self.silence.last_ping_at) + self.config.heartbeat;
-                Some(self.dead_at().map_or(ping_at, |dead_at| dead_at.min(ping_at)))
+                let others = [self.dead_at(), self.acknowledge_at, self.idle_at()];
+                Some(others.into_iter().flatten().fold(self.ping_at(), Instant::min))
             }
         }
+    }
+
+    fn ping_at(&self) -> Instant {
+        self.received_at.max(self.silence.last_ping_at) + self.config.heartbeat
     }
 
     /// When the link is given up. Counted from the first unanswered ping, so that a process that slept itself
@@ -269,7 +325,7 @@ impl Session {
             };
             match reader.next(&mut input, max) {
                 Ok(None) => break,
-                Ok(Some(bytes)) => match Frame::decode(bytes) {
+                Ok(Some(bytes)) => match quick::decode(bytes).map_or_else(|| Frame::decode(bytes), Ok) {
                     Ok(frame) => self.handle_frame(frame, bytes),
                     Err(error) => self.break_off(&error.to_string()),
                 },
@@ -302,7 +358,12 @@ impl Session {
             }
             Frame::Bye { reason } => {
                 self.outbox.clear();
-                self.finish(CloseReason::Bye(printable(&reason)));
+                let is_agreed = self.is_resting && reason == CloseReason::Idle.to_string();
+                self.finish(if is_agreed {
+                    CloseReason::Idle
+                } else {
+                    CloseReason::Bye(printable(&reason))
+                });
             }
             frame => match &mut self.phase {
                 Phase::Closed => {}
@@ -314,7 +375,11 @@ impl Session {
                     }
                 }
                 Phase::Established => {
-                    if let Err(fault) = self.handle_session_frame(frame) {
+                    let outcome = match frame {
+                        Frame::Chunk { left, part } => self.take_chunk(left, part),
+                        frame => self.handle_session_frame(frame),
+                    };
+                    if let Err(fault) = outcome {
                         self.break_off(&fault);
                     }
                 }
@@ -327,6 +392,9 @@ impl Session {
             && let Some(peer) = handshake.accepted()
         {
             self.phase = Phase::Established;
+            self.flows_out.begin(peer.windows);
+            self.has_compact = peer.features.iter().any(|feature| feature == FEATURE_COMPACT);
+            self.used_at = self.received_at;
             self.send_frame_bytes_max = self.config.frame_bytes_max.min(peer.frame_bytes_max);
             self.events.push_back(Event::Accepted {
                 peer: peer.server,

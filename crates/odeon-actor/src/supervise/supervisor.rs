@@ -238,7 +238,7 @@ impl Supervisor {
 
     fn find(&self, child: &ActorId) -> Option<ChildId> {
         let number = match child {
-            ActorId::Number(number) => *number,
+            ActorId::Number(number) | ActorId::NumberOf(number, _) => *number,
             ActorId::Name(name) => self.system.inbox(name)?.number(),
         };
         self.by_number.get(&number).copied()

@@ -13,7 +13,7 @@ use tokio::net::{TcpListener, UnixListener};
 
 use crate::actors::{Echo, EchoCalls as _};
 use crate::memory_net::MemoryNet;
-use crate::raw::{Raw, body, define};
+use crate::raw::{Raw, ask_id, body, define, open};
 use crate::support::{Site, TRANSPORTS, Transport, at, cookie, id, soon, until};
 
 #[tokio::test]
@@ -177,7 +177,8 @@ async fn a_peer_that_talks_and_never_reads_is_given_up() {
     raw.frame().await.expect("accepted");
     define(&mut raw, 0, "echo/1#blob").await;
     let payload = br#"{"bytes":100000}"#;
-    raw.send(&Frame::Ask { ask_id: 1, body: body("echo", 0, Encoding::Json, payload) }).await;
+    open(&mut raw, 0, "echo").await;
+    raw.send(&Frame::Ask { ask_id: ask_id(1), body: body(0, 1, 0, Encoding::Json, payload) }).await;
     let mut seconds = 0;
     while !server.connections().is_empty() {
         // It is not silent.

@@ -5,7 +5,7 @@ use std::io;
 
 use odeon_auth::{Cookie, Side, prove, transcript};
 use odeon_core::{ActorId, Address, Encoding, Epoch, ServerId};
-use odeon_wire::{Body, Frame, Hello, MAGIC, VERSION_MAX, VERSION_MIN};
+use odeon_wire::{Body, Frame, Hello, LINK_WINDOW_BYTES, MAGIC, VERSION_MAX, VERSION_MIN, Windows};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 
@@ -78,8 +78,17 @@ impl Raw {
         self.send_bytes(&framed(&encoded(frame))).await.expect("sent");
     }
 
-    /// The next frame, without its prefix; `None` at the end.
+    /// The next frame that is no credit, without its prefix; `None` at the end.
     pub(crate) async fn frame(&mut self) -> Option<Vec<u8>> {
+        loop {
+            let bytes = self.any_frame().await?;
+            if !matches!(Frame::decode(&bytes), Ok(Frame::Credit { .. } | Frame::LinkCredit { .. })) {
+                return Some(bytes);
+            }
+        }
+    }
+
+    async fn any_frame(&mut self) -> Option<Vec<u8>> {
         soon("a frame or the end", async {
             let length = self.stream.read_u32().await.ok()?;
             let mut bytes = vec![0; usize::try_from(length).expect("small")];
@@ -124,6 +133,11 @@ pub(crate) fn hello(server: &str) -> Hello {
         features: Vec::new(),
         nonce: [3; 32],
         frame_bytes_max: 16 * 1024 * 1024,
+        windows: Some(Windows {
+            link_bytes: LINK_WINDOW_BYTES,
+            flow_messages: 1_000_000,
+            flow_bytes: LINK_WINDOW_BYTES,
+        }),
     }
 }
 
@@ -145,13 +159,23 @@ pub(crate) fn framed(bytes: &[u8]) -> Vec<u8> {
     all
 }
 
-/// A message to an actor, as the wire has it.
-pub(crate) fn body<'b>(to: &str, type_id: u32, encoding: Encoding, payload: &'b [u8]) -> Body<'b> {
+/// The `seq`th message of a flow, as the wire has it.
+pub(crate) fn body<'b>(flow: u32, seq: u64, type_id: u32, encoding: Encoding, payload: &'b [u8]) -> Body<'b> {
+    Body { flow, seq, from: 0, type_id, encoding, expires_in_ms: None, payload }
+}
+
+/// The id of the `n`th ask, at a place of its own.
+pub(crate) const fn ask_id(n: u64) -> u64 {
+    (n << 16) | (n - 1)
+}
+
+/// Opens a flow to an actor.
+pub(crate) async fn open(raw: &mut Raw, flow: u32, to: &str) {
     let to: ActorId = to.parse().expect("an actor");
-    Body { to, from: 0, type_id, encoding, expires_in_ms: None, payload }
+    raw.send(&Frame::Open { flow, to }).await;
 }
 
 /// Gives a message type its number.
 pub(crate) async fn define(raw: &mut Raw, type_id: u32, mark: &str) {
-    raw.send(&Frame::Define { type_id, mark: mark.parse().expect("a mark") }).await;
+    raw.send(&Frame::Define { type_id, mark: mark.parse().expect("a mark"), fingerprint: None }).await;
 }

@@ -10,7 +10,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::time::Instant;
 
 use crate::actors::{Echo, EchoCalls as _};
-use crate::raw::{Raw, body, define, encoded, framed};
+use crate::raw::{Raw, ask_id, body, define, encoded, framed, open};
 use crate::support::{Site, TRANSPORTS, Transport, at, cookie, id, soon, until};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -91,10 +91,13 @@ async fn the_last_words_reach_whoever_is_still_talking() {
         let server = site.listener(transport, Limits::default()).await;
         let mut raw = Raw::member(&server.addresses()[0], "raw@/", &cookie()).await;
         define(&mut raw, 0, "echo/1#blob").await;
-        let ask = Frame::Ask { ask_id: 1, body: body("echo", 0, Encoding::Json, br#"{"bytes":1000000}"#) };
+        open(&mut raw, 0, "echo").await;
+        // Its answer is one frame.
+        let many = br#"{"bytes":60000}"#;
+        let ask = Frame::Ask { ask_id: ask_id(1), body: body(0, 1, 0, Encoding::Json, many) };
         raw.send(&ask).await;
         define(&mut raw, 1, "echo/1#say").await;
-        raw.send(&Frame::Tell(body("echo", 1, Encoding::Json, br#"{"text":"hi"}"#))).await;
+        raw.send(&Frame::Tell(body(0, 2, 1, Encoding::Json, br#"{"text":"hi"}"#))).await;
         let (reading, mut writing) = tokio::io::split(raw.stream);
         let pongs = framed(&encoded(&Frame::Pong { n: 0 })).repeat(1_000);
         let talking = tokio::spawn(async move { while writing.write_all(&pongs).await.is_ok() {} });
@@ -110,7 +113,8 @@ async fn the_last_words_reach_whoever_is_still_talking() {
         let raw = Raw { stream: Box::new(tokio::io::join(reading, tokio::io::sink())) };
         let end = raw.end().await;
         assert_eq!(end.last_words(), "bye: the server is stopping");
-        assert!(matches!(Frame::decode(&end.frames[0]), Ok(Frame::Reply { ask_id: 1, .. })));
+        let first = Frame::decode(&end.frames[0]);
+        assert!(matches!(first, Ok(Frame::Reply { ask_id: answered, .. }) if answered == ask_id(1)));
         soon("the talk ends", talking).await.expect("no panic");
         soon("the end", stopping).await.expect("no panic");
     }

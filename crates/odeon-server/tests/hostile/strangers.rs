@@ -157,8 +157,8 @@ async fn whoever_speaks_another_version_is_told_so() {
 
 #[tokio::test]
 async fn messages_before_the_proof_reach_nobody() {
-    let tell = Frame::Tell(body("echo", 0, Encoding::Json, br#"{"text":"in"}"#));
-    let define = Frame::Define { type_id: 0, mark: "echo/1#say".parse().expect("a mark") };
+    let tell = Frame::Tell(body(0, 1, 0, Encoding::Json, br#"{"text":"in"}"#));
+    let define = Frame::Define { type_id: 0, mark: "echo/1#say".parse().expect("a mark"), fingerprint: None };
     let early: Vec<u8> = [&define, &tell].iter().flat_map(|frame| framed(&encoded(frame))).collect();
     for transport in TRANSPORTS {
         let site = Site::new();

@@ -1,10 +1,10 @@
 //! Sessions: two of them with what a fuzzer does to the bytes between, and one with a stranger.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use odeon_auth::{Cookie, Proof};
-use odeon_core::{Encoding, Epoch, ExitReason, Instant, ServerId};
+use odeon_core::{ActorId, Encoding, Epoch, ExitReason, Instant, ServerId};
 use odeon_wire::{Config, Event, Parcel, Session, Side};
 
 /// Most bytes between the two that are delivered for one step: pings and answers cannot go on for ever.
@@ -21,7 +21,8 @@ fn config(name: &str) -> Config {
     let mut config = Config::new(id(name), Epoch(1));
     config.frame_bytes_max = 16 * 1024;
     config.outbound_bytes_max = 64 * 1024;
-    (config.asks_max, config.monitors_max) = (8, 8);
+    (config.asks_max, config.monitors_max, config.flows_max) = (8, 8, 2);
+    config.windows.flow_messages = 4;
     config
 }
 
@@ -32,6 +33,9 @@ struct End {
     asks: BTreeSet<u64>,
     monitors: BTreeSet<u64>,
     to_answer: Vec<u64>,
+    /// The last message of each flow.
+    flows: BTreeMap<u32, u64>,
+    to_take: Vec<(u32, u64)>,
     watched: Vec<u64>,
     is_closed: bool,
 }
@@ -43,6 +47,8 @@ impl End {
             asks: BTreeSet::new(),
             monitors: BTreeSet::new(),
             to_answer: Vec::new(),
+            flows: BTreeMap::new(),
+            to_take: Vec::new(),
             watched: Vec::new(),
             is_closed: false,
         }
@@ -62,7 +68,20 @@ impl End {
                     let is_right = odeon_auth::verify(&cookie(), auth(side), &seen, &Proof(mac));
                     self.session.verified(is_right);
                 }
-                Event::Ask { ask_id, .. } => self.to_answer.push(ask_id),
+                Event::Opened { flow, .. } => {
+                    self.flows.insert(flow, 0);
+                }
+                Event::Message(arrival) => {
+                    self.to_answer.extend(arrival.ask_id);
+                    let cost = arrival.cost();
+                    let last = self.flows.insert(arrival.flow, arrival.seq);
+                    assert_eq!(last.map(|last| last + 1), Some(arrival.seq), "a gap in flow {}", arrival.flow);
+                    self.to_take.push((arrival.flow, cost));
+                }
+                Event::Skipped { flow, cost } => {
+                    *self.flows.entry(flow).or_default() += 1;
+                    self.to_take.push((flow, cost));
+                }
                 Event::Reply { ask_id, .. } => {
                     assert!(self.asks.remove(&ask_id), "an answer nobody waits for")
                 }
@@ -169,8 +188,8 @@ impl Link {
         let side = usize::from(what & 1);
         let end = &mut self.ends[side];
         match what >> 1 {
-            0..=15 => _ = end.session.tell(&parcel(how), self.now),
-            16..=31 => end.asks.extend(end.session.ask(&parcel(how), self.now)),
+            0..=15 => said(how, |parcel| _ = end.session.tell(parcel, self.now)),
+            16..=31 => said(how, |parcel| end.asks.extend(end.session.ask(parcel, self.now))),
             32..=47 => {
                 if let Some(ask) = end.to_answer.pop() {
                     match how % 4 {
@@ -186,7 +205,7 @@ impl Link {
             }
             56..=63 => {
                 if let Some(monitor) = end.watched.pop() {
-                    end.session.down(monitor, ExitReason::Killed);
+                    end.session.down(monitor, ExitReason::Killed, None);
                 }
             }
             64..=71 => {
@@ -205,7 +224,12 @@ impl Link {
                     end.session.handle_timeout(self.now);
                 }
             }
-            88..=95 => end.give(&[how], self.now),
+            88..=91 => end.give(&[how], self.now),
+            92..=95 => {
+                for (flow, cost) in end.to_take.drain(..) {
+                    end.session.taken(flow, 1, cost, self.now);
+                }
+            }
             96..=103 => self.harms[side] = Harm::Cut(how),
             104..=107 => self.harms[side] = Harm::Twice,
             108..=111 => self.harms[side] = Harm::Lose,
@@ -244,13 +268,18 @@ impl Link {
     }
 }
 
-fn parcel(how: u8) -> Parcel {
-    Parcel {
-        to: "greeter".parse().expect("an actor id"),
+/// Says something that depends on one byte.
+fn said(how: u8, say: impl FnOnce(&Parcel<'_>)) {
+    let payload = vec![how; usize::from(how) * if how > 250 { 40 } else { 1 }];
+    let to = ActorId::Number(u64::from(how % 3));
+    let mark = format!("fuzz-{}/1", char::from(b'a' + how % 16));
+    say(&Parcel {
+        to: &to,
         from: u64::from(how >> 6),
-        mark: format!("fuzz-{}/1", char::from(b'a' + how % 16)).parse().expect("a mark"),
+        mark: &mark,
+        fingerprint: None,
         encoding: Encoding::Cbor,
         expires_at: None,
-        payload: vec![how; usize::from(how) * if how > 250 { 100 } else { 1 }],
-    }
+        payload: &payload,
+    });
 }

@@ -5,11 +5,11 @@ use std::time::Duration;
 use odeon_core::limits::HANDSHAKE_FRAME_BYTES_MAX;
 use odeon_core::{Epoch, Instant};
 use odeon_wire::{
-    CloseReason, Event, FEATURE_BYTES_MAX, FEATURES_MAX, Frame, HELD_BYTES_MAX, Hello, MAGIC, RefuseCode,
+    CloseReason, FEATURE_BYTES_MAX, FEATURES_MAX, Frame, HELD_BYTES_MAX, Hello, MAGIC, MESSAGE_COST_BYTES, RefuseCode, Windows,
     SendError, Session,
 };
 
-use crate::pair::{End, Pair, config, framed, id, parcel};
+use crate::pair::{Event, End, Pair, config, framed, id, parcel};
 
 #[test]
 fn both_sides_accept_whatever_the_pieces() {
@@ -22,7 +22,7 @@ fn both_sides_accept_whatever_the_pieces() {
                 end.news(),
                 [
                     Event::PeerHello { server: id(peer), epoch: Epoch(1) },
-                    Event::Accepted { peer: id(peer), epoch: Epoch(1), version: 1, features: Vec::new() },
+                    Event::Accepted { peer: id(peer), epoch: Epoch(1), version: 2, features: vec!["compact".to_owned()] },
                 ]
             );
         }
@@ -34,7 +34,7 @@ fn the_listener_proves_nothing_first() {
     let mut listener = End::new(Session::listen(config("b@/"), [2; 32], Instant::ZERO), [7; 32]);
     assert!(listener.transmits().is_empty(), "it does not even say who it is");
     let mut dialler = End::new(Session::dial(config("a@/"), id("b@/"), [1; 32], Instant::ZERO), [7; 32]);
-    listener.session.handle_bytes(&dialler.transmits(), Instant::ZERO);
+    listener.put(&dialler.transmits(), Instant::ZERO);
     listener.drain();
     let said = listener.transmits();
     let hello = Frame::decode(&said[4..]).expect("one whole frame");
@@ -58,14 +58,14 @@ fn a_wrong_cookie_is_found_by_the_listener() {
 #[test]
 fn a_wrong_proof_is_found_by_the_dialler() {
     let mut pair = Pair::default_ends();
-    pair.listener.session.handle_bytes(&pair.dialler.transmits(), pair.now);
+    pair.listener.put(&pair.dialler.transmits(), pair.now);
     pair.listener.drain();
-    pair.dialler.session.handle_bytes(&pair.listener.transmits(), pair.now);
+    pair.dialler.put(&pair.listener.transmits(), pair.now);
     pair.dialler.drain();
     pair.dialler.transmits();
     let mut forged = framed(&Frame::Proof { mac: [0; 32] });
     forged.extend(framed(&Frame::Accept));
-    pair.dialler.session.handle_bytes(&forged, pair.now);
+    pair.dialler.put(&forged, pair.now);
     pair.dialler.drain();
     assert_eq!(pair.dialler.closed(), Some(&CloseReason::AuthenticationFailed));
     assert!(!pair.dialler.session.is_established());
@@ -73,7 +73,7 @@ fn a_wrong_proof_is_found_by_the_dialler() {
     // The refusal reaches a listener that has accepted already.
     let mut pair = Pair::established();
     let refuse = framed(&Frame::Refuse { code: RefuseCode::Authentication, detail: "no\u{1b}[2J".into() });
-    pair.listener.session.handle_bytes(&refuse, pair.now);
+    pair.listener.put(&refuse, pair.now);
     pair.listener.drain();
     assert_eq!(
         pair.listener.closed(),
@@ -111,21 +111,22 @@ fn a_server_does_not_link_to_itself() {
 fn hello() -> Hello {
     Hello {
         magic: MAGIC.into(),
-        version_min: 1,
-        version_max: 1,
+        version_min: 2,
+        version_max: 2,
         server: id("a@/"),
         epoch: Epoch(1),
         wanted: Some(id("b@/")),
         features: Vec::new(),
         nonce: [1; 32],
         frame_bytes_max: 65_536,
+        windows: Some(Windows { link_bytes: 65_600, flow_messages: 1, flow_bytes: 0 }),
     }
 }
 
 /// How the listener `b@/` takes this hello: `None` when it goes on.
 fn answer_to(hello: Hello) -> Option<(RefuseCode, String)> {
     let mut listener = End::new(Session::listen(config("b@/"), [2; 32], Instant::ZERO), [7; 32]);
-    listener.session.handle_bytes(&framed(&Frame::Hello(hello)), Instant::ZERO);
+    listener.put(&framed(&Frame::Hello(hello)), Instant::ZERO);
     listener.drain();
     match Frame::decode(&listener.transmits()[4..]).expect("one whole frame") {
         Frame::Refuse { code, detail } => Some((code, detail)),
@@ -137,9 +138,9 @@ fn answer_to(hello: Hello) -> Option<(RefuseCode, String)> {
 #[test]
 fn versions_must_overlap() {
     let versions = |version_min, version_max| answer_to(Hello { version_min, version_max, ..hello() });
-    assert_eq!(versions(1, 1), None);
+    assert_eq!(versions(2, 2), None);
     assert_eq!(versions(0, 9), None);
-    for (min, max) in [(2, 3), (0, 0), (3, 2)] {
+    for (min, max) in [(3, 4), (0, 1), (3, 2)] {
         let (code, detail) = versions(min, max).expect("refused");
         assert_eq!(code, RefuseCode::Version);
         assert!(detail.contains(&format!("a@/ speaks {min} to {max}")), "{detail}");
@@ -158,6 +159,15 @@ fn a_hello_is_limited() {
         |bytes: usize| answer_to(Hello { frame_bytes_max: u32::try_from(bytes).expect("small"), ..hello() });
     assert_eq!(frame_limit(HANDSHAKE_FRAME_BYTES_MAX), None);
     assert!(frame_limit(HANDSHAKE_FRAME_BYTES_MAX - 1).is_some());
+
+    let windows = |link_bytes, flow_messages| {
+        let windows = Some(Windows { link_bytes, flow_messages, flow_bytes: 0 });
+        answer_to(Hello { windows, ..hello() })
+    };
+    assert_eq!(windows(65_536 + MESSAGE_COST_BYTES, 1), None);
+    assert!(windows(65_535 + MESSAGE_COST_BYTES, 1).is_some(), "too little for one frame of the largest size");
+    assert!(windows(1 << 20, 0).is_some(), "no message at all");
+    assert!(answer_to(Hello { windows: None, ..hello() }).is_some(), "a hello of version 1 in version 2");
 
     let (code, _) = answer_to(Hello { magic: "odeum".into(), ..hello() }).expect("refused");
     assert_eq!(code, RefuseCode::Protocol);
@@ -205,7 +215,7 @@ fn a_stalled_handshake_ends_at_its_deadline() {
         assert_eq!(session.poll_timeout(), None);
         pair.listener.drain();
         assert_eq!(pair.listener.closed(), Some(&CloseReason::HandshakeTimeout));
-        pair.dialler.session.handle_bytes(&pair.listener.transmits(), deadline);
+        pair.dialler.put(&pair.listener.transmits(), deadline);
         pair.dialler.drain();
         let told = pair.dialler.closed().expect("told").to_string();
         assert!(told.contains("took longer than 5s"), "{told}");
@@ -219,10 +229,10 @@ fn nothing_but_the_handshake_is_taken_before_acceptance() {
         Frame::Accept,
         Frame::Proof { mac: [0; 32] },
         Frame::Cancel { ask_id: 1 },
-        Frame::Define { type_id: 0, mark: "x/1".parse().expect("a mark") },
+        Frame::Define { type_id: 0, mark: "x/1".parse().expect("a mark"), fingerprint: None },
     ] {
         let mut pair = Pair::default_ends();
-        pair.listener.session.handle_bytes(&framed(&early), pair.now);
+        pair.listener.put(&framed(&early), pair.now);
         pair.listener.drain();
         let reason = pair.listener.closed().expect("refused");
         assert!(matches!(reason, CloseReason::Protocol(_)), "{early:?}: {reason}");
@@ -235,7 +245,7 @@ fn nothing_but_the_handshake_is_taken_before_acceptance() {
 fn nothing_of_the_handshake_is_taken_after_acceptance() {
     for late in [Frame::Hello(hello()), Frame::Accept, Frame::Proof { mac: [0; 32] }] {
         let mut pair = Pair::established();
-        pair.listener.session.handle_bytes(&framed(&late), pair.now);
+        pair.listener.put(&framed(&late), pair.now);
         pair.drive();
         assert!(matches!(pair.listener.closed(), Some(CloseReason::Protocol(_))));
         let told = pair.dialler.closed().expect("told").to_string();
@@ -248,8 +258,8 @@ fn nothing_is_sent_before_acceptance() {
     let mut pair = Pair::default_ends();
     let now = pair.now;
     let session = &mut pair.dialler.session;
-    assert_eq!(session.tell(&parcel("x/1", b""), now), Err(SendError::NotEstablished));
-    assert_eq!(session.ask(&parcel("x/1", b""), now), Err(SendError::NotEstablished));
+    assert_eq!(session.tell(&parcel("x/1", b"").parcel(), now), Err(SendError::NotEstablished));
+    assert_eq!(session.ask(&parcel("x/1", b"").parcel(), now), Err(SendError::NotEstablished));
     assert_eq!(session.monitor("greeter".parse().expect("an actor")), Err(SendError::NotEstablished));
 }
 
@@ -257,16 +267,16 @@ fn nothing_is_sent_before_acceptance() {
 #[test]
 fn what_follows_the_acceptance_waits_for_the_driver() {
     let mut pair = Pair::default_ends();
-    pair.listener.session.handle_bytes(&pair.dialler.transmits(), pair.now);
+    pair.listener.put(&pair.dialler.transmits(), pair.now);
     pair.listener.drain();
-    pair.dialler.session.handle_bytes(&pair.listener.transmits(), pair.now);
+    pair.dialler.put(&pair.listener.transmits(), pair.now);
     pair.dialler.drain();
-    pair.listener.session.handle_bytes(&pair.dialler.transmits(), pair.now);
+    pair.listener.put(&pair.dialler.transmits(), pair.now);
     pair.listener.drain();
     let hello = parcel("x/1", b"hello");
-    pair.listener.session.tell(&hello, pair.now).expect("sent");
+    pair.listener.tell(&hello, pair.now).expect("sent");
     pair.dialler.news();
-    pair.dialler.session.handle_bytes(&pair.listener.transmits(), pair.now);
+    pair.dialler.put(&pair.listener.transmits(), pair.now);
     assert!(!pair.dialler.session.is_established(), "the proof is not checked yet");
     pair.dialler.drain();
     let news = pair.dialler.news();
@@ -277,12 +287,12 @@ fn what_follows_the_acceptance_waits_for_the_driver() {
 fn what_is_held_for_the_driver_is_limited() {
     for (extra, closes) in [(0, false), (1, true)] {
         let mut pair = Pair::default_ends();
-        pair.listener.session.handle_bytes(&pair.dialler.transmits(), pair.now);
+        pair.listener.put(&pair.dialler.transmits(), pair.now);
         pair.listener.drain();
-        pair.dialler.session.handle_bytes(&pair.listener.transmits(), pair.now);
+        pair.dialler.put(&pair.listener.transmits(), pair.now);
         // The dialler's driver has not made its proof.
-        pair.dialler.session.handle_bytes(&vec![0; HELD_BYTES_MAX], pair.now);
-        pair.dialler.session.handle_bytes(&vec![0; extra], pair.now);
+        pair.dialler.put(&vec![0; HELD_BYTES_MAX], pair.now);
+        pair.dialler.put(&vec![0; extra], pair.now);
         assert_eq!(pair.dialler.session.is_closed(), closes);
     }
 }
@@ -290,12 +300,12 @@ fn what_is_held_for_the_driver_is_limited() {
 #[test]
 fn a_driver_refuses_a_proven_peer() {
     let mut pair = Pair::default_ends();
-    pair.listener.session.handle_bytes(&pair.dialler.transmits(), pair.now);
+    pair.listener.put(&pair.dialler.transmits(), pair.now);
     pair.listener.drain();
-    pair.dialler.session.handle_bytes(&pair.listener.transmits(), pair.now);
+    pair.dialler.put(&pair.listener.transmits(), pair.now);
     pair.dialler.drain();
-    pair.listener.session.handle_bytes(&pair.dialler.transmits(), pair.now);
-    assert!(matches!(pair.listener.session.poll_event(), Some(Event::Verify { .. })));
+    pair.listener.put(&pair.dialler.transmits(), pair.now);
+    assert!(matches!(pair.listener.session.poll_event(), Some(odeon_wire::Event::Verify { .. })));
     pair.listener.session.refuse(RefuseCode::StaleEpoch, "epoch 4 is known");
     pair.drive();
     assert_eq!(

@@ -3,10 +3,10 @@
 use odeon_core::limits::HANDSHAKE_FRAME_BYTES_MAX;
 use odeon_core::{ActorId, Encoding, ExitReason, PanicReport, Refusal, RefusalCode};
 use odeon_wire::{
-    AskFailure, CONTROL_RESERVE_BYTES, CloseReason, Config, Event, Frame, SendError, TEXT_BYTES_MAX,
+    AskFailure, CONTROL_RESERVE_BYTES, CloseReason, Config, Frame, SendError, TEXT_BYTES_MAX,
 };
 
-use crate::pair::{Pair, config, framed, parcel};
+use crate::pair::{Event, Pair, config, framed, parcel};
 
 const GREETER: ActorId = ActorId::Number(1);
 
@@ -18,12 +18,13 @@ fn pair(change: impl Fn(&mut Config)) -> Pair {
 }
 
 /// A tell whose frame has exactly `bytes` bytes, to the actor and with the type that the limit tests use.
-fn tell_of(bytes: usize) -> odeon_wire::Parcel {
+fn tell_of(bytes: usize) -> crate::pair::Letter {
     let mut message = parcel("x/1", &vec![7; bytes]);
-    let overhead = |message: &odeon_wire::Parcel| {
+    let overhead = |message: &crate::pair::Letter| {
         let mut out = Vec::new();
         Frame::Tell(odeon_wire::Body {
-            to: message.to.clone(),
+            flow: 0,
+            seq: 1,
             from: message.from,
             type_id: 0,
             encoding: message.encoding,
@@ -43,10 +44,10 @@ fn a_message_too_large_is_its_senders_error() {
     let max = 100_000;
     let mut pair = pair(|config| config.frame_bytes_max = max);
     let (fits, not) = (tell_of(max), tell_of(max + 1));
-    pair.dialler.session.tell(&fits, pair.now).expect("at the limit");
-    assert_eq!(pair.dialler.session.tell(&not, pair.now), Err(SendError::TooLarge { bytes: max + 1, max }));
+    pair.dialler.tell(&fits, pair.now).expect("at the limit");
+    assert_eq!(pair.dialler.tell(&not, pair.now), Err(SendError::TooLarge { bytes: max + 1, max }));
     assert!(matches!(
-        pair.dialler.session.ask(&parcel("x/1", &vec![0; max + 1]), pair.now),
+        pair.dialler.ask(&parcel("x/1", &vec![0; max + 1]), pair.now),
         Err(SendError::TooLarge { .. })
     ));
     pair.drive();
@@ -61,8 +62,8 @@ fn the_smaller_limit_of_the_two_holds() {
     a.frame_bytes_max = 10_000;
     let mut pair = Pair::new(a, "b@/", b).establish();
     for end in [&mut pair.listener, &mut pair.dialler] {
-        end.session.tell(&tell_of(10_000), pair.now).expect("at the limit");
-        let error = end.session.tell(&tell_of(10_001), pair.now).expect_err("past it");
+        end.tell(&tell_of(10_000), pair.now).expect("at the limit");
+        let error = end.tell(&tell_of(10_001), pair.now).expect_err("past it");
         assert_eq!(error, SendError::TooLarge { bytes: 10_001, max: 10_000 });
     }
     pair.drive();
@@ -80,7 +81,7 @@ fn a_length_past_the_limit_ends_the_link_before_its_bytes_come() {
     session.handle_bytes(&prefix(max), now);
     assert!(session.is_established(), "at the limit");
     let mut established = pair(|config| config.frame_bytes_max = max);
-    established.listener.session.handle_bytes(&prefix(max + 1), now);
+    established.listener.put(&prefix(max + 1), now);
     established.drive();
     let told = established.dialler.closed().expect("told").to_string();
     assert!(told.contains("a frame of 100001 bytes, where 100000 are the limit"), "{told}");
@@ -88,7 +89,7 @@ fn a_length_past_the_limit_ends_the_link_before_its_bytes_come() {
     // Before acceptance the limit is smaller, whatever the settings say.
     for (bytes, closes) in [(HANDSHAKE_FRAME_BYTES_MAX, false), (HANDSHAKE_FRAME_BYTES_MAX + 1, true)] {
         let mut strangers = Pair::default_ends();
-        strangers.listener.session.handle_bytes(&prefix(bytes), now);
+        strangers.listener.put(&prefix(bytes), now);
         assert_eq!(strangers.listener.session.is_closed(), closes);
     }
 }
@@ -98,18 +99,18 @@ fn what_waits_to_be_sent_is_limited() {
     let max = 50_000;
     let mut pair = pair(|config| config.outbound_bytes_max = max);
     // Without the definition in the queue, all frames are of one size.
-    pair.dialler.session.tell(&tell_of(996), pair.now).expect("sent");
+    pair.dialler.tell(&tell_of(996), pair.now).expect("sent");
     pair.drive();
     pair.listener.news();
     for _ in 0..50 {
-        pair.dialler.session.tell(&tell_of(996), pair.now).expect("room");
+        pair.dialler.tell(&tell_of(996), pair.now).expect("room");
     }
     assert_eq!(pair.dialler.session.queued_bytes(), max, "to the byte");
     let full = Err(SendError::Backlogged { queued: max });
-    assert_eq!(pair.dialler.session.tell(&tell_of(100), pair.now), full);
-    assert!(pair.dialler.session.ask(&tell_of(100), pair.now).is_err());
+    assert_eq!(pair.dialler.tell(&tell_of(100), pair.now), full);
+    assert!(pair.dialler.ask(&tell_of(100), pair.now).is_err());
     assert!(pair.dialler.session.monitor(GREETER).is_err());
-    assert!(pair.dialler.session.tell(&parcel("new/1", b""), pair.now).is_err());
+    assert!(pair.dialler.tell(&parcel("new/1", b""), pair.now).is_err());
     assert_eq!(
         (pair.dialler.session.open_asks(), pair.dialler.session.open_monitors()),
         (0, 0),
@@ -117,7 +118,7 @@ fn what_waits_to_be_sent_is_limited() {
     );
     pair.drive();
     assert_eq!(pair.listener.news().len(), 50);
-    pair.dialler.session.tell(&parcel("new/1", b""), pair.now).expect("room again");
+    pair.dialler.tell(&parcel("new/1", b""), pair.now).expect("room again");
     pair.drive();
     assert_eq!(pair.listener.news(), [Event::Tell(parcel("new/1", b""))]);
 }
@@ -125,9 +126,9 @@ fn what_waits_to_be_sent_is_limited() {
 #[test]
 fn a_reply_without_room_can_be_tried_again() {
     let mut pair = pair(|config| config.outbound_bytes_max = 5_000);
-    let ask_id = pair.dialler.session.ask(&parcel("x/1", b"?"), pair.now).expect("asked");
+    let ask_id = pair.dialler.ask(&parcel("x/1", b"?"), pair.now).expect("asked");
     pair.drive();
-    pair.listener.session.tell(&tell_of(4_900), pair.now).expect("room");
+    pair.listener.tell(&tell_of(4_900), pair.now).expect("room");
     let reply = vec![1; 200];
     let error = pair.listener.session.reply(ask_id, Encoding::Cbor, &reply);
     assert!(matches!(error, Err(SendError::Backlogged { .. })));
@@ -144,7 +145,7 @@ fn a_peer_that_does_not_read_loses_the_link() {
     let ping = framed(&Frame::Ping { n: u64::MAX });
     let mut pings = 0;
     while !pair.listener.session.is_closed() {
-        pair.listener.session.handle_bytes(&ping, pair.now);
+        pair.listener.put(&ping, pair.now);
         pings += 1;
         assert!(pair.listener.session.queued_bytes() <= 1_000 + CONTROL_RESERVE_BYTES);
     }
@@ -162,23 +163,23 @@ fn open_asks_are_limited_at_both_ends() {
     let mut both = pair(|config| config.asks_max = max);
     let ask = parcel("x/1", b"?");
     for _ in 0..max {
-        both.dialler.session.ask(&ask, both.now).expect("at the limit");
+        both.dialler.ask(&ask, both.now).expect("at the limit");
     }
     let full = Err(SendError::TooManyAsks { max });
-    assert_eq!(both.dialler.session.ask(&ask, both.now), full);
+    assert_eq!(both.dialler.ask(&ask, both.now), full);
     both.drive();
     // A cancelled ask makes room once the peer knows of it.
     both.dialler.session.cancel(1);
-    assert_eq!(both.dialler.session.ask(&ask, both.now), full);
+    assert_eq!(both.dialler.ask(&ask, both.now), full);
     both.drive();
-    both.dialler.session.ask(&ask, both.now).expect("room again");
+    both.dialler.ask(&ask, both.now).expect("room again");
 
     // A peer with a smaller limit refuses that ask alone.
     let (a, mut b) = (config("a@/"), config("b@/"));
     b.asks_max = max;
     let mut pair = Pair::new(a, "b@/", b).establish();
     for _ in 0..=max {
-        pair.dialler.session.ask(&ask, pair.now).expect("asked");
+        pair.dialler.ask(&ask, pair.now).expect("asked");
     }
     pair.drive();
     assert_eq!(pair.listener.news().len(), max);
@@ -222,7 +223,7 @@ fn long_texts_are_cut_and_the_link_lives() {
     let mut pair = pair(|config| config.frame_bytes_max = 0); // taken as the least there is
     let long = "é".repeat(1_000_000);
     for _ in 0..3 {
-        pair.dialler.session.ask(&parcel("x/1", b"?"), pair.now).expect("asked");
+        pair.dialler.ask(&parcel("x/1", b"?"), pair.now).expect("asked");
     }
     pair.drive();
     let session = &mut pair.listener.session;

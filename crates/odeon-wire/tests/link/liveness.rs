@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use odeon_core::Instant;
-use odeon_wire::{AskFailure, CloseReason, Event, Frame};
+use odeon_wire::{AskFailure, CloseReason, Frame};
 
-use crate::pair::{Pair, framed, parcel};
+use crate::pair::{Event, Pair, framed, parcel};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -23,7 +23,7 @@ fn a_busy_link_sends_no_pings() {
     let ping_at = |pair: &Pair| pair.listener.session.poll_timeout().expect("a heartbeat");
     let before = ping_at(&pair);
     pair.now = pair.now + 4 * SECOND;
-    pair.dialler.session.tell(&parcel("x/1", b""), pair.now).expect("sent");
+    pair.dialler.tell(&parcel("x/1", b""), pair.now).expect("sent");
     pair.drive();
     assert_eq!(ping_at(&pair), pair.now + 5 * SECOND);
     assert!(ping_at(&pair) > before);
@@ -32,14 +32,14 @@ fn a_busy_link_sends_no_pings() {
 #[test]
 fn a_ping_has_a_pong() {
     let mut pair = Pair::established();
-    pair.listener.session.handle_bytes(&framed(&Frame::Ping { n: 77 }), pair.now);
+    pair.listener.put(&framed(&Frame::Ping { n: 77 }), pair.now);
     assert_eq!(pair.listener.transmits(), framed(&Frame::Pong { n: 77 }));
 }
 
 #[test]
 fn a_silent_peer_is_dead_after_15_seconds() {
     let mut pair = Pair::established();
-    let ask_id = pair.dialler.session.ask(&parcel("x/1", b"?"), pair.now).expect("asked");
+    let ask_id = pair.dialler.ask(&parcel("x/1", b"?"), pair.now).expect("asked");
     pair.drive();
     pair.listener.news();
     pair.is_cut = true;
@@ -70,8 +70,8 @@ fn a_short_silence_is_forgiven() {
     pair.is_cut = true;
     pair.pass(14 * SECOND);
     pair.is_cut = false;
-    pair.dialler.session.tell(&parcel("x/1", b""), pair.now).expect("sent");
-    pair.listener.session.tell(&parcel("x/1", b""), pair.now).expect("sent");
+    pair.dialler.tell(&parcel("x/1", b""), pair.now).expect("sent");
+    pair.listener.tell(&parcel("x/1", b""), pair.now).expect("sent");
     pair.pass(60 * SECOND);
     assert!(pair.dialler.session.is_established() && pair.listener.session.is_established());
 }

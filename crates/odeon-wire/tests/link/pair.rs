@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use odeon_auth::{Cookie, Proof};
 use odeon_core::{Encoding, Epoch, Instant, ServerId};
-use odeon_wire::{CloseReason, Config, Event, Frame, Parcel, Session, Side};
+use odeon_core::{ActorId, ExitReason, Mark, Refusal};
+use odeon_wire::{Arrival, AskFailure, CloseReason, Config, Frame, Parcel, SendError, Session, Side};
 
 /// Steps after which a test is stuck rather than slow.
 const STEPS_MAX: usize = 1_000_000;
@@ -19,8 +20,8 @@ pub(crate) fn config(server: &str) -> Config {
     Config::new(id(server), Epoch(1))
 }
 
-pub(crate) fn parcel(mark: &str, payload: &[u8]) -> Parcel {
-    Parcel {
+pub(crate) fn parcel(mark: &str, payload: &[u8]) -> Letter {
+    Letter {
         to: "greeter".parse().expect("an actor id"),
         from: 9,
         mark: mark.parse().expect("a mark"),
@@ -28,6 +29,54 @@ pub(crate) fn parcel(mark: &str, payload: &[u8]) -> Parcel {
         expires_at: None,
         payload: payload.to_vec(),
     }
+}
+
+/// A message, as both ends see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Letter {
+    pub(crate) to: ActorId,
+    pub(crate) from: u64,
+    pub(crate) mark: Mark,
+    pub(crate) encoding: Encoding,
+    pub(crate) expires_at: Option<Instant>,
+    pub(crate) payload: Vec<u8>,
+}
+
+impl Letter {
+    /// To another actor.
+    pub(crate) fn to(mut self, to: &str) -> Self {
+        self.to = to.parse().expect("an actor id");
+        self
+    }
+
+    pub(crate) fn parcel(&self) -> Parcel<'_> {
+        Parcel {
+            to: &self.to,
+            from: self.from,
+            mark: self.mark.as_str(),
+            fingerprint: None,
+            encoding: self.encoding,
+            expires_at: self.expires_at,
+            payload: &self.payload,
+        }
+    }
+}
+
+/// What a driver saw, with the tables of flows and types looked up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Event {
+    PeerHello { server: ServerId, epoch: Epoch },
+    Accepted { peer: ServerId, epoch: Epoch, version: u16, features: Vec<String> },
+    Tell(Letter),
+    Ask { ask_id: u64, parcel: Letter },
+    Reply { ask_id: u64, outcome: Result<(Encoding, Vec<u8>), AskFailure> },
+    Cancelled { ask_id: u64 },
+    Monitor { monitor_id: u64, actor: ActorId },
+    Demonitor { monitor_id: u64 },
+    Down { monitor_id: u64, reason: ExitReason },
+    MaybeLost { to: ActorId, from: u64, mark: Mark, count: u64 },
+    Refused { refusal: Refusal },
+    Closed(CloseReason),
 }
 
 /// A frame as it stands on the wire.
@@ -48,30 +97,124 @@ pub(crate) struct End {
     inbound: VecDeque<(Instant, Vec<u8>)>,
     /// What the driver saw, without its own part of the handshake.
     pub(crate) events: Vec<Event>,
+    flows: Vec<ActorId>,
+    /// The types that the peer has defined, with their fingerprints.
+    pub(crate) types: Vec<(Mark, Option<u64>)>,
+    /// Messages that came while nothing was taken, by flow and cost.
+    pub(crate) untaken: VecDeque<(u32, u64)>,
+    /// Whether a message is taken as soon as it has come.
+    pub(crate) is_taking: bool,
+    now: Instant,
 }
 
 impl End {
     pub(crate) fn new(session: Session, cookie: [u8; 32]) -> Self {
-        Self { session, cookie: Cookie::from_bytes(cookie), inbound: VecDeque::new(), events: Vec::new() }
+        Self {
+            session,
+            cookie: Cookie::from_bytes(cookie),
+            inbound: VecDeque::new(),
+            events: Vec::new(),
+            flows: Vec::new(),
+            types: Vec::new(),
+            untaken: VecDeque::new(),
+            is_taking: true,
+            now: Instant::ZERO,
+        }
+    }
+
+    pub(crate) fn tell(&mut self, letter: &Letter, now: Instant) -> Result<(), SendError> {
+        self.session.tell(&letter.parcel(), now)
+    }
+
+    pub(crate) fn ask(&mut self, letter: &Letter, now: Instant) -> Result<u64, SendError> {
+        self.session.ask(&letter.parcel(), now)
+    }
+
+    /// Takes the oldest messages that wait, `many` at most, of the flows for which `is_wanted`.
+    pub(crate) fn take(&mut self, many: usize, is_wanted: impl Fn(u32) -> bool) {
+        let (mut taken, now) = (0, self.now);
+        let session = &mut self.session;
+        self.untaken.retain(|(flow, cost)| {
+            let takes = taken < many && is_wanted(*flow);
+            if takes {
+                taken += 1;
+                session.taken(*flow, 1, *cost, now);
+            }
+            !takes
+        });
+    }
+
+    /// Gives the session bytes that a test made.
+    pub(crate) fn put(&mut self, bytes: &[u8], now: Instant) {
+        self.now = now;
+        self.session.handle_bytes(bytes, now);
+    }
+
+    fn arrived(&mut self, arrival: Arrival) -> Event {
+        self.untaken.push_back((arrival.flow, arrival.cost()));
+        let Arrival { flow, ask_id, from, type_id, encoding, expires_at, payload, .. } = arrival;
+        let to = self.flows[usize::try_from(flow).expect("small")].clone();
+        let mark = self.types[usize::try_from(type_id).expect("small")].0.clone();
+        let parcel = Letter { to, from, mark, encoding, expires_at, payload };
+        match ask_id {
+            Some(ask_id) => Event::Ask { ask_id, parcel },
+            None => Event::Tell(parcel),
+        }
     }
 
     /// Polls all events, and does what a driver must about the proofs.
     pub(crate) fn drain(&mut self) {
         while let Some(event) = self.session.poll_event() {
-            match event {
-                Event::NeedProof { side, transcript } => {
+            use odeon_wire::Event as Wire;
+            let seen = match event {
+                Wire::NeedProof { side, transcript } => {
                     assert_eq!(side, self.session.side());
                     let seen = odeon_auth::transcript(&transcript.dialler_hello, &transcript.listener_hello);
                     self.session.provide_proof(odeon_auth::prove(&self.cookie, auth(side), &seen).0);
+                    continue;
                 }
-                Event::Verify { side, transcript, mac } => {
+                Wire::Verify { side, transcript, mac } => {
                     assert_eq!(side, self.session.side().peer());
                     let seen = odeon_auth::transcript(&transcript.dialler_hello, &transcript.listener_hello);
                     let right = odeon_auth::verify(&self.cookie, auth(side), &seen, &Proof(mac));
                     self.session.verified(right);
+                    continue;
                 }
-                event => self.events.push(event),
-            }
+                Wire::Defined { type_id, mark, fingerprint } => {
+                    assert_eq!(usize::try_from(type_id), Ok(self.types.len()));
+                    self.types.push((mark, fingerprint));
+                    continue;
+                }
+                Wire::Opened { flow, to } => {
+                    let flow = usize::try_from(flow).expect("small");
+                    self.flows.resize(self.flows.len().max(flow + 1), ActorId::SERVER);
+                    self.flows[flow] = to;
+                    continue;
+                }
+                Wire::FlowEnded { .. } => continue,
+                Wire::Skipped { flow, cost } => {
+                    self.untaken.push_back((flow, cost));
+                    continue;
+                }
+                Wire::Message(arrival) => self.arrived(arrival),
+                Wire::PeerHello { server, epoch } => Event::PeerHello { server, epoch },
+                Wire::Accepted { peer, epoch, version, features } => {
+                    Event::Accepted { peer, epoch, version, features }
+                }
+                Wire::Reply { ask_id, outcome } => Event::Reply { ask_id, outcome },
+                Wire::Cancelled { ask_id } => Event::Cancelled { ask_id },
+                Wire::Monitor { monitor_id, actor } => Event::Monitor { monitor_id, actor },
+                Wire::Demonitor { monitor_id } => Event::Demonitor { monitor_id },
+                Wire::Down { monitor_id, reason, .. } => Event::Down { monitor_id, reason },
+                Wire::MaybeLost { to, from, mark, count } => Event::MaybeLost { to, from, mark, count },
+                Wire::Refused { refusal } => Event::Refused { refusal },
+                Wire::Closed(reason) => Event::Closed(reason),
+                other => panic!("{other:?}"),
+            };
+            self.events.push(seen);
+        }
+        if self.is_taking {
+            self.take(usize::MAX, |_| true);
         }
     }
 
@@ -185,7 +328,7 @@ impl Pair {
         self.now = self.now.max(at);
         for end in [&mut self.dialler, &mut self.listener] {
             while let Some((_, piece)) = end.inbound.pop_front_if(|(at, _)| *at <= self.now) {
-                end.session.handle_bytes(&piece, self.now);
+                end.put(&piece, self.now);
                 end.drain();
             }
         }

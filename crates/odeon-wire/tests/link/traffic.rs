@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use odeon_core::{ActorId, Encoding, ExitReason, Refusal, RefusalCode};
-use odeon_wire::{AskFailure, CloseReason, Event, Frame, SendError};
+use odeon_wire::{AskFailure, CloseReason, Frame, SendError};
 
-use crate::pair::{Pair, framed, parcel};
+use crate::pair::{Event, Pair, framed, parcel};
 
 fn greeter() -> ActorId {
     "greeter".parse().expect("an actor id")
@@ -19,8 +19,8 @@ fn tells_arrive_in_order_whatever_the_pieces() {
         let sent: Vec<_> =
             (0..200u8).map(|n| parcel(&format!("type-{}/1", n % 7), &vec![n; usize::from(n) * 3])).collect();
         for parcel in &sent {
-            pair.dialler.session.tell(parcel, pair.now).expect("sent");
-            pair.listener.session.tell(parcel, pair.now).expect("sent");
+            pair.dialler.tell(parcel, pair.now).expect("sent");
+            pair.listener.tell(parcel, pair.now).expect("sent");
         }
         pair.drive();
         let expected: Vec<_> = sent.into_iter().map(Event::Tell).collect();
@@ -33,13 +33,13 @@ fn tells_arrive_in_order_whatever_the_pieces() {
 fn many_frames_leave_in_one_piece() {
     let mut pair = Pair::established();
     for _ in 0..100 {
-        pair.dialler.session.tell(&parcel("x/1", b"hi"), pair.now).expect("sent");
+        pair.dialler.tell(&parcel("x/1", b"hi"), pair.now).expect("sent");
     }
     let mut out = Vec::new();
     assert!(pair.dialler.session.poll_transmit(&mut out, 64 * 1024));
     assert_eq!(pair.dialler.session.queued_bytes(), 0);
     assert!(!pair.dialler.session.poll_transmit(&mut out, 64 * 1024));
-    pair.listener.session.handle_bytes(&out, pair.now);
+    pair.listener.put(&out, pair.now);
     pair.listener.drain();
     assert_eq!(pair.listener.news().len(), 100);
 }
@@ -49,9 +49,9 @@ fn the_time_left_travels() {
     let mut pair = Pair::established();
     let mut message = parcel("x/1", b"");
     message.expires_at = Some(pair.now + Duration::from_micros(2_500));
-    pair.dialler.session.tell(&message, pair.now).expect("sent");
+    pair.dialler.tell(&message, pair.now).expect("sent");
     message.expires_at = Some(pair.now); // no time left, or less
-    pair.dialler.session.tell(&message, pair.now + Duration::from_secs(1)).expect("sent");
+    pair.dialler.tell(&message, pair.now + Duration::from_secs(1)).expect("sent");
     pair.drive();
     let left: Vec<_> = pair
         .listener
@@ -69,7 +69,7 @@ fn the_time_left_travels() {
 fn outcome(answer: impl FnOnce(&mut odeon_wire::Session, u64)) -> Result<(Encoding, Vec<u8>), AskFailure> {
     let mut pair = Pair::established();
     let question = parcel("x/1", b"?");
-    let asked = pair.dialler.session.ask(&question, pair.now).expect("asked");
+    let asked = pair.dialler.ask(&question, pair.now).expect("asked");
     assert_eq!(pair.dialler.session.open_asks(), 1);
     pair.drive();
     let news = pair.listener.news();
@@ -124,7 +124,7 @@ fn what_the_peer_says_does_not_steer_a_terminal() {
     pair.listener.session.refuse_tell(Refusal::new(RefusalCode::Full, sent));
     let monitor_id = pair.dialler.session.monitor(ActorId::Number(7)).expect("set");
     pair.drive();
-    pair.listener.session.down(monitor_id, ExitReason::Failed(sent.to_owned()));
+    pair.listener.session.down(monitor_id, ExitReason::Failed(sent.to_owned()), None);
     pair.drive();
     assert_eq!(
         pair.dialler.news(),
@@ -138,7 +138,7 @@ fn what_the_peer_says_does_not_steer_a_terminal() {
 #[test]
 fn a_cancelled_ask_is_told_and_its_late_answer_dropped() {
     let mut pair = Pair::established();
-    let ask_id = pair.dialler.session.ask(&parcel("x/1", b"?"), pair.now).expect("asked");
+    let ask_id = pair.dialler.ask(&parcel("x/1", b"?"), pair.now).expect("asked");
     pair.drive();
     pair.listener.news();
     // The answer and the cancel cross.
@@ -151,7 +151,7 @@ fn a_cancelled_ask_is_told_and_its_late_answer_dropped() {
     assert_eq!(pair.dialler.session.late_answers(), 1);
 
     // The cancel comes first: nothing is sent back but its acknowledgement.
-    let ask_id = pair.dialler.session.ask(&parcel("x/1", b"?"), pair.now).expect("asked");
+    let ask_id = pair.dialler.ask(&parcel("x/1", b"?"), pair.now).expect("asked");
     pair.dialler.session.cancel(ask_id);
     pair.dialler.session.cancel(ask_id);
     pair.drive();
@@ -183,7 +183,7 @@ fn a_monitor_is_told_once() {
     pair.drive();
     assert_eq!(pair.listener.news(), [Event::Monitor { monitor_id, actor: greeter() }]);
     for _ in 0..2 {
-        pair.listener.session.down(monitor_id, ExitReason::Killed);
+        pair.listener.session.down(monitor_id, ExitReason::Killed, None);
     }
     pair.drive();
     let reason = ExitReason::Killed;
@@ -199,7 +199,7 @@ fn a_monitor_taken_away_is_not_told() {
     pair.listener.news();
     // They cross.
     pair.dialler.session.demonitor(monitor_id);
-    pair.listener.session.down(monitor_id, ExitReason::Normal);
+    pair.listener.session.down(monitor_id, ExitReason::Normal, None);
     pair.drive();
     assert_eq!((pair.dialler.news(), pair.listener.news()), (vec![], vec![]));
 
@@ -207,7 +207,7 @@ fn a_monitor_taken_away_is_not_told() {
     pair.dialler.session.demonitor(monitor_id);
     pair.drive();
     assert_eq!(pair.listener.news().last(), Some(&Event::Demonitor { monitor_id }));
-    pair.listener.session.down(monitor_id, ExitReason::Normal);
+    pair.listener.session.down(monitor_id, ExitReason::Normal, None);
     pair.drive();
     assert_eq!(pair.dialler.news(), []);
     assert!(pair.dialler.session.is_established() && pair.listener.session.is_established());
@@ -222,8 +222,8 @@ fn the_end_of_the_link_is_told_to_all_who_wait() {
 /// What the dialler is told, with an ask and a monitor open, when the link ends like this.
 fn check_end(end: impl FnOnce(&mut Pair), reason: CloseReason) {
     let mut pair = Pair::established();
-    let answered = pair.dialler.session.ask(&parcel("x/1", b"?"), pair.now).expect("asked");
-    let waiting = pair.dialler.session.ask(&parcel("x/1", b"?"), pair.now).expect("asked");
+    let answered = pair.dialler.ask(&parcel("x/1", b"?"), pair.now).expect("asked");
+    let waiting = pair.dialler.ask(&parcel("x/1", b"?"), pair.now).expect("asked");
     let monitor_id = pair.dialler.session.monitor(greeter()).expect("set");
     pair.drive();
     pair.listener.session.no_reply(answered);
@@ -241,7 +241,7 @@ fn check_end(end: impl FnOnce(&mut Pair), reason: CloseReason) {
         ]
     );
     let session = &mut pair.dialler.session;
-    assert_eq!(session.tell(&parcel("x/1", b""), pair.now), Err(SendError::Closed));
+    assert_eq!(session.tell(&parcel("x/1", b"").parcel(), pair.now), Err(SendError::Closed));
     session.handle_bytes(&framed(&Frame::Ping { n: 1 }), pair.now);
     session.handle_lost("again");
     assert_eq!(session.poll_event(), None, "nothing comes after the end");
@@ -251,7 +251,7 @@ fn check_end(end: impl FnOnce(&mut Pair), reason: CloseReason) {
 fn bye_follows_what_was_queued() {
     let mut pair = Pair::established();
     let last = parcel("x/1", b"last words");
-    pair.dialler.session.tell(&last, pair.now).expect("sent");
+    pair.dialler.tell(&last, pair.now).expect("sent");
     pair.dialler.session.close("done");
     pair.drive();
     assert_eq!(pair.listener.news(), [Event::Tell(last), Event::Closed(CloseReason::Bye("done".into()))]);
@@ -263,11 +263,11 @@ fn fault(frames: &[Frame<'_>]) -> String {
     let mut pair = Pair::established();
     // One open ask each way, each with id 1.
     for end in [&mut pair.dialler, &mut pair.listener] {
-        end.session.ask(&parcel("x/1", b"?"), pair.now).expect("asked");
+        end.ask(&parcel("x/1", b"?"), pair.now).expect("asked");
     }
     pair.drive();
     for frame in frames {
-        pair.listener.session.handle_bytes(&framed(frame), pair.now);
+        pair.listener.put(&framed(frame), pair.now);
     }
     pair.drive();
     let told = pair.dialler.closed().expect("told").to_string();
@@ -282,7 +282,8 @@ fn fault(frames: &[Frame<'_>]) -> String {
 fn a_broken_protocol_ends_the_link_and_says_how() {
     let mark = || "y/1".parse().expect("a mark");
     let body = |type_id| odeon_wire::Body {
-        to: greeter(),
+        flow: 0,
+        seq: 2,
         from: 0,
         type_id,
         encoding: Encoding::Cbor,
@@ -290,10 +291,10 @@ fn a_broken_protocol_ends_the_link_and_says_how() {
         payload: b"",
     };
     let ask = |ask_id| Frame::Ask { ask_id, body: body(0) };
-    let define = |type_id| Frame::Define { type_id, mark: mark() };
+    let define = |type_id| Frame::Define { type_id, mark: mark(), fingerprint: None };
     let no_reply = |ask_id| Frame::NoReply { ask_id };
     let monitor = |monitor_id| Frame::Monitor { monitor_id, actor: greeter() };
-    let down = Frame::Down { monitor_id: 1, reason: ExitReason::Normal };
+    let down = Frame::Down { monitor_id: 1, reason: ExitReason::Normal, number: None };
     for (frames, said) in [
         (vec![no_reply(1), no_reply(1)], "answered ask 1 twice"),
         (vec![no_reply(2)], "never asked"),
@@ -326,8 +327,8 @@ fn a_type_is_defined_once_in_each_direction() {
     };
     for (mark, expected) in [("x/1", 1), ("x/1", 0), ("x/2", 1), ("x/1", 0)] {
         for end in [&mut pair.dialler, &mut pair.listener] {
-            end.session.tell(&parcel(mark, b""), pair.now).expect("sent");
-            end.session.ask(&parcel(mark, b""), pair.now).expect("sent");
+            end.tell(&parcel(mark, b""), pair.now).expect("sent");
+            end.ask(&parcel(mark, b""), pair.now).expect("sent");
             assert_eq!(defined(&end.transmits()), expected, "{mark}");
         }
     }

@@ -1,0 +1,329 @@
+//! What the peer sends to our actors, until they have taken it.
+//!
+//! A message whose actor has room goes straight into the mailbox. Where there is none, the first message of the flow
+//! stands in the mailbox's line, like any local sender's, and the rest wait here, encoded, in order: no more than
+//! the credit that the peer was given. So a slow actor holds up its own flow and no other. Of all that the mailboxes
+//! have taken the session is told once per round.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::task::{Wake, Waker};
+
+use odeon_actor::{AskError, Delivery, Inbox, Payload, ReplySink, Sender, Ticket};
+use odeon_core::{ActorId, ExitReason, Mark, Refusal, RefusalCode};
+use odeon_wire::{Arrival, Event};
+
+use crate::events::contained;
+use crate::link::Link;
+
+/// Places of the table of flows and of a queue that are kept while nothing waits.
+const KEPT_MAX: usize = 64;
+
+/// The flows whose line has moved.
+#[derive(Debug, Default)]
+pub(crate) struct Moved(Mutex<Vec<u32>>);
+
+impl Moved {
+    fn take(&self) -> Vec<u32> {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Woken when the fate of the message at the head of a flow is decided.
+struct Head {
+    link: Weak<Link>,
+    flow: u32,
+}
+
+impl Wake for Head {
+    fn wake(self: Arc<Self>) {
+        if let Some(link) = self.link.upgrade() {
+            link.moved.0.lock().unwrap_or_else(PoisonError::into_inner).push(self.flow);
+            link.work.notify_one();
+        }
+    }
+}
+
+/// One flow of the peer's.
+#[derive(Debug)]
+struct Flow {
+    to: ActorId,
+    /// The actor, once it was found. Looked for anew when it has ended: another may have its name.
+    inbox: Option<Arc<dyn Inbox>>,
+    line: Option<InLine>,
+    waiting: VecDeque<Waiting>,
+    taken: u64,
+    taken_cost: u64,
+    is_dirty: bool,
+}
+
+/// A message in the mailbox's line.
+#[derive(Debug)]
+struct InLine {
+    inbox: Arc<dyn Inbox>,
+    ticket: Ticket,
+    from: u64,
+    cost: u64,
+    waker: Waker,
+}
+
+/// What waits behind it.
+#[derive(Debug)]
+enum Waiting {
+    Message(Arrival),
+    /// Of a message that the session refused, the cost.
+    Skipped(u64),
+}
+
+/// A notice that an actor has ended, which its messages come before.
+#[derive(Debug)]
+struct HeldDown {
+    monitor_id: u64,
+    reason: ExitReason,
+    number: u64,
+}
+
+/// Everything that has come over one link and has not been taken. The driver's own.
+#[derive(Debug, Default)]
+pub(crate) struct Intake {
+    types: Vec<Mark>,
+    flows: Vec<Option<Flow>>,
+    /// Flows of which the session is to be told something.
+    dirty: Vec<u32>,
+    /// Messages that wait, over all flows.
+    waiting: usize,
+    downs: Vec<HeldDown>,
+}
+
+impl Intake {
+    /// Acts on an event of the peer's messages; gives others back.
+    pub(crate) fn take(&mut self, link: &Arc<Link>, event: Event) -> Option<Event> {
+        match event {
+            Event::Message(arrival) => self.arrived(link, arrival.flow, Waiting::Message(arrival)),
+            Event::Skipped { flow, cost } => self.arrived(link, flow, Waiting::Skipped(cost)),
+            Event::Defined { mark, .. } => self.types.push(mark),
+            Event::Opened { flow, to } => self.opened(flow, to),
+            Event::FlowEnded { flow } => self.forget_if_empty(flow),
+            Event::Down { monitor_id, reason, number: Some(number) } if self.waits_from(number) => {
+                self.downs.push(HeldDown { monitor_id, reason, number });
+            }
+            other => return Some(other),
+        }
+        None
+    }
+
+    fn opened(&mut self, number: u32, to: ActorId) {
+        let index = usize::try_from(number).unwrap_or(usize::MAX);
+        if index >= self.flows.len() {
+            self.flows.resize_with(index + 1, || None);
+        }
+        self.flows[index] = Some(Flow {
+            to,
+            inbox: None,
+            line: None,
+            waiting: VecDeque::new(),
+            taken: 0,
+            taken_cost: 0,
+            is_dirty: false,
+        });
+    }
+
+    fn flow_mut(&mut self, number: u32) -> Option<&mut Flow> {
+        self.flows.get_mut(usize::try_from(number).ok()?)?.as_mut()
+    }
+
+    /// The sender is done with a flow. One of which something waits goes when its number is used again.
+    fn forget_if_empty(&mut self, number: u32) {
+        let is_empty =
+            self.flow_mut(number).is_some_and(|flow| flow.line.is_none() && flow.waiting.is_empty());
+        if is_empty && let Some(flow) = self.flow_mut(number) {
+            flow.inbox = None;
+        }
+    }
+
+    fn arrived(&mut self, link: &Arc<Link>, number: u32, message: Waiting) {
+        let Some(flow) = self.flow_mut(number) else {
+            return;
+        };
+        if flow.line.is_none() && flow.waiting.is_empty() {
+            self.next(link, number, message);
+        } else {
+            flow.waiting.push_back(message);
+            self.waiting += 1;
+        }
+    }
+
+    /// It is a message's turn.
+    fn next(&mut self, link: &Arc<Link>, number: u32, message: Waiting) {
+        match message {
+            Waiting::Skipped(cost) => self.taken(number, cost),
+            Waiting::Message(arrival) => {
+                if let Some(line) = self.deliver(link, &arrival) {
+                    self.waiting += 1;
+                    if let Some(flow) = self.flow_mut(number) {
+                        flow.line = Some(line);
+                    }
+                } else {
+                    self.taken(number, arrival.cost());
+                }
+            }
+        }
+    }
+
+    fn taken(&mut self, number: u32, cost: u64) {
+        let Some(flow) = self.flow_mut(number) else {
+            return;
+        };
+        flow.taken += 1;
+        flow.taken_cost += cost;
+        if !std::mem::replace(&mut flow.is_dirty, true) {
+            self.dirty.push(number);
+        }
+    }
+
+    /// Delivers a message, or says where it stands.
+    fn deliver(&mut self, link: &Arc<Link>, arrival: &Arrival) -> Option<InLine> {
+        if arrival.ask_id.is_some_and(|ask| !link.is_wanted(ask)) {
+            // The asker has given up, and was told so.
+            return None;
+        }
+        match self.try_deliver(link, arrival) {
+            Ok(line) => line,
+            Err(refusal) => {
+                match arrival.ask_id {
+                    Some(ask) => link.answer(ask, Err(AskError::Refused(refusal))),
+                    None => link.with_session(|session| session.refuse_tell(refusal)),
+                }
+                None
+            }
+        }
+    }
+
+    fn try_deliver(&mut self, link: &Arc<Link>, arrival: &Arrival) -> Result<Option<InLine>, Refusal> {
+        let Some(peer) = link.peer() else {
+            return Err(Refusal::new(RefusalCode::Internal, "the link was not taken in"));
+        };
+        if link.is_silent() {
+            link.server.carries(link);
+        }
+        let Some(_delivering) = link.delivering() else {
+            let detail = "it came after later messages, which another link carried";
+            return Err(Refusal::new(RefusalCode::Expired, detail));
+        };
+        let inbox = self.inbox(link, arrival.flow)?;
+        let type_id = usize::try_from(arrival.type_id).ok();
+        let mark = type_id.and_then(|type_id| self.types.get(type_id)).map_or("", Mark::as_str);
+        let delivery = Delivery {
+            mark,
+            payload: Payload { encoding: arrival.encoding, bytes: &arrival.payload },
+            sender: Sender::Remote(Arc::clone(peer), arrival.from),
+            expires_at: arrival.expires_at,
+            reply: arrival.ask_id.map(|ask| (Arc::clone(link) as Arc<dyn ReplySink>, ask)),
+        };
+        let head = Arc::new(Head { link: Arc::downgrade(link), flow: arrival.flow });
+        let waker = Waker::from(head);
+        let delivered = contained("delivering a message", || inbox.deliver_or_wait(delivery, &waker));
+        let ticket = delivered.unwrap_or_else(|| {
+            let detail = format!("{mark} panicked while it was decoded");
+            Err(Refusal::new(RefusalCode::Internal, detail))
+        })?;
+        let (from, cost) = (arrival.from, arrival.cost());
+        Ok(ticket.map(|ticket| InLine { inbox, ticket, from, cost, waker }))
+    }
+
+    fn inbox(&mut self, link: &Link, number: u32) -> Result<Arc<dyn Inbox>, Refusal> {
+        let Some(flow) = self.flow_mut(number) else {
+            return Err(Refusal::new(RefusalCode::Internal, "its flow is not open"));
+        };
+        if let Some(inbox) = flow.inbox.as_ref().filter(|inbox| !inbox.is_over()) {
+            return Ok(Arc::clone(inbox));
+        }
+        flow.inbox = None;
+        let inbox = link.server.local_inbox(&flow.to)?;
+        flow.inbox = Some(Arc::clone(&inbox));
+        Ok(inbox)
+    }
+
+    /// Goes on with the flows whose line has moved, and tells the session what has been taken.
+    pub(crate) fn go_on(&mut self, link: &Arc<Link>) {
+        if self.waiting > 0 {
+            for number in link.moved.take() {
+                self.moved(link, number);
+            }
+        }
+        if !self.dirty.is_empty() {
+            self.tell_session(link);
+        }
+    }
+
+    fn tell_session(&mut self, link: &Link) {
+        let now = link.server.clock().now();
+        let mut state = link.state();
+        for number in std::mem::take(&mut self.dirty) {
+            let index = usize::try_from(number).unwrap_or(usize::MAX);
+            if let Some(flow) = self.flows.get_mut(index).and_then(Option::as_mut) {
+                flow.is_dirty = false;
+                let (taken, cost) = (flow.taken, flow.taken_cost);
+                (flow.taken, flow.taken_cost) = (0, 0);
+                state.session.taken(number, taken, cost, now);
+            }
+        }
+    }
+
+    /// The head of a flow may be in.
+    fn moved(&mut self, link: &Arc<Link>, number: u32) {
+        let Some(flow) = self.flow_mut(number) else {
+            return;
+        };
+        let Some(line) = flow.line.take() else {
+            return;
+        };
+        if line.inbox.stands(line.ticket, &line.waker) {
+            flow.line = Some(line);
+            return;
+        }
+        self.waiting -= 1;
+        self.taken(number, line.cost);
+        while let Some(flow) = self.flow_mut(number)
+            && flow.line.is_none()
+            && let Some(message) = flow.waiting.pop_front()
+        {
+            if flow.waiting.is_empty() && flow.waiting.capacity() > KEPT_MAX {
+                flow.waiting = VecDeque::new();
+            }
+            self.waiting -= 1;
+            self.next(link, number, message);
+        }
+        self.tell_downs(link);
+    }
+
+    /// Whether a message from this actor of the peer's waits.
+    fn waits_from(&self, from: u64) -> bool {
+        self.waiting > 0
+            && self.flows.iter().flatten().any(|flow| {
+                flow.line.as_ref().is_some_and(|line| line.from == from)
+                    || flow.waiting.iter().any(
+                        |waiting| matches!(waiting, Waiting::Message(arrival) if arrival.from == from),
+                    )
+            })
+    }
+
+    fn tell_downs(&mut self, link: &Arc<Link>) {
+        let (held, due): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.downs).into_iter().partition(|down| self.waits_from(down.number));
+        self.downs = held;
+        for HeldDown { monitor_id, reason, .. } in due {
+            link.told_down(monitor_id, reason);
+        }
+    }
+
+    /// The link is over: what waits is dropped, since the peer tells it for lost, and the notices are given.
+    pub(crate) fn over(&mut self, link: &Arc<Link>) {
+        for line in self.flows.drain(..).flatten().filter_map(|flow| flow.line) {
+            line.inbox.leave(line.ticket);
+        }
+        self.waiting = 0;
+        self.dirty.clear();
+        self.tell_downs(link);
+    }
+}

@@ -1,0 +1,277 @@
+//! The flows of one direction, as their sender keeps them.
+//!
+//! A flow is all that goes to one actor over one link in one direction. What waits for room is the actor's mailbox,
+//! so there is one flow for all who send to it: that is first-in, first-out for each pair of sender and receiver,
+//! and a table no larger than the number of actors spoken to.
+//!
+//! Numbers are places in the table. One is given away again only after the receiver has said `Closed`, the last
+//! thing it says of a flow, so that no frame is ever about another flow than the one meant.
+
+use std::collections::VecDeque;
+
+use odeon_core::ActorId;
+
+use crate::frame::Windows;
+use crate::hash::Table;
+use crate::limits::MESSAGE_COST_BYTES;
+
+/// When the table is full, one flow in this many is closed at once, so that the table is not searched for each.
+const CLOSED_AT_ONCE: usize = 8;
+
+/// A message that is not known to have been taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Sent {
+    pub(crate) from: u64,
+    pub(crate) type_id: u32,
+    pub(crate) is_ask: bool,
+}
+
+/// What the peer has let go on one flow.
+#[derive(Debug)]
+pub(crate) struct FlowOut {
+    pub(crate) to: ActorId,
+    /// The number of the last message.
+    pub(crate) sent: u64,
+    sent_bytes: u64,
+    messages_max: u64,
+    bytes_max: u64,
+    /// Taken, as the last credit said: a reply may say more, and the receiver's books may be behind it.
+    credited: u64,
+    taken: u64,
+    /// Those after `taken`, in order.
+    book: VecDeque<Sent>,
+    /// The large frame that what comes next must not overtake.
+    pub(crate) behind: Option<u64>,
+    state: State,
+    /// The number of the last use of any flow when this one was used.
+    used: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Open,
+    /// Closed here; the number is not free yet.
+    Closing,
+    Free,
+}
+
+/// Why a flow takes no message now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// The receiver has not taken enough of what this flow carries.
+    Flow,
+    /// The peer has not taken enough of what the link carries.
+    Link,
+}
+
+/// What to do to send to an actor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// There is a flow.
+    Open(u32),
+    /// The peer must be told of this one first.
+    New(u32),
+    /// The table is full: these are to be closed, and their numbers waited for.
+    Full(Vec<u32>),
+}
+
+/// The table.
+#[derive(Debug, Default)]
+pub(crate) struct FlowsOut {
+    flows: Vec<FlowOut>,
+    by_actor: Table<ActorId, u32>,
+    free: Vec<u32>,
+    windows: Option<Windows>,
+    link_sent: u64,
+    link_max: u64,
+    /// Messages in the books of all flows.
+    unknown: usize,
+    uses: u64,
+}
+
+impl FlowsOut {
+    /// Takes the credit that the peer's hello gives.
+    pub(crate) fn begin(&mut self, windows: Windows) {
+        self.windows = Some(windows);
+        self.link_max = windows.link_bytes;
+    }
+
+    /// Messages that are not known to have been taken.
+    pub(crate) const fn unknown(&self) -> usize {
+        self.unknown
+    }
+
+    /// How many flows are open, or closing.
+    pub(crate) fn count(&self) -> usize {
+        self.flows.len() - self.free.len()
+    }
+
+    /// The flow to `to`; a new one is taken by [`open`](Self::open).
+    pub(crate) fn way(&mut self, to: &ActorId, max: usize) -> Way {
+        if let Some(flow) = self.by_actor.get(to) {
+            return Way::Open(*flow);
+        }
+        if let Some(flow) = self.free.last() {
+            return Way::New(*flow);
+        }
+        match u32::try_from(self.flows.len()) {
+            Ok(flow) if self.flows.len() < max => Way::New(flow),
+            _ => Way::Full(self.close_some()),
+        }
+    }
+
+    /// Closes the flows that have rested longest, unless some are closing already.
+    fn close_some(&mut self) -> Vec<u32> {
+        if self.flows.iter().any(|flow| flow.state == State::Closing) {
+            return Vec::new();
+        }
+        let rests = |flow: &FlowOut| flow.state == State::Open && flow.book.is_empty();
+        let mut resting: Vec<(u64, u32)> = (0..)
+            .zip(&self.flows)
+            .filter(|(_, flow)| rests(flow))
+            .map(|(number, flow)| (flow.used, number))
+            .collect();
+        resting.sort_unstable();
+        resting.truncate((self.flows.len() / CLOSED_AT_ONCE).max(1));
+        let closed: Vec<u32> = resting.into_iter().map(|(_, number)| number).collect();
+        for number in &closed {
+            if let Some(flow) = self.get_mut(*number) {
+                flow.state = State::Closing;
+                let to = flow.to.clone();
+                self.by_actor.remove(&to);
+            }
+        }
+        closed
+    }
+
+    /// Notes that the peer has been told of a flow.
+    pub(crate) fn open(&mut self, number: u32, to: ActorId) {
+        let windows = self.windows.unwrap_or(Windows { link_bytes: 0, flow_messages: 0, flow_bytes: 0 });
+        self.by_actor.insert(to.clone(), number);
+        let flow = FlowOut {
+            to,
+            sent: 0,
+            sent_bytes: 0,
+            messages_max: windows.flow_messages,
+            bytes_max: windows.flow_bytes,
+            credited: 0,
+            taken: 0,
+            book: VecDeque::new(),
+            behind: None,
+            state: State::Open,
+            used: self.uses,
+        };
+        if self.free.last() == Some(&number) {
+            self.free.pop();
+        }
+        match self.get_mut(number) {
+            Some(place) => *place = flow,
+            None => self.flows.push(flow),
+        }
+    }
+
+    pub(crate) fn get_mut(&mut self, number: u32) -> Option<&mut FlowOut> {
+        self.flows.get_mut(usize::try_from(number).ok()?)
+    }
+
+    /// Whether a message with a payload of so many bytes may go now.
+    pub(crate) fn check(&mut self, number: u32, payload_bytes: usize) -> Result<(), Stop> {
+        let cost = cost(payload_bytes);
+        if self.link_sent + cost > self.link_max {
+            return Err(Stop::Link);
+        }
+        match self.get_mut(number) {
+            Some(flow) if flow.sent >= flow.messages_max => Err(Stop::Flow),
+            Some(flow) if flow.sent_bytes + cost > flow.bytes_max && flow.credited < flow.sent => Err(Stop::Flow),
+            Some(_) => Ok(()),
+            None => Err(Stop::Flow),
+        }
+    }
+
+    /// Notes that the next message has been queued.
+    pub(crate) fn sent(&mut self, number: u32, payload_bytes: usize, message: Sent, behind: Option<u64>) {
+        let cost = cost(payload_bytes);
+        self.link_sent += cost;
+        self.uses += 1;
+        self.unknown += 1;
+        let uses = self.uses;
+        if let Some(flow) = self.get_mut(number) {
+            flow.sent += 1;
+            flow.sent_bytes += cost;
+            flow.used = uses;
+            flow.book.push_back(message);
+            flow.behind = behind.or(flow.behind);
+        }
+    }
+
+    /// Takes note that the messages up to `seq` have been taken.
+    pub(crate) fn taken(&mut self, number: u32, seq: u64) {
+        let Some(flow) = self.get_mut(number).filter(|flow| flow.state != State::Free) else {
+            return;
+        };
+        let fresh = seq.min(flow.sent).saturating_sub(flow.taken);
+        flow.taken += fresh;
+        let fresh = usize::try_from(fresh).unwrap_or(usize::MAX).min(flow.book.len());
+        flow.book.drain(..fresh);
+        if flow.book.is_empty() && flow.book.capacity() > 64 {
+            flow.book = VecDeque::new();
+        }
+        self.unknown -= fresh;
+    }
+
+    /// Takes credit.
+    ///
+    /// # Errors
+    /// When there is no such flow, or the credit is no credit.
+    pub(crate) fn credit(&mut self, number: u32, taken: u64, messages: u64, bytes: u64) -> Result<(), String> {
+        let flow = self.get_mut(number).filter(|flow| flow.state != State::Free);
+        let flow = flow.ok_or_else(|| format!("it gave credit to flow {number}, which is not open"))?;
+        if taken > flow.sent {
+            return Err(format!("it took message {taken} of flow {number}, where {} were sent", flow.sent));
+        }
+        if taken < flow.credited || messages < flow.messages_max || bytes < flow.bytes_max {
+            return Err(format!("it took back credit of flow {number}"));
+        }
+        flow.credited = taken;
+        flow.messages_max = messages;
+        flow.bytes_max = bytes;
+        self.taken(number, taken);
+        Ok(())
+    }
+
+    /// Takes credit for all flows.
+    ///
+    /// # Errors
+    /// When it is less than before.
+    pub(crate) fn link_credit(&mut self, bytes: u64) -> Result<(), String> {
+        if bytes < self.link_max {
+            return Err("it took back credit of the link".to_owned());
+        }
+        self.link_max = bytes;
+        Ok(())
+    }
+
+    /// The receiver is done with a flow: its number is free.
+    ///
+    /// # Errors
+    /// When it was not closed here.
+    pub(crate) fn closed(&mut self, number: u32) -> Result<(), String> {
+        let flow = self.get_mut(number).filter(|flow| flow.state == State::Closing);
+        let flow = flow.ok_or_else(|| format!("it closed flow {number}, whose sender did not"))?;
+        flow.state = State::Free;
+        self.free.push(number);
+        Ok(())
+    }
+
+    /// Closes the books: the tells that are not known to have been taken, by flow.
+    pub(crate) fn close(&mut self) -> Vec<(ActorId, Vec<Sent>)> {
+        let flows = std::mem::take(self).flows;
+        let open = flows.into_iter().filter(|flow| !flow.book.is_empty());
+        open.map(|flow| (flow.to, flow.book.into_iter().filter(|sent| !sent.is_ask).collect())).collect()
+    }
+}
+
+/// What a message costs in credit.
+pub(crate) fn cost(payload_bytes: usize) -> u64 {
+    u64::try_from(payload_bytes).unwrap_or(u64::MAX).saturating_add(MESSAGE_COST_BYTES)
+}
