@@ -63,7 +63,7 @@ impl Session {
             Frame::Rest => self.take_rest(),
             Frame::Stay => self.take_stay()?,
             Frame::Cancel { ask_id } => {
-                if self.ledger.their_cancel(ask_id)? {
+                if self.ledger.their_cancel(ask_id, self.config.asks_max)? {
                     // The event first: sending can close the link, and nothing comes after that.
                     self.events.push_back(Event::Cancelled { ask_id });
                     self.send_in_order(&Frame::NoReply { ask_id });

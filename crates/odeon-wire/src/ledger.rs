@@ -1,7 +1,8 @@
 //! Who owes whom an answer: the asks and monitors of both directions.
 //!
-//! The id of an ask is a counter and, in its low 16 bits, a place in a table: so ids only rise, none is used twice,
-//! and nothing is searched for. Every ask has exactly one final answer on the wire; a cancelled one is answered by
+//! The id of an ask is a counter and, in its low 16 bits, a place in a table: so the ids of a place only rise, none is
+//! used twice, and nothing is searched for. Over all places they need not come in order, since a small ask may
+//! overtake a large one of another flow. Every ask has exactly one final answer on the wire; a cancelled one is answered by
 //! the peer's session itself and keeps its place until then, so that an answer that crossed the cancel is told from
 //! one that nobody asked for.
 
@@ -49,6 +50,13 @@ pub(crate) enum Admission {
     TooMany,
 }
 
+/// The last ask of the peer's at a place.
+#[derive(Debug, Clone, Copy, Default)]
+struct Owed {
+    id: u64,
+    is_open: bool,
+}
+
 /// The books of one link.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
@@ -60,10 +68,9 @@ pub(crate) struct Ledger {
     late: u64,
     monitoring: BTreeSet<u64>,
     last_monitor: u64,
-    /// The peer's open asks, each at its place; 0 where there is none.
-    their_asks: Vec<u64>,
+    /// The peer's asks, each at its place.
+    their_asks: Vec<Owed>,
     owed: usize,
-    their_last_ask: u64,
     their_monitors: BTreeSet<u64>,
     their_last_monitor: u64,
 }
@@ -149,32 +156,32 @@ impl Ledger {
     /// # Errors
     /// When its id does not rise, or its place is taken.
     pub(crate) fn their_ask(&mut self, ask_id: u64, max: usize) -> Result<Admission, String> {
-        rise(&mut self.their_last_ask, ask_id, "ask")?;
         let place = ask_place(ask_id);
         if place >= max {
             return Ok(Admission::TooMany);
         }
-        if place > self.their_asks.len() {
-            let next = self.their_asks.len();
-            return Err(format!("it asked at place {place} where {next} is the next"));
+        if place >= self.their_asks.len() {
+            self.their_asks.resize(place + 1, Owed::default());
         }
-        if place == self.their_asks.len() {
-            self.their_asks.push(0);
-        }
-        if self.their_asks[place] != 0 {
+        let owed = &mut self.their_asks[place];
+        if owed.is_open {
             return Err(format!("it asked at place {place}, which is taken"));
         }
-        self.their_asks[place] = ask_id;
+        rise(&mut owed.id, ask_id, "ask")?;
+        owed.is_open = true;
         self.owed += 1;
         Ok(Admission::Taken)
     }
 
-    /// Takes the peer's giving up, and says whether the ask was still open.
+    /// Takes the peer's giving up, and says whether the ask was still open. `max` is as when it was asked: of an ask
+    /// past it nothing is known.
     ///
     /// # Errors
     /// When there never was such an ask.
-    pub(crate) fn their_cancel(&mut self, ask_id: u64) -> Result<bool, String> {
-        if ask_id > self.their_last_ask {
+    pub(crate) fn their_cancel(&mut self, ask_id: u64, max: usize) -> Result<bool, String> {
+        let place = ask_place(ask_id);
+        let last = self.their_asks.get(place).map_or(0, |owed| owed.id);
+        if place < max && ask_id > last {
             return Err(format!("it cancelled ask {ask_id}, which it never asked"));
         }
         Ok(self.pay(ask_id))
@@ -182,14 +189,14 @@ impl Ledger {
 
     /// Whether the peer waits for an answer to this ask.
     pub(crate) fn is_owed(&self, ask_id: u64) -> bool {
-        ask_id != 0 && self.their_asks.get(ask_place(ask_id)) == Some(&ask_id)
+        self.their_asks.get(ask_place(ask_id)).is_some_and(|owed| owed.is_open && owed.id == ask_id)
     }
 
     /// Notes our final answer, and says whether it was owed.
     pub(crate) fn pay(&mut self, ask_id: u64) -> bool {
         let is_owed = self.is_owed(ask_id);
         if is_owed {
-            self.their_asks[ask_place(ask_id)] = 0;
+            self.their_asks[ask_place(ask_id)].is_open = false;
             self.owed -= 1;
         }
         is_owed
@@ -351,18 +358,18 @@ mod tests {
     fn the_peers_ids_rise_and_their_number_is_limited() {
         let mut ledger = Ledger::default();
         assert!(ledger.their_ask(0, 2).is_err(), "ids rise from 1");
-        assert!(ledger.their_ask(id(1, 1), 2).is_err(), "a place is skipped");
-        assert_eq!(ledger.their_ask(id(2, 0), 2), Ok(Admission::Taken));
-        assert_eq!(ledger.their_ask(id(5, 1), 2), Ok(Admission::Taken));
+        assert_eq!(ledger.their_ask(id(2, 1), 2), Ok(Admission::Taken));
+        assert_eq!(ledger.their_ask(id(1, 0), 2), Ok(Admission::Taken), "it was overtaken");
         assert_eq!(ledger.their_ask(id(6, 2), 2), Ok(Admission::TooMany));
-        assert!(ledger.their_ask(id(6, 2), 2).is_err());
         assert!(ledger.their_ask(id(7, 1), 2).expect_err("taken").contains("taken"));
-        assert!(ledger.is_owed(id(5, 1)) && !ledger.is_owed(id(6, 2)) && !ledger.is_owed(0));
-        assert!(ledger.pay(id(5, 1)) && !ledger.pay(id(5, 1)));
+        assert!(ledger.is_owed(id(2, 1)) && !ledger.is_owed(id(6, 2)) && !ledger.is_owed(id(1, 1)));
+        assert!(ledger.pay(id(2, 1)) && !ledger.pay(id(2, 1)));
+        assert!(ledger.their_ask(id(2, 1), 2).expect_err("twice").contains("second ask"));
         assert_eq!(ledger.their_ask(id(8, 1), 2), Ok(Admission::Taken));
-        assert_eq!(ledger.their_cancel(id(8, 1)), Ok(true));
-        assert_eq!(ledger.their_cancel(id(8, 1)), Ok(false), "crossed our answer");
-        assert!(ledger.their_cancel(id(9, 0)).is_err());
+        assert_eq!(ledger.their_cancel(id(8, 1), 2), Ok(true));
+        assert_eq!(ledger.their_cancel(id(8, 1), 2), Ok(false), "crossed our answer");
+        assert_eq!(ledger.their_cancel(id(6, 2), 2), Ok(false), "refused before");
+        assert!(ledger.their_cancel(id(9, 1), 2).is_err());
         assert_eq!(ledger.owed(), 1);
     }
 

@@ -221,11 +221,12 @@ impl Session {
                 if self.acknowledge_at.is_some_and(|at| now >= at) {
                     self.acknowledge();
                 }
-                if now >= self.ping_at() {
-                    self.ping(now);
-                }
+                // Before the ping, which would be something to do.
                 if self.idle_at().is_some_and(|at| now >= at) {
                     self.rest(now);
+                }
+                if now >= self.ping_at() {
+                    self.ping(now);
                 }
             }
         }

@@ -1,7 +1,7 @@
 //! The bytes of every frame, so that no number changes unnoticed. `docs/protocol/link.md` explains them.
 
 use odeon_core::{ActorId, Encoding, Epoch, ExitReason, PanicReport, Refusal, RefusalCode};
-use odeon_wire::{Body, Frame, Hello, RefuseCode};
+use odeon_wire::{Body, Frame, Hello, RefuseCode, Windows};
 
 fn hello() -> Hello {
     Hello {
@@ -14,12 +14,14 @@ fn hello() -> Hello {
         features: vec!["x".into()],
         nonce: [0x11; 32],
         frame_bytes_max: 65_536,
+        windows: Some(Windows { link_bytes: 100_000, flow_messages: 1_024, flow_bytes: 65_536 }),
     }
 }
 
 fn body() -> Body<'static> {
     Body {
-        to: ActorId::Number(17),
+        flow: 3,
+        seq: 1_000,
         from: 5,
         type_id: 2,
         encoding: Encoding::Json,
@@ -33,7 +35,7 @@ fn golden() -> Vec<(Frame<'static>, &'static str)> {
     vec![
         (
             Frame::Hello(hello()),
-            "820089656f64656f6e010267636c692d37402f036b7765622d30402f73686f70816178582011111111111111111111111111111111111111111111111111111111111111111a00010000",
+            "82008a656f64656f6e010267636c692d37402f036b7765622d30402f73686f70816178582011111111111111111111111111111111111111111111111111111111111111111a00010000831a000186a01904001a00010000",
         ),
         (
             Frame::Proof { mac: [0x22; 32] },
@@ -48,20 +50,31 @@ fn golden() -> Vec<(Frame<'static>, &'static str)> {
         (Frame::Refuse { code: RefuseCode::Busy, detail: "no".into() }, "830305626e6f"),
         (Frame::Refuse { code: RefuseCode::Protocol, detail: "no".into() }, "830306626e6f"),
         (
-            Frame::Define { type_id: 2, mark: "greeter/1#greet".parse().expect("a mark") },
+            Frame::Define {
+                type_id: 2,
+                mark: "greeter/1#greet".parse().expect("a mark"),
+                fingerprint: None,
+            },
             "8304026f677265657465722f31236772656574",
         ),
-        (Frame::Tell(body()), "820586623137050201191388427b7d"),
+        (
+            Frame::Define {
+                type_id: 2,
+                mark: "greeter/1#greet".parse().expect("a mark"),
+                fingerprint: Some(0x1234_5678_9abc_def0),
+            },
+            "8404026f677265657465722f312367726565741b123456789abcdef0",
+        ),
+        (Frame::Tell(body()), "820587031903e8050201191388427b7d"),
         (
             Frame::Tell(Body {
-                to: "greeter".parse().expect("a name"),
                 encoding: Encoding::Cbor,
                 expires_in_ms: None,
                 ..body()
             }),
-            "8205866767726565746572050200f6427b7d",
+            "820587031903e8050200f6427b7d",
         ),
-        (Frame::Ask { ask_id: 300, body: body() }, "830619012c86623137050201191388427b7d"),
+        (Frame::Ask { ask_id: 300, body: body() }, "830619012c87031903e8050201191388427b7d"),
         (Frame::Reply { ask_id: 300, encoding: Encoding::Cbor, payload: &[0xf6] }, "840719012c0041f6"),
         (
             Frame::Refused { ask_id: Some(300), refusal: Refusal::new(RefusalCode::UnknownActor, "no") },
@@ -88,11 +101,27 @@ fn golden() -> Vec<(Frame<'static>, &'static str)> {
         (Frame::NoReply { ask_id: 1 }, "820a01"),
         (Frame::Cancel { ask_id: 1 }, "820b01"),
         (Frame::Monitor { monitor_id: 1, actor: ActorId::Number(17) }, "830c01623137"),
+        (
+            Frame::Monitor { monitor_id: 1, actor: ActorId::NumberOf(17, Epoch(3)) },
+            "830c016431372e33",
+        ),
+        (Frame::Monitor { monitor_id: 1, actor: "cart".parse().expect("a name") }, "830c016463617274"),
         (Frame::Demonitor { monitor_id: 1 }, "820d01"),
-        (Frame::Down { monitor_id: 1, reason: ExitReason::Normal }, "830e01820080"),
+        (Frame::Down { monitor_id: 1, reason: ExitReason::Normal, number: None }, "830e01820080"),
+        (Frame::Down { monitor_id: 1, reason: ExitReason::Normal, number: Some(17) }, "840e0182008011"),
         (Frame::Ping { n: 7 }, "820f07"),
         (Frame::Pong { n: 7 }, "821007"),
         (Frame::Bye { reason: "bye".into() }, "821163627965"),
+        (Frame::Open { flow: 3, to: "cart".parse().expect("a name") }, "8312036463617274"),
+        (Frame::Open { flow: 3, to: ActorId::NumberOf(17, Epoch(3)) }, "8312036431372e33"),
+        (Frame::Close { flow: 3 }, "821303"),
+        (Frame::Closed { flow: 3 }, "821403"),
+        (Frame::Credit { flow: 3, taken: 1, messages: 1_025, bytes: 65_600 }, "851503011904011a00010040"),
+        (Frame::LinkCredit { bytes: 65_600 }, "82161a00010040"),
+        (Frame::Chunk { left: 300, part: b"abc" }, "831719012c43616263"),
+        (Frame::Agree { type_id: 2 }, "82181802"),
+        (Frame::Rest, "811819"),
+        (Frame::Stay, "81181a"),
     ]
 }
 
@@ -112,11 +141,11 @@ fn every_frame_has_its_golden_bytes() {
 
 #[test]
 fn every_frame_number_is_covered() {
-    // The second byte is the number, the first the array's head; all numbers fit one byte.
-    let mut numbers: Vec<&str> = golden().iter().map(|(_, hex)| &hex[2..4]).collect();
+    // After the array's head: one byte, or `18` and one byte.
+    let number = |hex: &str| u8::from_str_radix(if &hex[2..4] == "18" { &hex[4..6] } else { &hex[2..4] }, 16);
+    let mut numbers: Vec<u8> = golden().iter().map(|(_, hex)| number(hex).expect("hex")).collect();
     numbers.dedup();
-    let all: Vec<String> = (0..=17).map(|n| format!("{n:02x}")).collect();
-    assert_eq!(numbers, all);
+    assert_eq!(numbers, (0..=26).collect::<Vec<_>>());
 }
 
 #[test]

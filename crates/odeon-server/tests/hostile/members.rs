@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use odeon_actor::{AskError, SpawnOptions, TellError};
+use odeon_actor::{AskError, Overflow, SpawnOptions, TellError};
 use odeon_core::{Encoding, ExitReason, Refusal, RefusalCode};
 use odeon_server::{Limits, Server};
 use odeon_wire::Frame;
@@ -164,10 +164,10 @@ async fn whoever_asks_and_never_reads_loses_the_link_and_others_are_served() {
 }
 
 #[tokio::test]
-async fn a_full_mailbox_is_told_as_such() {
+async fn a_full_mailbox_that_rejects_is_told_as_such() {
     let site = Site::new();
     let server = site.listener(Transport::Unix, Limits::default()).await;
-    let options = SpawnOptions::named("narrow".parse().expect("a name")).capacity(2);
+    let options = SpawnOptions::named("narrow".parse().expect("a name")).capacity(2).overflow(Overflow::Reject);
     let narrow = server.system().spawn_with(options, Echo::default()).expect("registered");
     let client = site.client("a@/", &server).await;
     let remote = client.actor::<Echo>(at(&server, "narrow"));
@@ -207,7 +207,10 @@ async fn a_message_too_large_is_the_senders_error_and_an_answer_too_large_the_as
         assert!(detail.contains("takes 65537 bytes, and the link carries at most 65536"), "{detail}");
 
         let error = echo.blob(65_536).await.expect_err("too large");
-        assert!(matches!(&error, AskError::Refused(refusal) if refusal.code == RefusalCode::LimitReached));
+        assert!(
+            matches!(&error, AskError::Refused(refusal) if refusal.code == RefusalCode::LimitReached),
+            "{error:?}"
+        );
         assert!(error.to_string().contains("the answer: the message takes"), "{error}");
         assert_eq!(echo.blob(65_000).await.expect("answered").len(), 65_000);
         assert_eq!(client.connections().len(), 1);

@@ -1,7 +1,9 @@
 //! Two sessions, a virtual wire and virtual time.
 
+mod flows;
 mod garbage;
 mod handshake;
+mod idle;
 mod limits;
 mod liveness;
 mod pair;

@@ -255,7 +255,15 @@ fn bye_follows_what_was_queued() {
     pair.dialler.session.close("done");
     pair.drive();
     assert_eq!(pair.listener.news(), [Event::Tell(last), Event::Closed(CloseReason::Bye("done".into()))]);
-    assert_eq!(pair.dialler.news(), [Event::Closed(CloseReason::Local("done".into()))]);
+    // That they were heard, nobody has said.
+    let mark = "x/1".parse().expect("a mark");
+    assert_eq!(
+        pair.dialler.news(),
+        [
+            Event::MaybeLost { to: greeter(), from: 9, mark, count: 1 },
+            Event::Closed(CloseReason::Local("done".into())),
+        ]
+    );
 }
 
 /// The listener's fault, as it sees it, when the dialler sends these frames.
@@ -280,6 +288,8 @@ fn fault(frames: &[Frame<'_>]) -> String {
 
 #[test]
 fn a_broken_protocol_ends_the_link_and_says_how() {
+    // The first ask of either side.
+    let first = 1 << 16;
     let mark = || "y/1".parse().expect("a mark");
     let body = |type_id| odeon_wire::Body {
         flow: 0,
@@ -290,16 +300,21 @@ fn a_broken_protocol_ends_the_link_and_says_how() {
         expires_in_ms: None,
         payload: b"",
     };
+    let ask_of = |flow, seq| Frame::Tell(odeon_wire::Body { flow, seq, ..body(0) });
+    let open = |flow| Frame::Open { flow, to: greeter() };
+    let credit = |flow, taken, messages, bytes| Frame::Credit { flow, taken, messages, bytes };
     let ask = |ask_id| Frame::Ask { ask_id, body: body(0) };
     let define = |type_id| Frame::Define { type_id, mark: mark(), fingerprint: None };
     let no_reply = |ask_id| Frame::NoReply { ask_id };
     let monitor = |monitor_id| Frame::Monitor { monitor_id, actor: greeter() };
     let down = Frame::Down { monitor_id: 1, reason: ExitReason::Normal, number: None };
     for (frames, said) in [
-        (vec![no_reply(1), no_reply(1)], "answered ask 1 twice"),
-        (vec![no_reply(2)], "never asked"),
-        (vec![ask(1)], "second ask"),
-        (vec![Frame::Cancel { ask_id: 9 }], "never asked"),
+        (vec![no_reply(first), no_reply(first)], "answered ask 65536 twice"),
+        (vec![no_reply(2 * first)], "never asked"),
+        (vec![ask(first)], "place 0, which is taken"),
+        (vec![ask(2 * first)], "place 0, which is taken"),
+        (vec![Frame::Cancel { ask_id: first }, ask(first)], "second ask"),
+        (vec![Frame::Cancel { ask_id: 9 * first }], "never asked"),
         (vec![define(0)], "defined message type 0 where 1 is the next"),
         (vec![define(2)], "defined message type 2 where 1 is the next"),
         (vec![define(1), define(2)], "type y/1 twice"),
@@ -307,6 +322,30 @@ fn a_broken_protocol_ends_the_link_and_says_how() {
         (vec![monitor(1), monitor(1)], "second monitor"),
         (vec![Frame::Demonitor { monitor_id: 1 }], "never set"),
         (vec![down], "never set"),
+        (vec![ask_of(1, 1)], "flow 1, which is not open"),
+        (vec![ask_of(0, 1)], "message 1 of flow 0 where 2 is the next"),
+        (vec![ask_of(0, 3)], "message 3 of flow 0 where 2 is the next"),
+        (vec![ask_of(0, 2), ask_of(0, 2)], "message 2 of flow 0 where 3 is the next"),
+        (vec![open(0)], "opened flow 0 twice"),
+        (vec![open(2)], "flow 2 where 1 is the next"),
+        (vec![open(16_384)], "flow 16384, where 16384 are the limit"),
+        (vec![Frame::Close { flow: 1 }], "flow 1, which is not open"),
+        (vec![Frame::Closed { flow: 0 }], "flow 0, whose sender did not"),
+        (vec![credit(1, 0, 1, 1)], "flow 1, which is not open"),
+        (vec![credit(0, 2, 1 << 40, 1 << 40)], "took message 2 of flow 0, where 1 were sent"),
+        (vec![credit(0, 0, 1, 1 << 40)], "took back credit of flow 0"),
+        (vec![credit(0, 0, 1 << 40, 1)], "took back credit of flow 0"),
+        (vec![Frame::LinkCredit { bytes: 1 }], "took back credit of the link"),
+        (vec![Frame::Agree { type_id: 1 }], "type 1, which was never defined"),
+        (vec![Frame::Stay], "nobody wanted to rest"),
+        (vec![Frame::Chunk { left: 16 << 20, part: b"x" }], "16777217 bytes in chunks, where 16777216"),
+        (vec![Frame::Chunk { left: 1, part: b"" }], "a chunk of nothing"),
+        (
+            vec![Frame::Chunk { left: 9, part: b"x" }, Frame::Chunk { left: 9, part: b"x" }],
+            "chunks of 10 bytes, and then of 11",
+        ),
+        (vec![Frame::Chunk { left: 0, part: &[0x82, 15, 7] }], "a Ping in chunks"),
+        (vec![Frame::Chunk { left: 0, part: b"\xff" }], "cannot be read"),
     ] {
         let fault = fault(&frames);
         assert!(fault.contains(said), "{frames:?}: {fault}");
