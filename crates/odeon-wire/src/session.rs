@@ -86,6 +86,9 @@ pub struct Session {
     pub(crate) send_frame_bytes_max: usize,
     pub(crate) begun_at: Instant,
     pub(crate) received_at: Instant,
+    /// When the last whole frame came. Bytes that never become one are no sign of life: they may be what follows a
+    /// length that was broken on the way.
+    heard_at: Instant,
     pub(crate) silence: Silence,
 }
 
@@ -145,6 +148,7 @@ impl Session {
             has_compact: false,
             begun_at: now,
             received_at: now,
+            heard_at: now,
             silence: Silence::default(),
         }
     }
@@ -197,7 +201,6 @@ impl Session {
             return;
         }
         self.received_at = now;
-        self.silence.first_ping_at = None;
         self.process(bytes);
     }
 
@@ -262,7 +265,7 @@ impl Session {
     }
 
     fn ping_at(&self) -> Instant {
-        self.received_at.max(self.silence.last_ping_at) + self.config.heartbeat
+        self.heard_at.max(self.silence.last_ping_at) + self.config.heartbeat
     }
 
     /// When the link is given up. Counted from the first unanswered ping, so that a process that slept itself
@@ -327,7 +330,11 @@ impl Session {
             match reader.next(&mut input, max) {
                 Ok(None) => break,
                 Ok(Some(bytes)) => match quick::decode(bytes).map_or_else(|| Frame::decode(bytes), Ok) {
-                    Ok(frame) => self.handle_frame(frame, bytes),
+                    Ok(frame) => {
+                        self.heard_at = self.received_at;
+                        self.silence.first_ping_at = None;
+                        self.handle_frame(frame, bytes);
+                    }
                     Err(error) => self.break_off(&error.to_string()),
                 },
                 Err(oversize) => self.break_off(&format!("it sent {oversize}")),
