@@ -15,7 +15,7 @@ use std::time::Duration;
 use odeon_core::Instant;
 
 use crate::middlebox::Tapes;
-use crate::path::{Loss, Paths};
+use crate::path::{Emerges, Loss, Paths};
 use crate::rng::SimRng;
 use crate::trace::{Trace, short_hash};
 
@@ -62,10 +62,13 @@ pub(crate) enum Due {
     Arrival(ConnectionId, Side),
     /// Bytes that were kept back come out again.
     Emerge {
-        /// Between whom, the dialler first.
-        hosts: [Arc<str>; 2],
-        /// Whose they were.
+        /// The connection in which they were sent, and by whom.
+        id: ConnectionId,
         side: Side,
+        /// Between whom it was, the dialler first.
+        hosts: [Arc<str>; 2],
+        /// Where they come out.
+        emerges: Emerges,
         /// What it had sent.
         bytes: Vec<u8>,
     },
@@ -117,7 +120,7 @@ pub(crate) struct Pipe {
     /// Segments leave and never arrive, and nobody is told.
     pub(crate) is_black_hole: bool,
     /// Data leaves and comes out elsewhere, so much later.
-    pub(crate) detour: Option<Duration>,
+    pub(crate) detour: Option<(Duration, Emerges)>,
     /// A segment that the next one overtakes.
     pub(crate) kept: Option<Vec<u8>>,
 }
@@ -195,7 +198,14 @@ impl Fabric {
         {
             match entry.remove() {
                 Due::Arrival(id, side) => self.arrive(id, side),
-                Due::Emerge { hosts, side, bytes } => self.emerge(&hosts, side, bytes),
+                Due::Emerge { side, hosts, emerges: Emerges::Elsewhere, bytes, .. } => {
+                    self.emerge(&hosts, side, bytes);
+                }
+                Due::Emerge { id, side, bytes, .. } => {
+                    self.bite("late");
+                    self.deliver(id, side, Segment::Data(bytes));
+                    self.sweep(id);
+                }
                 Due::LetGo(id) => self.let_go(id, 0),
             }
         }

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use crate::net::Power;
-use crate::path::{Mangling, Pace};
+use crate::path::{Emerges, Mangling, Pace};
 use crate::rng::SimRng;
 
 /// The most faults in one run.
@@ -20,7 +20,7 @@ pub const CALM_AFTER: Duration = Duration::from_secs(60);
 /// Longest time that a fault lasts, in milliseconds: longer than a silent link is believed in.
 const LASTS_MS_MAX: u64 = 25_000;
 
-/// How late the bytes of [`Kind::HourOld`] are.
+/// How late the bytes of [`Kind::HourOld`] and [`Kind::Stray`] are.
 const HOUR: Duration = Duration::from_secs(3_600);
 
 /// How far the rate of a clock is off at most, in millionths: far more than any that is sold.
@@ -56,8 +56,10 @@ pub enum Kind {
     Duplication,
     /// A box on the path has bytes arrive in another order.
     Reordering,
-    /// What was sent is kept back for an hour, and then comes out of a younger connection.
+    /// What was sent arrives an hour late, in its connection.
     HourOld,
+    /// A box on the path keeps bytes back for an hour, and then puts them into a younger connection.
+    Stray,
     /// Connections are recorded and played again.
     Replay,
     /// A server crashes and starts again.
@@ -74,7 +76,7 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Partition,
         Self::OneWay,
         Self::Delay,
@@ -85,6 +87,7 @@ impl Kind {
         Self::Duplication,
         Self::Reordering,
         Self::HourOld,
+        Self::Stray,
         Self::Replay,
         Self::Crash,
         Self::EpochChange,
@@ -122,6 +125,7 @@ impl Kind {
             Self::Duplication => "duplication",
             Self::Reordering => "reordering",
             Self::HourOld => "hour-old",
+            Self::Stray => "stray",
             Self::Replay => "replay",
             Self::Crash => "crash",
             Self::EpochChange => "epoch-change",
@@ -178,7 +182,7 @@ pub enum Fault {
     /// A box breaks what the first sends to the second.
     Mangling(Node, Node, Mangling),
     /// The connections that are there keep back what the first sends to the second, for so long.
-    HoldBack(Node, Node, Duration),
+    HoldBack(Node, Node, Duration, Emerges),
     /// What was said to the server in any connection is said to it again.
     Replay(Node),
     /// The server crashes, and starts again at the end.
@@ -244,7 +248,8 @@ fn draw(rng: &SimRng, nodes: usize, kind: Kind) -> Planned {
         Kind::BlackHole => Fault::BlackHole(one, other),
         Kind::Duplication => Fault::Mangling(one, other, Mangling::Duplicates),
         Kind::Reordering => Fault::Mangling(one, other, Mangling::Reorders),
-        Kind::HourOld => Fault::HoldBack(one, other, HOUR),
+        Kind::HourOld => Fault::HoldBack(one, other, HOUR, Emerges::Late),
+        Kind::Stray => Fault::HoldBack(one, other, HOUR, Emerges::Elsewhere),
         Kind::Replay => Fault::Replay(one),
         Kind::Crash if rng.chance(1, 2) => Fault::Crash(one, Power::Stays),
         Kind::Crash => Fault::Crash(one, Power::Fails),
@@ -257,7 +262,7 @@ fn draw(rng: &SimRng, nodes: usize, kind: Kind) -> Planned {
     let longest = if rng.chance(1, 2) { 2_000 } else { LASTS_MS_MAX };
     let at = rng.millis(BEGIN_MS.0, BEGIN_MS.1);
     let lasts = match fault {
-        Fault::HoldBack(_, _, time) => time,
+        Fault::HoldBack(_, _, time, _) => time,
         _ => rng.millis(50, longest).min(CALM_AFTER - at),
     };
     Planned { at, lasts, fault }
@@ -293,7 +298,8 @@ mod tests {
             Fault::BlackHole(..) => Kind::BlackHole,
             Fault::Mangling(_, _, Mangling::Duplicates) => Kind::Duplication,
             Fault::Mangling(_, _, Mangling::Reorders) => Kind::Reordering,
-            Fault::HoldBack(..) => Kind::HourOld,
+            Fault::HoldBack(.., Emerges::Late) => Kind::HourOld,
+            Fault::HoldBack(.., Emerges::Elsewhere) => Kind::Stray,
             Fault::Replay(_) => Kind::Replay,
             Fault::Crash(..) => Kind::Crash,
             Fault::EpochChange(_) => Kind::EpochChange,

@@ -34,7 +34,7 @@ pub use clock::SimClock;
 pub use disk::{FILE_BYTES_MAX, SimDisk};
 pub use fabric::{BACKLOG_MAX, WINDOW_BYTES};
 pub use net::{Network, Power, SimNet};
-pub use path::{Mangling, Pace};
+pub use path::{Emerges, Mangling, Pace};
 pub use rng::SimRng;
 pub use spawn::SimSpawn;
 pub use trace::{EVENTS_MAX, Keep, Trace};

@@ -15,7 +15,7 @@ Plays two servers and a registry over a simulated network with faults, once per 
   --seeds N   how many seeds to run (20)
   --from S    the first of them (1)
   --seed S    that seed alone
-  --faults K  faults of these kinds alone, or `all`: partition, one-way, delay, loss, reset,
+  --faults K  faults of these kinds alone, or `all`, or `none`: partition, one-way, delay, loss, reset,
               half-open, black-hole, duplication, reordering, hour-old, replay, crash,
               epoch-change, quit, disk-fails, clock-skew
   --trace     print every event
@@ -79,6 +79,7 @@ fn run(options: &Options, out: &mut impl Write) -> io::Result<u64> {
 fn replay(seed: u64, kinds: &[Kind]) -> String {
     let faults = match kinds {
         kinds if *kinds == Kind::USUAL => String::new(),
+        [] => " --faults none".to_owned(),
         kinds if *kinds == Kind::ALL => " --faults all".to_owned(),
         kinds => {
             let names: Vec<_> = kinds.iter().map(|kind| kind.as_str()).collect();
@@ -91,6 +92,7 @@ fn replay(seed: u64, kinds: &[Kind]) -> String {
 fn kinds(text: &str) -> Result<Vec<Kind>, String> {
     match text {
         "all" => Ok(Kind::ALL.into()),
+        "none" => Ok(Vec::new()),
         text => text.split(',').map(str::parse).collect(),
     }
 }
@@ -143,7 +145,7 @@ mod tests {
 
     #[test]
     fn a_replay_is_read_as_the_run_it_replays() {
-        for kinds in [&Kind::USUAL[..], &Kind::ALL, &[Kind::Loss, Kind::Crash]] {
+        for kinds in [&Kind::USUAL[..], &Kind::ALL, &[Kind::Loss, Kind::Crash], &[]] {
             let command = replay(7, kinds);
             let (_, arguments) = command.split_once(" -- ").expect("arguments");
             let wanted = Options { from: 7, seeds: 1, kinds: kinds.into(), keep: Keep::Lines };

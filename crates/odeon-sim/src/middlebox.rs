@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::fabric::{Conn, ConnectionId, Due, End, Fabric, Pipe, Segment, Side};
-use crate::path::Mangling;
+use crate::path::{Emerges, Mangling};
 
 /// Of so many segments on a mangled path one is mangled.
 const MANGLED_ONE_IN: u64 = 6;
@@ -86,13 +86,12 @@ impl Fabric {
         }
     }
 
-    /// Has the connections that are there now keep back what `from` sends to `to`, for so long. It then comes out
-    /// of a connection between the two that is younger.
-    pub(crate) fn hold_back(&mut self, from: &str, to: &str, time: Duration) {
+    /// Has the connections that are there now keep back what `from` sends to `to`, for so long.
+    pub(crate) fn hold_back(&mut self, from: &str, to: &str, time: Duration, emerges: Emerges) {
         for id in self.between(from, to) {
             if let Some(conn) = self.connections.get_mut(&id) {
                 let side = usize::from(*conn.hosts[0] != *from);
-                conn.pipes[side].detour = Some(time);
+                conn.pipes[side].detour = Some((time, emerges));
             }
         }
     }
@@ -116,10 +115,10 @@ impl Fabric {
         let Segment::Data(bytes) = segment else {
             return kept.map(Segment::Data).into_iter().chain([segment]).collect();
         };
-        if let Some(time) = conn.pipes[side].detour {
+        if let Some((time, emerges)) = conn.pipes[side].detour {
             let hosts = conn.hosts.clone();
             let at = self.now + time;
-            self.plan(at, Due::Emerge { hosts, side, bytes });
+            self.plan(at, Due::Emerge { id, side, hosts, emerges, bytes });
             return Vec::new();
         }
         let overtaken = kept.map(Segment::Data);

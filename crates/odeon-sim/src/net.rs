@@ -13,7 +13,7 @@ use odeon_core::{Address, Instant};
 use tokio::sync::Notify;
 
 use crate::fabric::{ConnectionId, Fabric, Listening};
-use crate::path::{Mangling, Pace};
+use crate::path::{Emerges, Mangling, Pace};
 use crate::rng::SimRng;
 use crate::stream::SimStream;
 use crate::trace::Trace;
@@ -88,12 +88,12 @@ impl Network {
         });
     }
 
-    /// Has the connections that are there now keep back what `from` sends to `to`. After `time` it comes out of
-    /// the youngest connection between the two, in whatever is being said there.
-    pub fn hold_back(&self, from: &str, to: &str, time: Duration) {
+    /// Has the connections that are there now keep back what `from` sends to `to`. After `time` it comes out: in its
+    /// own connection, or in the youngest between the two, in whatever is being said there.
+    pub fn hold_back(&self, from: &str, to: &str, time: Duration, emerges: Emerges) {
         self.step(|fabric| {
             fabric.note(from, format_args!("connections to {to} keep everything back for {time:?}"));
-            fabric.hold_back(from, to, time);
+            fabric.hold_back(from, to, time, emerges);
         });
     }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use odeon_actor::Failure;
+use odeon_actor::{DeadReason, Failure};
 use odeon_auth::Cookie;
 use odeon_core::seam::{Disk, Spawn, TaskKind};
 use odeon_core::{Address, Domain, Epoch, ServerId};
@@ -112,6 +112,12 @@ impl Nodes {
         }
         let server = Server::start(config).await?;
         let life = Life { server: NAMES[node].to_owned(), epoch: epoch.0 };
+        let (history, by) = (self.load.history.clone(), life.clone());
+        server.system().on_dead_letter(move |letter| {
+            if let DeadReason::MaybeLost { to, .. } = &letter.reason {
+                history.record(What::MaybeLost(by.clone(), to.server.name().to_owned()));
+            }
+        });
         let place = Place { life, server, host };
         if node == 0 {
             let disk = Arc::clone(place.host.disk()) as Arc<dyn Disk>;

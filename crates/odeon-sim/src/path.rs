@@ -34,6 +34,15 @@ pub enum Mangling {
     Reorders,
 }
 
+/// Where bytes come out that were kept back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Emerges {
+    /// In their own connection, if anybody holds its end by then.
+    Late,
+    /// In the youngest connection between the two.
+    Elsewhere,
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct Paths {
     cuts: BTreeSet<[Arc<str>; 2]>,

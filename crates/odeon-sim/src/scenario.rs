@@ -14,7 +14,7 @@ use odeon_core::Instant;
 use crate::clock::RATE_USUAL_PPM;
 use crate::fabric::WINDOW_BYTES;
 use crate::faults::{CALM_AFTER, Fault, Kind, Planned, plan};
-use crate::history::{Recorder, check, healed};
+use crate::history::{Recorder, check, check_calm, check_letters, healed};
 use crate::net::Power;
 use crate::nodes::{NAMES, Nodes};
 use crate::trace::{EVENTS_MAX, Keep};
@@ -78,6 +78,13 @@ pub fn run_with(seed: u64, kinds: &[Kind], keep: Keep) -> io::Result<Report> {
         let Played { mut broken, bites } = scenario.play(&plan).await;
         let events = history.events();
         broken.extend(check(&events));
+        let ends = |kind: &Kind| matches!(kind, Kind::Crash | Kind::EpochChange | Kind::Quit);
+        if !kinds.iter().any(ends) {
+            broken.extend(check_letters(&events));
+        }
+        if kinds.is_empty() {
+            broken.extend(check_calm(&events));
+        }
         let (healed, trace) = (healed(&events), world.trace());
         let (hash, events, lines) = (trace.hash(), trace.events(), trace.lines());
         Report { seed, hash, events, plan, bites, healed, broken, lines }
@@ -215,9 +222,9 @@ impl Scenario {
                 self.world.network().set_mangling(&path[0], &path[1], Some(mangling));
                 self.after(lasts, Step::UsualPath(path));
             }
-            Fault::HoldBack(from, to, time) => {
+            Fault::HoldBack(from, to, time, emerges) => {
                 let [from, to] = hosts(from, to);
-                self.world.network().hold_back(&from, &to, time);
+                self.world.network().hold_back(&from, &to, time, emerges);
             }
             Fault::Replay(node) => self.world.network().replay(&self.nodes.host(node)),
             Fault::Reset(one, other) => {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use odeon_actor::Handle;
 use odeon_core::seam::{Spawn, TaskKind};
-use odeon_core::{ActorId, Instant, Reference, ServerId};
+use odeon_core::{ActorId, ExitReason, Instant, Reference, ServerId};
 use odeon_server::Server;
 use tokio::sync::oneshot;
 
@@ -24,6 +24,10 @@ const LANES: u32 = 2;
 
 /// Longest padding of a message, in bytes: a few of them fill a connection's window.
 const PADDING_BYTES_MAX: u64 = 40_000;
+
+/// Of so many messages with padding one has so much more: it travels in chunks, and others of other actors overtake it.
+const LARGE_ONE_IN: u64 = 4;
+const LARGE_BYTES: u64 = 150_000;
 
 /// Pause before a watch that went off is set again; much less than the time in which anything can be lost.
 const WATCH_PAUSE: Duration = Duration::from_millis(1);
@@ -98,8 +102,9 @@ impl Workload {
             self.history.record(What::Watched(watch, place.life.clone(), target.clone()));
             let (over, wait) = oneshot::channel();
             let history = self.history.clone();
-            let set = worker.monitor(Box::new(move |_| {
-                history.record(What::Told(watch));
+            let set = worker.monitor(Box::new(move |down| {
+                let is_of_link = matches!(down.reason, ExitReason::LinkLost(_));
+                history.record(if is_of_link { What::ToldOfLink(watch) } else { What::Told(watch) });
                 // The watcher may be gone with its host.
                 let _ = over.send(());
             }));
@@ -192,7 +197,10 @@ impl Lane {
     }
 
     fn padding(&self) -> String {
-        let bytes = if self.rng.chance(1, 12) { self.rng.below(PADDING_BYTES_MAX) } else { 0 };
+        let mut bytes = if self.rng.chance(1, 12) { self.rng.below(PADDING_BYTES_MAX) } else { 0 };
+        if bytes > 0 && self.rng.chance(1, LARGE_ONE_IN) {
+            bytes += LARGE_BYTES;
+        }
         "x".repeat(usize::try_from(bytes).unwrap_or(0))
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use odeon_core::Address;
 use odeon_core::seam::{Connection, Listener, Net, TaskKind};
-use odeon_sim::{BACKLOG_MAX, Host, Keep, Mangling, Pace, Power, SimDisk, Simulation, WINDOW_BYTES};
+use odeon_sim::{BACKLOG_MAX, Emerges, Host, Keep, Mangling, Pace, Power, SimDisk, Simulation, WINDOW_BYTES};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
@@ -302,7 +302,7 @@ fn what_is_held_back_comes_out_of_a_younger_connection() {
     run(async |world| {
         let Pair { net, mut listener, mut ends, .. } = pair(&world).await;
         let hour = Duration::from_secs(3_600);
-        world.network().hold_back("a", "b", hour);
+        world.network().hold_back("a", "b", hour, Emerges::Elsewhere);
         send(&mut ends[0], "old").await;
         assert!(!arrives(&mut ends[1], "old", MENDED).await);
         let address = at_b();
@@ -331,4 +331,23 @@ fn a_recorded_connection_is_played_again_by_a_stranger() {
 
 fn hours(hours: u64) -> Duration {
     Duration::from_secs(hours * 3_600)
+}
+
+#[test]
+fn what_is_late_comes_out_of_its_own_connection_or_not_at_all() {
+    run(async |world| {
+        let Pair { mut ends, .. } = pair(&world).await;
+        let hour = Duration::from_secs(3_600);
+        world.network().hold_back("a", "b", hour, Emerges::Late);
+        send(&mut ends[0], "old").await;
+        assert!(!arrives(&mut ends[1], "old", MENDED).await);
+        assert!(arrives(&mut ends[1], "old", hour).await);
+        send(&mut ends[0], "older").await;
+        let [mut a, b] = ends;
+        drop(b);
+        let mut byte = [0];
+        assert_eq!(timeout(MENDED, a.stream.read(&mut byte)).await.expect("told").expect("the end"), 0);
+        world.sleep(2 * hour).await;
+        assert_eq!(world.network().bites()["late"], 2);
+    });
 }

@@ -5,13 +5,14 @@
 use odeon_core::ExitReason;
 use odeon_core::limits::HANDSHAKE_FRAME_BYTES_MAX;
 
+use crate::bugs::bug;
 use crate::event::{AskFailure, CloseReason, Event};
+use crate::flows_in::FlowsIn;
+use crate::flows_out::Sent;
 use crate::frame::{Frame, RefuseCode};
 use crate::framing::FrameReader;
 use crate::handshake::Rejection;
 use crate::limits::CONTROL_RESERVE_BYTES;
-use crate::flows_in::FlowsIn;
-use crate::flows_out::Sent;
 use crate::outbox::{Place, Room};
 use crate::session::{Phase, Session};
 use crate::text::{printable, shorten};
@@ -102,10 +103,7 @@ impl Session {
     /// Queues the last frame, whatever waits before it: there will be no more.
     pub(crate) fn send_last(&mut self, frame: &Frame<'_>) {
         let room = Room { frame_bytes_max: HANDSHAKE_FRAME_BYTES_MAX, bytes_max: usize::MAX };
-        self.outbox
-            .push_last(frame, room)
-            .map(drop)
-            .expect("its text has been shortened, so it fits");
+        self.outbox.push_last(frame, room).map(drop).expect("its text has been shortened, so it fits");
     }
 
     /// Closes the books and tells everybody on this side.
@@ -122,27 +120,32 @@ impl Session {
         let types = std::mem::take(&mut self.types_out);
         self.tell_what_is_lost(&types);
         self.flows_in = FlowsIn::new(self.config.windows);
-        let (asks, monitors) = self.ledger.close();
+        let (mut asks, mut monitors) = self.ledger.close();
+        if bug("forget-asks-of-lost-link") {
+            asks.clear();
+        }
+        if bug("forget-monitors-of-lost-link") {
+            monitors.clear();
+        }
         let why = reason.to_string();
         self.events.extend(
             asks.into_iter()
                 .map(|ask_id| Event::Reply { ask_id, outcome: Err(AskFailure::LinkLost(why.clone())) }),
         );
-        self.events.extend(
-            monitors
-                .into_iter()
-                .map(|monitor_id| Event::Down {
-                    monitor_id,
-                    reason: ExitReason::LinkLost(why.clone()),
-                    number: None,
-                }),
-        );
+        self.events.extend(monitors.into_iter().map(|monitor_id| Event::Down {
+            monitor_id,
+            reason: ExitReason::LinkLost(why.clone()),
+            number: None,
+        }));
         self.events.push_back(Event::Closed(reason));
     }
 
     /// Tells that are not known to have been taken, in runs of one kind.
     fn tell_what_is_lost(&mut self, types: &TypesOut) {
         for (to, sent) in self.flows_out.close() {
+            if bug("forget-what-may-be-lost") {
+                continue;
+            }
             for run in sent.chunk_by(Sent::eq) {
                 let Some(mark) = types.mark(run[0].type_id) else {
                     continue;

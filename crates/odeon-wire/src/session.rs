@@ -11,11 +11,12 @@ use std::time::Duration;
 use odeon_core::limits::HANDSHAKE_FRAME_BYTES_MAX;
 use odeon_core::{Instant, ServerId};
 
+use crate::bugs::bug;
 use crate::config::Config;
 use crate::event::{CloseReason, Event, Side};
-use crate::frame::{Frame, RefuseCode};
 use crate::flows_in::FlowsIn;
 use crate::flows_out::FlowsOut;
+use crate::frame::{Frame, RefuseCode};
 use crate::framing::FrameReader;
 use crate::handshake::{Handshake, Outputs};
 use crate::ledger::Ledger;
@@ -113,13 +114,7 @@ impl Session {
         Self::begin(config, Side::Listener, None, nonce, now)
     }
 
-    fn begin(
-        config: Config,
-        side: Side,
-        wanted: Option<ServerId>,
-        nonce: [u8; 32],
-        now: Instant,
-    ) -> Self {
+    fn begin(config: Config, side: Side, wanted: Option<ServerId>, nonce: [u8; 32], now: Instant) -> Self {
         let config = config.bounded();
         let (mut outbox, mut events) = (Outbox::default(), VecDeque::new());
         let outputs = Outputs { outbox: &mut outbox, events: &mut events };
@@ -201,6 +196,9 @@ impl Session {
             return;
         }
         self.received_at = now;
+        if bug("count-bytes-as-life") {
+            (self.heard_at, self.silence.first_ping_at) = (now, None);
+        }
         self.process(bytes);
     }
 
@@ -272,7 +270,7 @@ impl Session {
     /// asks once before it blames the peer.
     fn dead_at(&self) -> Option<Instant> {
         let grace: Duration = self.config.dead_after.saturating_sub(self.config.heartbeat);
-        self.silence.first_ping_at.map(|first| first + grace)
+        self.silence.first_ping_at.filter(|_| !bug("believe-in-silence")).map(|first| first + grace)
     }
 
     /// Appends at most `max` bytes for the peer to `out`, and says whether there were any. Many frames go into
@@ -367,11 +365,7 @@ impl Session {
             Frame::Bye { reason } => {
                 self.outbox.clear();
                 let is_agreed = self.is_resting && reason == CloseReason::Idle.to_string();
-                self.finish(if is_agreed {
-                    CloseReason::Idle
-                } else {
-                    CloseReason::Bye(printable(&reason))
-                });
+                self.finish(if is_agreed { CloseReason::Idle } else { CloseReason::Bye(printable(&reason)) });
             }
             frame => match &mut self.phase {
                 Phase::Closed => {}

@@ -5,7 +5,10 @@
 //! bounded time, and healing by itself. The times are printed.
 
 #![expect(clippy::disallowed_methods, reason = "the tests own their clocks, threads and processes")]
-#![expect(clippy::print_stdout, reason = "the processes print what they see, and the tests what they measure")]
+#![expect(
+    clippy::print_stdout,
+    reason = "the processes print what they see, and the tests what they measure"
+)]
 
 // The macros' output says `::odeon`; below the facade that is the actor crate.
 extern crate odeon_actor as odeon;

@@ -75,7 +75,12 @@ impl End {
                     self.to_answer.extend(arrival.ask_id);
                     let cost = arrival.cost();
                     let last = self.flows.insert(arrival.flow, arrival.seq);
-                    assert_eq!(last.map(|last| last + 1), Some(arrival.seq), "a gap in flow {}", arrival.flow);
+                    assert_eq!(
+                        last.map(|last| last + 1),
+                        Some(arrival.seq),
+                        "a gap in flow {}",
+                        arrival.flow
+                    );
                     self.to_take.push((arrival.flow, cost));
                 }
                 Event::Skipped { flow, cost } => {

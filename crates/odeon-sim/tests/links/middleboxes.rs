@@ -16,7 +16,7 @@ fn reordering() {
 
 #[test]
 fn hour_old() {
-    survives(Kind::HourOld, "stray");
+    survives(Kind::HourOld, "late");
 }
 
 #[test]
