@@ -12,7 +12,6 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use odeon_actor::{AskError, Inbox, MonitorId, Peer, RemoteCall, ReplySink, TellError};
 use odeon_core::seam::{Connection, PeerCredentials};
 use odeon_core::{ActorId, Encoding, Epoch, ExitReason, Instant, Refusal, RefusalCode, ServerId};
-use odeon_wire::bugs::bug;
 use odeon_wire::{AskFailure, CloseReason, Parcel, SendError, Session, ask_place};
 use tokio::sync::{Notify, oneshot};
 
@@ -232,7 +231,7 @@ impl Link {
     /// Taken while a message of the peer's is delivered; none, if none may be any more.
     pub(crate) fn delivering(&self) -> Option<MutexGuard<'_, ()>> {
         let delivering = self.delivering.lock().unwrap_or_else(PoisonError::into_inner);
-        (*self.inbound() != Inbound::Superseded || bug("deliver-over-superseded-link")).then_some(delivering)
+        (*self.inbound() != Inbound::Superseded).then_some(delivering)
     }
 
     /// Waits for a delivery under way, and ends the link.

@@ -26,6 +26,9 @@ pub const TELL_TIME_MAX: Duration = Duration::from_secs(60);
 /// set again a millisecond later, and both wait for the same link.
 const NOTICE_SLACK: Duration = Duration::from_millis(20);
 
+/// When all servers run; who looks for one earlier does not find it.
+const UP_AFTER: Duration = Duration::from_secs(2);
+
 /// One incarnation of a server.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Life {
@@ -193,7 +196,9 @@ pub fn check_letters(events: &[(Instant, What)]) -> Vec<String> {
 #[must_use]
 pub fn check_calm(events: &[(Instant, What)]) -> Vec<String> {
     let is_calm = |(_, what): &&(Instant, What)| !matches!(what, What::Wanted(..));
-    let told = events.iter().take_while(is_calm).filter(|(_, what)| matches!(what, What::ToldOfLink(_)));
+    let is_up = |(at, _): &&(Instant, What)| *at > Instant::ZERO + UP_AFTER;
+    let lasting = events.iter().take_while(is_calm).filter(is_up);
+    let told = lasting.filter(|(_, what)| matches!(what, What::ToldOfLink(_)));
     told.map(|(at, what)| format!("{what} at {at:?}, and nothing had gone wrong")).collect()
 }
 
