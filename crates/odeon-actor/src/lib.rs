@@ -96,10 +96,10 @@ pub use group::{
     Broadcast, GROUP_WATCHERS_MAX, GROUPS_MAX, GroupChange, GroupError, GroupEvent, GroupWatch, MEMBERS_MAX,
 };
 pub use handle::{Handle, RemoteCall, Route};
-pub use odeon_mailbox::Ticket;
 pub use inbox::{Delivery, Inbox, Payload, RemoteReply, ReplySink};
 pub use label::ActorLabel;
 pub use life::{Down, MonitorId, TooManyMonitors};
+pub use odeon_mailbox::Ticket;
 pub use protocol::Speaks;
 pub use proxy::{NotHere, Proxied};
 pub use receive::{Received, RecvError};

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use odeon_core::limits::REPLY_TIMEOUT_DEFAULT;
 use odeon_core::seam::{Clock, Spawn, TaskKind};
-use odeon_core::{ActorName, Mark, Reference, ExitReason};
+use odeon_core::{ActorName, ExitReason, Mark, Reference};
 use odeon_mailbox::{Bounds, CAPACITY_DEFAULT, Overflow, RunQueue, Turn};
 
 use crate::actor::Actor;

@@ -69,7 +69,10 @@ impl From<ActorName> for ActorId {
     }
 }
 
-text_form!(ActorId, "a registered actor name, or a number, if need be with the server's epoch (17.3); 0 is the server itself");
+text_form!(
+    ActorId,
+    "a registered actor name, or a number, if need be with the server's epoch (17.3); 0 is the server itself"
+);
 
 /// Where an actor is: its server and its id there. Data: it can be stored, sent and printed.
 ///

@@ -116,7 +116,16 @@ impl Server {
         if peer == self.id() {
             return Err(ConnectError::Itself(peer.clone()));
         }
-        let wish = self.peers().wish(peer);
+        let wish = {
+            let mut peers = self.peers();
+            match peers.live(peer) {
+                Some(link) => return Ok(link),
+                None => match self.pauses().error(peer, self.clock().now()) {
+                    Some(error) => return Err(error),
+                    None => peers.wish(peer),
+                },
+            }
+        };
         let wait = match wish {
             Wish::Live(link) => return Ok(link),
             Wish::Wait(wait) => wait,
@@ -271,6 +280,8 @@ struct Attempt {
 impl Attempt {
     async fn run(mut self) {
         let outcome = self.server.unless_stopping(self.server.dial(&self.peer)).await;
+        let random = u32::from_le_bytes(*self.server.nonce().first_chunk().unwrap_or(&[0; 4]));
+        self.server.pauses().attempted(&self.peer, &outcome, self.server.clock().now(), random);
         // The peer may have connected meanwhile, and others may send over that link already: one sender's messages
         // and monitors keep to one link, so those who waited take the same one.
         let live = self.server.peers().live(&self.peer);

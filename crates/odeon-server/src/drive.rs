@@ -26,6 +26,9 @@ const READ_BYTES_MIN: usize = 4 * 1024;
 /// Bytes read at once on a link that has proven to be busy, by filling what it was given.
 const READ_BYTES_MAX: usize = 64 * 1024;
 
+/// How long nothing must have come before the memory of a busy link is given back.
+const RELAXED_AFTER: Duration = Duration::from_secs(1);
+
 /// Bytes gathered for one write: what one call takes at a time.
 const WRITE_BYTES_MAX: usize = 64 * 1024;
 
@@ -74,6 +77,7 @@ pub(crate) struct Driver {
     ending_at: Instant,
     /// When something was last written, or the first byte began to wait.
     wrote_at: Instant,
+    read_at: Instant,
     timer: Option<(Instant, BoxFuture<'static, ()>)>,
 }
 
@@ -90,6 +94,7 @@ impl Driver {
             stage: Stage::Open,
             ending_at: Instant::ZERO,
             wrote_at: Instant::ZERO,
+            read_at: Instant::ZERO,
             timer: None,
         }
     }
@@ -224,6 +229,7 @@ impl Driver {
             None => {}
             Some(Ok(0)) => self.lost("the peer closed the connection"),
             Some(Ok(n)) if self.stage == Stage::Open => {
+                self.read_at = now;
                 self.link.state().session.handle_bytes(&self.input[..n], now);
                 if n == self.input.len() && n < READ_BYTES_MAX && self.link.peer().is_some() {
                     self.input.resize(2 * n, 0);
@@ -257,7 +263,24 @@ impl Driver {
             self.lost(&format!("the peer has read nothing for {} s", STALLED_AFTER.as_secs()));
         } else {
             self.link.state().session.handle_timeout(now);
+            if now >= self.read_at + RELAXED_AFTER {
+                self.relax();
+            }
         }
+    }
+
+    /// Gives back the memory that only a busy link needs.
+    fn relax(&mut self) {
+        if self.input.len() > READ_BYTES_MIN {
+            self.input = vec![0; READ_BYTES_MIN];
+        }
+        if self.output.is_empty() {
+            self.output = Output::default();
+        }
+        (self.events, self.ports) = (VecDeque::new(), VecDeque::new());
+        let mut state = self.link.state();
+        state.asks.relax();
+        state.answering.relax();
     }
 
     /// The connection is of no more use.

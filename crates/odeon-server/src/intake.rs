@@ -50,6 +50,7 @@ struct Flow {
     to: ActorId,
     /// The actor, once it was found. Looked for anew when it has ended: another may have its name.
     inbox: Option<Arc<dyn Inbox>>,
+    waker: Waker,
     line: Option<InLine>,
     waiting: VecDeque<Waiting>,
     taken: u64,
@@ -102,7 +103,7 @@ impl Intake {
             Event::Message(arrival) => self.arrived(link, arrival.flow, Waiting::Message(arrival)),
             Event::Skipped { flow, cost } => self.arrived(link, flow, Waiting::Skipped(cost)),
             Event::Defined { mark, .. } => self.types.push(mark),
-            Event::Opened { flow, to } => self.opened(flow, to),
+            Event::Opened { flow, to } => self.opened(link, flow, to),
             Event::FlowEnded { flow } => self.forget_if_empty(flow),
             Event::Down { monitor_id, reason, number: Some(number) } if self.waits_from(number) => {
                 self.downs.push(HeldDown { monitor_id, reason, number });
@@ -112,7 +113,8 @@ impl Intake {
         None
     }
 
-    fn opened(&mut self, number: u32, to: ActorId) {
+    fn opened(&mut self, link: &Arc<Link>, number: u32, to: ActorId) {
+        let head = Head { link: Arc::downgrade(link), flow: number };
         let index = usize::try_from(number).unwrap_or(usize::MAX);
         if index >= self.flows.len() {
             self.flows.resize_with(index + 1, || None);
@@ -120,6 +122,7 @@ impl Intake {
         self.flows[index] = Some(Flow {
             to,
             inbox: None,
+            waker: Waker::from(Arc::new(head)),
             line: None,
             waiting: VecDeque::new(),
             taken: 0,
@@ -210,9 +213,10 @@ impl Intake {
             let detail = "it came after later messages, which another link carried";
             return Err(Refusal::new(RefusalCode::Expired, detail));
         };
-        let inbox = self.inbox(link, arrival.flow)?;
         let type_id = usize::try_from(arrival.type_id).ok();
-        let mark = type_id.and_then(|type_id| self.types.get(type_id)).map_or("", Mark::as_str);
+        let mark = type_id.and_then(|type_id| self.types.get(type_id)).cloned();
+        let mark = mark.as_ref().map_or("", Mark::as_str);
+        let (inbox, waker) = self.inbox(link, arrival.flow)?;
         let delivery = Delivery {
             mark,
             payload: Payload { encoding: arrival.encoding, bytes: &arrival.payload },
@@ -220,28 +224,28 @@ impl Intake {
             expires_at: arrival.expires_at,
             reply: arrival.ask_id.map(|ask| (Arc::clone(link) as Arc<dyn ReplySink>, ask)),
         };
-        let head = Arc::new(Head { link: Arc::downgrade(link), flow: arrival.flow });
-        let waker = Waker::from(head);
-        let delivered = contained("delivering a message", || inbox.deliver_or_wait(delivery, &waker));
+        let delivered = contained("delivering a message", || inbox.deliver_or_wait(delivery, waker));
         let ticket = delivered.unwrap_or_else(|| {
             let detail = format!("{mark} panicked while it was decoded");
             Err(Refusal::new(RefusalCode::Internal, detail))
         })?;
         let (from, cost) = (arrival.from, arrival.cost());
-        Ok(ticket.map(|ticket| InLine { inbox, ticket, from, cost, waker }))
+        Ok(ticket.map(|ticket| InLine { inbox: Arc::clone(inbox), ticket, from, cost, waker: waker.clone() }))
     }
 
-    fn inbox(&mut self, link: &Link, number: u32) -> Result<Arc<dyn Inbox>, Refusal> {
+    /// The actor that a flow goes to, and who is woken when a message of it has stood in line.
+    fn inbox(&mut self, link: &Link, number: u32) -> Result<(&Arc<dyn Inbox>, &Waker), Refusal> {
         let Some(flow) = self.flow_mut(number) else {
             return Err(Refusal::new(RefusalCode::Internal, "its flow is not open"));
         };
-        if let Some(inbox) = flow.inbox.as_ref().filter(|inbox| !inbox.is_over()) {
-            return Ok(Arc::clone(inbox));
+        if flow.inbox.as_ref().is_some_and(|inbox| inbox.is_over()) {
+            flow.inbox = None;
         }
-        flow.inbox = None;
-        let inbox = link.server.local_inbox(&flow.to)?;
-        flow.inbox = Some(Arc::clone(&inbox));
-        Ok(inbox)
+        let inbox = match &mut flow.inbox {
+            Some(inbox) => inbox,
+            none => none.insert(link.server.local_inbox(&flow.to)?),
+        };
+        Ok((inbox, &flow.waker))
     }
 
     /// Goes on with the flows whose line has moved, and tells the session what has been taken.
@@ -302,9 +306,10 @@ impl Intake {
         self.waiting > 0
             && self.flows.iter().flatten().any(|flow| {
                 flow.line.as_ref().is_some_and(|line| line.from == from)
-                    || flow.waiting.iter().any(
-                        |waiting| matches!(waiting, Waiting::Message(arrival) if arrival.from == from),
-                    )
+                    || flow
+                        .waiting
+                        .iter()
+                        .any(|waiting| matches!(waiting, Waiting::Message(arrival) if arrival.from == from))
             })
     }
 

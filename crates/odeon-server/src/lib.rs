@@ -21,6 +21,7 @@ mod link;
 mod listener;
 mod monitors;
 mod os;
+mod pauses;
 mod peers;
 mod route;
 mod secure;

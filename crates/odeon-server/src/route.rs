@@ -4,7 +4,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use odeon_actor::{
-    AskError, Delivery, Down, MonitorId, Payload, RemoteCall, ReplySink, Route, Sender, TellError,
+    Actor, AskError, Delivery, Down, Handle, MonitorId, Payload, RemoteCall, ReplySink, Route, Sender,
+    TellError,
 };
 use odeon_core::seam::{BoxFuture, Clock};
 use odeon_core::{ActorId, Encoding, Reference, Refusal, decode, encode};
@@ -110,6 +111,21 @@ impl Link {
             return TellError::Full { capacity };
         }
         self.tell_error(error)
+    }
+}
+
+impl Server {
+    /// The actor that `handle` stands for, as other servers may name it: of a number, with the incarnation in which it
+    /// is one, so that it never means another actor of a later run.
+    #[must_use]
+    pub fn reference<A: Actor>(&self, handle: &Handle<A>) -> Reference {
+        match (handle.reference(), handle.id()) {
+            (Some(reference), _) => reference.clone(),
+            (None, ActorId::Number(number)) => {
+                Reference::new(self.id().clone(), ActorId::NumberOf(number, self.epoch()))
+            }
+            (None, id) => Reference::new(self.id().clone(), id),
+        }
     }
 }
 

@@ -20,6 +20,7 @@ use crate::control::{ConnectionEntry, Control, ControlCalls, ServerStatus};
 use crate::link::Link;
 use crate::listener::{Strangers, accept};
 use crate::monitors::Monitors;
+use crate::pauses::Pauses;
 use crate::peers::{Peers, Unwelcome};
 use crate::route::ServerRoute;
 use crate::secure::{Channel, Transport, refresh};
@@ -44,6 +45,7 @@ struct Inner {
     peers: Mutex<Peers>,
     strangers: Strangers,
     monitors: Monitors,
+    pauses: Pauses,
     known: Mutex<Addresses>,
     locator: OnceLock<Arc<dyn Locate>>,
     addresses: OnceLock<Vec<Address>>,
@@ -110,6 +112,7 @@ impl Server {
             peers: Mutex::default(),
             strangers: Strangers::default(),
             monitors: Monitors::default(),
+            pauses: Pauses::default(),
             known: Mutex::new(Addresses::new(known)),
             locator: OnceLock::new(),
             addresses: OnceLock::new(),
@@ -194,6 +197,7 @@ impl Server {
 
     /// Remembers where a server is.
     pub fn know(&self, server: ServerId, addresses: Vec<Address>) {
+        self.pauses().forget(&server);
         self.addresses_known().know(server, addresses);
     }
 
@@ -352,6 +356,10 @@ impl Server {
 
     pub(crate) fn monitors(&self) -> &Monitors {
         &self.0.monitors
+    }
+
+    pub(crate) fn pauses(&self) -> &Pauses {
+        &self.0.pauses
     }
 
     pub(crate) fn stopping(&self) -> watch::Receiver<bool> {

@@ -46,10 +46,8 @@ impl Session {
                 flows.taken(flow, messages, cost, tell);
                 Ok(())
             });
-            self.acknowledge_at = self
-                .flows_in
-                .is_untold()
-                .then(|| self.acknowledge_at.unwrap_or(now + ACKNOWLEDGE_AFTER));
+            self.acknowledge_at =
+                self.flows_in.is_untold().then(|| self.acknowledge_at.unwrap_or(now + ACKNOWLEDGE_AFTER));
         }
     }
 

@@ -182,7 +182,9 @@ impl FlowsOut {
         }
         match self.get_mut(number) {
             Some(flow) if flow.sent >= flow.messages_max => Err(Stop::Flow),
-            Some(flow) if flow.sent_bytes + cost > flow.bytes_max && flow.credited < flow.sent => Err(Stop::Flow),
+            Some(flow) if flow.sent_bytes + cost > flow.bytes_max && flow.credited < flow.sent => {
+                Err(Stop::Flow)
+            }
             Some(_) => Ok(()),
             None => Err(Stop::Flow),
         }
@@ -223,7 +225,13 @@ impl FlowsOut {
     ///
     /// # Errors
     /// When there is no such flow, or the credit is no credit.
-    pub(crate) fn credit(&mut self, number: u32, taken: u64, messages: u64, bytes: u64) -> Result<(), String> {
+    pub(crate) fn credit(
+        &mut self,
+        number: u32,
+        taken: u64,
+        messages: u64,
+        bytes: u64,
+    ) -> Result<(), String> {
         let flow = self.get_mut(number).filter(|flow| flow.state != State::Free);
         let flow = flow.ok_or_else(|| format!("it gave credit to flow {number}, which is not open"))?;
         if taken > flow.sent {

@@ -205,8 +205,9 @@ impl Handshake {
         }
         let enough = link_bytes_min(frame_bytes_max);
         let Some(windows) = hello.windows.filter(|w| w.link_bytes >= enough && w.flow_messages > 0) else {
-            let detail =
-                format!("a hello gives credit for one message, and {enough} bytes: one frame of its largest size");
+            let detail = format!(
+                "a hello gives credit for one message, and {enough} bytes: one frame of its largest size"
+            );
             return refuse(RefuseCode::Protocol, detail);
         };
         if hello.server == self.hello.server {

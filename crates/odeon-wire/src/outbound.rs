@@ -5,8 +5,8 @@ use std::time::Duration;
 use odeon_core::{ActorId, Encoding, ExitReason, Instant, Mark, Refusal};
 
 use crate::event::{Parcel, SendError};
-use crate::frame::{Body, Frame};
 use crate::flows_out::{Sent, Stop, Way};
+use crate::frame::{Body, Frame};
 use crate::limits::TYPES_MAX;
 use crate::outbox::{Place, Room, Unqueued};
 use crate::quick::{self, HEAD_BYTES_MAX};
@@ -107,8 +107,7 @@ impl Session {
             Phase::Established => {}
         }
         let (room, hint) = (self.room(), payload.len() + HEAD_BYTES_MAX);
-        let queued =
-            self.outbox.push(None, hint, room, |out| quick::reply(ask_id, encoding, payload, out));
+        let queued = self.outbox.push(None, hint, room, |out| quick::reply(ask_id, encoding, payload, out));
         queued.map_err(|unqueued| self.unsent(unqueued))?;
         self.is_touched = true;
         self.ledger.pay(ask_id);

@@ -195,7 +195,8 @@ impl Outbox {
         let mut used = std::mem::take(&mut self.current);
         used.clear();
         let has_data = !self.data.is_empty() || !self.large.is_empty();
-        if !self.control.is_empty() && !(has_data && self.burst >= CONTROL_BURST_BYTES) {
+        let is_controls_turn = !has_data || self.burst < CONTROL_BURST_BYTES;
+        if is_controls_turn && !self.control.is_empty() {
             self.burst += self.control.len();
             self.current = std::mem::replace(&mut self.control, used);
             return true;
@@ -452,7 +453,7 @@ mod tests {
         push_large(&mut outbox, CHUNK_BYTES + 1);
         outbox.push_after(Place::Large(large), &Frame::Ping { n: 6 }, ROOM).expect("room");
         let seen = frames(&taken(&mut outbox, 64));
-        let [all @ ..] = &seen[..];
+        let all = &seen[..];
         assert_eq!(
             all,
             [

@@ -15,11 +15,9 @@ pub(crate) fn decode(bytes: &[u8]) -> Option<Frame<'_>> {
     let frame = match head {
         [0x82, 5] => Frame::Tell(input.body()?),
         [0x83, 6] => Frame::Ask { ask_id: input.uint()?, body: input.body()? },
-        [0x84, 7] => Frame::Reply {
-            ask_id: input.uint()?,
-            encoding: input.encoding()?,
-            payload: input.bytes()?,
-        },
+        [0x84, 7] => {
+            Frame::Reply { ask_id: input.uint()?, encoding: input.encoding()?, payload: input.bytes()? }
+        }
         _ => return None,
     };
     input.0.is_empty().then_some(frame)

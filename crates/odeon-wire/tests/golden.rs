@@ -50,11 +50,7 @@ fn golden() -> Vec<(Frame<'static>, &'static str)> {
         (Frame::Refuse { code: RefuseCode::Busy, detail: "no".into() }, "830305626e6f"),
         (Frame::Refuse { code: RefuseCode::Protocol, detail: "no".into() }, "830306626e6f"),
         (
-            Frame::Define {
-                type_id: 2,
-                mark: "greeter/1#greet".parse().expect("a mark"),
-                fingerprint: None,
-            },
+            Frame::Define { type_id: 2, mark: "greeter/1#greet".parse().expect("a mark"), fingerprint: None },
             "8304026f677265657465722f31236772656574",
         ),
         (
@@ -67,11 +63,7 @@ fn golden() -> Vec<(Frame<'static>, &'static str)> {
         ),
         (Frame::Tell(body()), "820587031903e8050201191388427b7d"),
         (
-            Frame::Tell(Body {
-                encoding: Encoding::Cbor,
-                expires_in_ms: None,
-                ..body()
-            }),
+            Frame::Tell(Body { encoding: Encoding::Cbor, expires_in_ms: None, ..body() }),
             "820587031903e8050200f6427b7d",
         ),
         (Frame::Ask { ask_id: 300, body: body() }, "830619012c87031903e8050201191388427b7d"),
@@ -101,10 +93,7 @@ fn golden() -> Vec<(Frame<'static>, &'static str)> {
         (Frame::NoReply { ask_id: 1 }, "820a01"),
         (Frame::Cancel { ask_id: 1 }, "820b01"),
         (Frame::Monitor { monitor_id: 1, actor: ActorId::Number(17) }, "830c01623137"),
-        (
-            Frame::Monitor { monitor_id: 1, actor: ActorId::NumberOf(17, Epoch(3)) },
-            "830c016431372e33",
-        ),
+        (Frame::Monitor { monitor_id: 1, actor: ActorId::NumberOf(17, Epoch(3)) }, "830c016431372e33"),
         (Frame::Monitor { monitor_id: 1, actor: "cart".parse().expect("a name") }, "830c016463617274"),
         (Frame::Demonitor { monitor_id: 1 }, "820d01"),
         (Frame::Down { monitor_id: 1, reason: ExitReason::Normal, number: None }, "830e01820080"),

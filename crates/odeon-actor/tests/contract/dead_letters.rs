@@ -39,7 +39,7 @@ impl Teller {
 
 fn number<A: odeon::Actor>(handle: &Handle<A>) -> u64 {
     match handle.id() {
-        ActorId::Number(number) => number,
+        ActorId::Number(number) | ActorId::NumberOf(number, _) => number,
         ActorId::Name(name) => panic!("{name} is not a number"),
     }
 }

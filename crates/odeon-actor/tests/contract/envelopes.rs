@@ -14,7 +14,7 @@ struct Mirror(Log);
 
 fn number_of<A: odeon::Actor>(handle: &Handle<A>) -> u64 {
     match handle.id() {
-        ActorId::Number(number) => number,
+        ActorId::Number(number) | ActorId::NumberOf(number, _) => number,
         other => panic!("{other:?}"),
     }
 }

@@ -98,3 +98,36 @@ impl Recorder {
         self.heard.iter().filter(|(from, _)| *from == server).map(|(_, n)| *n).collect()
     }
 }
+
+/// Writes down what it is told, in order, as often as it is let.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    heard: Vec<u64>,
+    passes: std::sync::Arc<tokio::sync::Semaphore>,
+}
+
+impl Gate {
+    /// Each message takes one of the passes.
+    pub(crate) const fn new(passes: std::sync::Arc<tokio::sync::Semaphore>) -> Self {
+        Self { heard: Vec::new(), passes }
+    }
+}
+
+/// Writes down what it is told, in order, as often as it is let.
+#[actor(mark = "gate/1")]
+impl Gate {
+    /// Writes it down once there is a pass.
+    #[handle]
+    async fn hear(&mut self, n: u64) {
+        if let Ok(pass) = self.passes.acquire().await {
+            pass.forget();
+            self.heard.push(n);
+        }
+    }
+
+    /// What was heard.
+    #[handle]
+    fn heard(&self) -> Vec<u64> {
+        self.heard.clone()
+    }
+}

@@ -8,6 +8,7 @@ extern crate odeon_actor as odeon;
 mod actors;
 mod concurrency;
 mod connecting;
+mod credit;
 mod handshakes;
 mod limits;
 mod members;

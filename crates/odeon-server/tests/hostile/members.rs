@@ -56,6 +56,9 @@ async fn a_frame_past_the_limit_ends_the_link_and_one_at_the_limit_does_not() {
     }
 }
 
+/// A flow, a message's number in it, and its type.
+type Place = (u32, u64, u32);
+
 #[tokio::test]
 async fn what_cannot_be_run_is_refused_by_its_kind_and_the_link_lives() {
     for transport in TRANSPORTS {
@@ -68,18 +71,18 @@ async fn what_cannot_be_run_is_refused_by_its_kind_and_the_link_lives() {
         for (flow, to) in (0..).zip(["echo", "ecko", "4711", "1.7"]) {
             open(&mut raw, flow, to).await;
         }
-        let cases: [(u32, u64, u32, Encoding, &[u8], RefusalCode); 9] = [
-            (0, 1, 0, Encoding::Cbor, b"\xff\xff", RefusalCode::BadPayload),
-            (0, 2, 0, Encoding::Cbor, b"", RefusalCode::BadPayload),
-            (0, 3, 0, Encoding::Json, br#"{"text":"#, RefusalCode::BadPayload),
-            (0, 4, 0, Encoding::Json, br#"{"test":"hi"}"#, RefusalCode::BadPayload),
-            (0, 5, 1, Encoding::Json, b"{}", RefusalCode::UnknownMark),
-            (0, 6, 2, Encoding::Json, b"{}", RefusalCode::UnknownMark),
-            (1, 1, 0, Encoding::Json, b"{}", RefusalCode::UnknownActor),
-            (2, 1, 0, Encoding::Json, b"{}", RefusalCode::UnknownActor),
-            (3, 1, 0, Encoding::Json, b"{}", RefusalCode::StaleNumber),
+        let cases: [(Place, Encoding, &[u8], RefusalCode); 9] = [
+            ((0, 1, 0), Encoding::Cbor, b"\xff\xff", RefusalCode::BadPayload),
+            ((0, 2, 0), Encoding::Cbor, b"", RefusalCode::BadPayload),
+            ((0, 3, 0), Encoding::Json, br#"{"text":"#, RefusalCode::BadPayload),
+            ((0, 4, 0), Encoding::Json, br#"{"test":"hi"}"#, RefusalCode::BadPayload),
+            ((0, 5, 1), Encoding::Json, b"{}", RefusalCode::UnknownMark),
+            ((0, 6, 2), Encoding::Json, b"{}", RefusalCode::UnknownMark),
+            ((1, 1, 0), Encoding::Json, b"{}", RefusalCode::UnknownActor),
+            ((2, 1, 0), Encoding::Json, b"{}", RefusalCode::UnknownActor),
+            ((3, 1, 0), Encoding::Json, b"{}", RefusalCode::StaleNumber),
         ];
-        for (n, (flow, seq, type_id, encoding, payload, expected)) in (1..).zip(cases) {
+        for (n, ((flow, seq, type_id), encoding, payload, expected)) in (1..).zip(cases) {
             let ask_id = ask_id(n);
             raw.send(&Frame::Ask { ask_id, body: body(flow, seq, type_id, encoding, payload) }).await;
             let answer = raw.frame().await.expect("an answer");
@@ -167,7 +170,8 @@ async fn whoever_asks_and_never_reads_loses_the_link_and_others_are_served() {
 async fn a_full_mailbox_that_rejects_is_told_as_such() {
     let site = Site::new();
     let server = site.listener(Transport::Unix, Limits::default()).await;
-    let options = SpawnOptions::named("narrow".parse().expect("a name")).capacity(2).overflow(Overflow::Reject);
+    let options =
+        SpawnOptions::named("narrow".parse().expect("a name")).capacity(2).overflow(Overflow::Reject);
     let narrow = server.system().spawn_with(options, Echo::default()).expect("registered");
     let client = site.client("a@/", &server).await;
     let remote = client.actor::<Echo>(at(&server, "narrow"));

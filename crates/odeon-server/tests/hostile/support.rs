@@ -74,6 +74,13 @@ impl Site {
         self.knowing(server, peer.id(), peer.addresses()).await
     }
 
+    /// The same, with limits of its own.
+    pub(crate) async fn limited(&self, server: &str, peer: &Server, limits: Limits) -> Server {
+        let mut config = self.config(server).known(peer.id().clone(), peer.addresses().to_vec());
+        config.limits = limits;
+        Server::start(config).await.expect("starts")
+    }
+
     /// A server that listens nowhere and knows `peer` to be at `addresses`.
     pub(crate) async fn knowing(&self, server: &str, peer: &ServerId, addresses: &[Address]) -> Server {
         let config = self.config(server).known(peer.clone(), addresses.to_vec());

@@ -108,7 +108,15 @@ fn a_slow_actor_stops_its_flow_and_no_other() {
 fn a_peer_that_sends_past_its_credit_loses_the_link() {
     let body = |seq, payload| {
         let encoding = Encoding::Cbor;
-        Frame::Tell(odeon_wire::Body { flow: 0, seq, from: 0, type_id: 0, encoding, expires_in_ms: None, payload })
+        Frame::Tell(odeon_wire::Body {
+            flow: 0,
+            seq,
+            from: 0,
+            type_id: 0,
+            encoding,
+            expires_in_ms: None,
+            payload,
+        })
     };
     let large = vec![0; 1_000];
     for (messages, bytes, said) in [(3, 1 << 20, "without credit"), (100, 2_000, "without credit")] {
@@ -360,7 +368,7 @@ proptest! {
                 }
                 Act::Cancel => open[me].pop().into_iter().for_each(|ask_id| end.session.cancel(ask_id)),
                 Act::Answer { bytes } => {
-                    for ask_id in owed[me].pop() {
+                    if let Some(ask_id) = owed[me].pop() {
                         end.session.reply(ask_id, Encoding::Cbor, &vec![1; bytes]).expect("room");
                     }
                 }

@@ -5,7 +5,7 @@ use odeon_core::limits::HANDSHAKE_FRAME_BYTES_MAX;
 use odeon_wire::{CloseReason, Frame, Session};
 use proptest::prelude::*;
 
-use crate::pair::{Event, End, Pair, config, framed, parcel};
+use crate::pair::{End, Event, Pair, config, framed, parcel};
 
 /// A valid stream of the dialler's, from the first ask on.
 fn session_stream() -> Vec<u8> {

@@ -5,11 +5,11 @@ use std::time::Duration;
 use odeon_core::limits::HANDSHAKE_FRAME_BYTES_MAX;
 use odeon_core::{Epoch, Instant};
 use odeon_wire::{
-    CloseReason, FEATURE_BYTES_MAX, FEATURES_MAX, Frame, HELD_BYTES_MAX, Hello, MAGIC, MESSAGE_COST_BYTES, RefuseCode, Windows,
-    SendError, Session,
+    CloseReason, FEATURE_BYTES_MAX, FEATURES_MAX, Frame, HELD_BYTES_MAX, Hello, MAGIC, MESSAGE_COST_BYTES,
+    RefuseCode, SendError, Session, Windows,
 };
 
-use crate::pair::{Event, End, Pair, config, framed, id, parcel};
+use crate::pair::{End, Event, Pair, config, framed, id, parcel};
 
 #[test]
 fn both_sides_accept_whatever_the_pieces() {
@@ -22,7 +22,12 @@ fn both_sides_accept_whatever_the_pieces() {
                 end.news(),
                 [
                     Event::PeerHello { server: id(peer), epoch: Epoch(1) },
-                    Event::Accepted { peer: id(peer), epoch: Epoch(1), version: 2, features: vec!["compact".to_owned()] },
+                    Event::Accepted {
+                        peer: id(peer),
+                        epoch: Epoch(1),
+                        version: 2,
+                        features: vec!["compact".to_owned()]
+                    },
                 ]
             );
         }
@@ -165,7 +170,10 @@ fn a_hello_is_limited() {
         answer_to(Hello { windows, ..hello() })
     };
     assert_eq!(windows(65_536 + MESSAGE_COST_BYTES, 1), None);
-    assert!(windows(65_535 + MESSAGE_COST_BYTES, 1).is_some(), "too little for one frame of the largest size");
+    assert!(
+        windows(65_535 + MESSAGE_COST_BYTES, 1).is_some(),
+        "too little for one frame of the largest size"
+    );
     assert!(windows(1 << 20, 0).is_some(), "no message at all");
     assert!(answer_to(Hello { windows: None, ..hello() }).is_some(), "a hello of version 1 in version 2");
 

@@ -2,9 +2,7 @@
 
 use odeon_core::limits::HANDSHAKE_FRAME_BYTES_MAX;
 use odeon_core::{ActorId, Encoding, ExitReason, PanicReport, Refusal, RefusalCode};
-use odeon_wire::{
-    AskFailure, CONTROL_RESERVE_BYTES, CloseReason, Config, Frame, SendError, TEXT_BYTES_MAX,
-};
+use odeon_wire::{AskFailure, CONTROL_RESERVE_BYTES, CloseReason, Config, Frame, SendError, TEXT_BYTES_MAX};
 
 use crate::pair::{Event, Pair, config, framed, parcel};
 
@@ -188,8 +186,7 @@ fn open_asks_are_limited_at_both_ends() {
     let (a, mut b) = (config("a@/"), config("b@/"));
     b.asks_max = max;
     let mut pair = Pair::new(a, "b@/", b).establish();
-    let asked: Vec<_> =
-        (0..=max).map(|_| pair.dialler.ask(&ask, pair.now).expect("asked")).collect();
+    let asked: Vec<_> = (0..=max).map(|_| pair.dialler.ask(&ask, pair.now).expect("asked")).collect();
     pair.drive();
     assert_eq!(pair.listener.news().len(), max);
     let news = pair.dialler.news();
@@ -238,7 +235,8 @@ fn long_texts_are_cut_and_the_link_lives() {
     let session = &mut pair.listener.session;
     session.refuse_ask(asked[0], Refusal::new(RefusalCode::Internal, long.clone()));
     session.dead(asked[1], ExitReason::Failed(long.clone()));
-    session.dead(asked[2], ExitReason::Panicked(PanicReport { message: long.clone(), location: long.clone() }));
+    session
+        .dead(asked[2], ExitReason::Panicked(PanicReport { message: long.clone(), location: long.clone() }));
     session.close(long);
     pair.drive();
     let news = pair.dialler.news();

@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use odeon_auth::{Cookie, Proof};
-use odeon_core::{Encoding, Epoch, Instant, ServerId};
 use odeon_core::{ActorId, ExitReason, Mark, Refusal};
+use odeon_core::{Encoding, Epoch, Instant, ServerId};
 use odeon_wire::{Arrival, AskFailure, CloseReason, Config, Frame, Parcel, SendError, Session, Side};
 
 /// Steps after which a test is stuck rather than slow.
