@@ -35,6 +35,6 @@ mkdir -p "corpus/$target" "artifacts/$target"
 # Kept is the smallest set that reaches all that any input reached, under the names that libFuzzer gives: the hashes
 # of their bytes. What has another name was put there by hand and stays.
 mkdir "$found/kept"
-"$binary" -set_cover_merge=1 -max_len=1024 "$found/kept" "corpus/$target" "$found/new" 2>&1 | tail -n 3
+"$binary" -set_cover_merge=1 -use_counters=0 -max_len=1024 "$found/kept" "corpus/$target" "$found/new" 2>&1 | tail -n 3
 find "corpus/$target" -type f -regextype posix-extended -regex '.*/[0-9a-f]{40}' -delete
 mv "$found"/kept/* "corpus/$target/"
