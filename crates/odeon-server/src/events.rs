@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use odeon_actor::Peer;
 use odeon_core::{ActorId, Epoch, ExitReason, Mark, Reference, Refusal, RefusalCode, ServerId};
+use odeon_wire::bugs::bug;
 use odeon_wire::{CloseReason, Event, RefuseCode, Side, Transcript};
 
 use crate::link::{Link, Port};
@@ -68,7 +69,7 @@ impl Link {
     }
 
     fn verify(&self, side: Side, transcript: &Transcript, mac: [u8; 32]) {
-        let is_right = self.server.verify(&self.channel, side, transcript, mac);
+        let is_right = self.server.verify(&self.channel, side, transcript, mac) || bug("accept-any-proof");
         let claimed = self.state().claimed.take();
         let welcome = match claimed {
             // Only now is the claim proven, so that no stranger learns who was here.
@@ -105,7 +106,7 @@ impl Link {
     /// An actor that we watch has ended.
     pub(crate) fn told_down(&self, monitor_id: u64, reason: ExitReason) {
         let monitor = self.state().watching.remove(&monitor_id);
-        if let Some(monitor) = monitor {
+        if let Some(monitor) = monitor.filter(|_| !bug("forget-down")) {
             self.server.monitors().tell(monitor, reason);
         }
     }

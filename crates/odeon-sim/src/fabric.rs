@@ -14,7 +14,8 @@ use std::time::Duration;
 
 use odeon_core::Instant;
 
-use crate::path::Paths;
+use crate::middlebox::Tapes;
+use crate::path::{Emerges, Loss, Paths};
 use crate::rng::SimRng;
 use crate::trace::{Trace, short_hash};
 
@@ -43,12 +44,36 @@ pub(crate) struct Fabric {
     pub(crate) listeners: BTreeMap<String, Listening>,
     /// Hosts without power: what arrives there is gone.
     pub(crate) off: BTreeSet<Arc<str>>,
-    events: BTreeMap<(Instant, u64), (ConnectionId, Side)>,
+    pub(crate) tapes: Tapes,
+    /// How often each kind of fault touched something.
+    bites: BTreeMap<&'static str, u64>,
+    events: BTreeMap<(Instant, u64), Due>,
     next: u64,
     rng: SimRng,
     trace: Trace,
     pub(crate) woken: Vec<Waker>,
     peak_bytes: usize,
+}
+
+/// What happens at a moment.
+#[derive(Debug)]
+pub(crate) enum Due {
+    /// The first segment of a pipe arrives.
+    Arrival(ConnectionId, Side),
+    /// Bytes that were kept back come out again.
+    Emerge {
+        /// The connection in which they were sent, and by whom.
+        id: ConnectionId,
+        side: Side,
+        /// Between whom it was, the dialler first.
+        hosts: [Arc<str>; 2],
+        /// Where they come out.
+        emerges: Emerges,
+        /// What it had sent.
+        bytes: Vec<u8>,
+    },
+    /// Whoever dialled lets go.
+    LetGo(ConnectionId),
 }
 
 /// A bound address.
@@ -67,6 +92,8 @@ pub(crate) struct Conn {
     pub(crate) is_open: bool,
     pub(crate) ends: [End; 2],
     pub(crate) pipes: [Pipe; 2],
+    /// What the dialler has sent, where connections are recorded.
+    pub(crate) recorded: Vec<u8>,
 }
 
 /// What one end knows.
@@ -92,6 +119,10 @@ pub(crate) struct Pipe {
     pub(crate) is_closed: bool,
     /// Segments leave and never arrive, and nobody is told.
     pub(crate) is_black_hole: bool,
+    /// Data leaves and comes out elsewhere, so much later.
+    pub(crate) detour: Option<(Duration, Emerges)>,
+    /// A segment that the next one overtakes.
+    pub(crate) kept: Option<Vec<u8>>,
 }
 
 #[derive(Debug)]
@@ -113,6 +144,8 @@ impl Fabric {
             connections: BTreeMap::new(),
             listeners: BTreeMap::new(),
             off: BTreeSet::new(),
+            tapes: Tapes::default(),
+            bites: BTreeMap::new(),
             events: BTreeMap::new(),
             next: 0,
             rng,
@@ -140,6 +173,15 @@ impl Fabric {
         self.peak_bytes
     }
 
+    /// Counts that a fault touched something.
+    pub(crate) fn bite(&mut self, how: &'static str) {
+        *self.bites.entry(how).or_default() += 1;
+    }
+
+    pub(crate) const fn bites(&self) -> &BTreeMap<&'static str, u64> {
+        &self.bites
+    }
+
     pub(crate) fn take_woken(&mut self) -> Vec<Waker> {
         std::mem::take(&mut self.woken)
     }
@@ -154,21 +196,25 @@ impl Fabric {
         while let Some(entry) = self.events.first_entry()
             && entry.key().0 <= self.now
         {
-            let (id, side) = entry.remove();
-            self.arrive(id, side);
+            match entry.remove() {
+                Due::Arrival(id, side) => self.arrive(id, side),
+                Due::Emerge { side, hosts, emerges: Emerges::Elsewhere, bytes, .. } => {
+                    self.emerge(&hosts, side, bytes);
+                }
+                Due::Emerge { id, side, bytes, .. } => {
+                    self.bite("late");
+                    self.deliver(id, side, Segment::Data(bytes));
+                    self.sweep(id);
+                }
+                Due::LetGo(id) => self.let_go(id, 0),
+            }
         }
     }
 
     /// A new connection from `from`, on its way to `address` at `to`.
     pub(crate) fn dial(&mut self, from: &Arc<str>, to: &Arc<str>, address: String) -> ConnectionId {
         let id = ConnectionId(self.fresh());
-        let conn = Conn {
-            hosts: [Arc::clone(from), Arc::clone(to)],
-            address,
-            is_open: false,
-            ends: [End::new(true), End::new(false)],
-            pipes: [Pipe::default(), Pipe::default()],
-        };
+        let conn = Conn::new(from, to, address);
         self.connections.insert(id, conn);
         self.send(id, 0, Segment::Open);
         id
@@ -177,7 +223,6 @@ impl Fabric {
     /// Puts a segment on its way.
     pub(crate) fn send(&mut self, id: ConnectionId, side: Side, segment: Segment) {
         let Some(conn) = self.connections.get_mut(&id) else { return };
-        let [from, to] = conn.path(side);
         let pipe = &mut conn.pipes[side];
         // After a reset nothing follows; after a finish no more data, but what was read is still told.
         let is_late = pipe.is_finished && matches!(segment, Segment::Data(_) | Segment::Finish);
@@ -186,15 +231,39 @@ impl Fabric {
         }
         pipe.is_finished |= matches!(segment, Segment::Finish);
         pipe.is_closed = matches!(segment, Segment::Reset);
-        let due = self.now + self.paths.delay(&from, &to, &self.rng);
+        self.peak_bytes = self.peak_bytes.max(WINDOW_BYTES - conn.ends[side].room);
+        if let Segment::Data(bytes) = &segment {
+            self.tape(id, side, bytes);
+        }
+        for segment in self.mangle(id, side, segment) {
+            self.put(id, side, segment);
+        }
+    }
+
+    /// Puts a segment into its pipe.
+    pub(crate) fn put(&mut self, id: ConnectionId, side: Side, segment: Segment) {
+        let Some(conn) = self.connections.get_mut(&id) else { return };
+        let path = conn.path(side);
+        let late = match self.paths.loss(&path, &self.rng) {
+            Loss::Late(late) => late,
+            Loss::GivenUp => {
+                self.bite("given up");
+                return self.reset(id);
+            }
+        };
+        if !late.is_zero() {
+            self.bite("lost");
+        }
+        if self.paths.is_slow(&path) {
+            self.bite("slow");
+        }
+        let due = self.now + late + self.paths.delay(&path, &self.rng);
+        let Some(conn) = self.connections.get_mut(&id) else { return };
+        let pipe = &mut conn.pipes[side];
         let due = pipe.queue.back().map_or(due, |(last, _)| due.max(*last));
         pipe.queue.push_back((due, segment));
         if pipe.queue.len() == 1 && !pipe.is_stalled {
-            self.schedule(id, side, due);
-        }
-        if let Some(conn) = self.connections.get(&id) {
-            let under_way = WINDOW_BYTES - conn.ends[side].room;
-            self.peak_bytes = self.peak_bytes.max(under_way);
+            self.plan(due, Due::Arrival(id, side));
         }
     }
 
@@ -214,6 +283,7 @@ impl Fabric {
 
     /// Ends a connection for both at once, as a router that lost its tables does.
     pub(crate) fn reset(&mut self, id: ConnectionId) {
+        self.bite("reset");
         for side in [0, 1] {
             self.end_reset(id, side);
         }
@@ -265,13 +335,13 @@ impl Fabric {
                 conn.pipes[side].is_stalled = false;
             }
             let at = self.now + Duration::from_millis(self.rng.below(RETRY_MS_MAX));
-            self.schedule(id, side, at);
+            self.plan(at, Due::Arrival(id, side));
         }
     }
 
-    fn schedule(&mut self, id: ConnectionId, side: Side, at: Instant) {
+    pub(crate) fn plan(&mut self, at: Instant, due: Due) {
         let n = self.fresh();
-        self.events.insert((at, n), (id, side));
+        self.events.insert((at, n), due);
     }
 
     /// The first segment of a pipe is due.
@@ -281,21 +351,23 @@ impl Fabric {
         let pipe = &mut conn.pipes[side];
         if self.paths.is_cut(&path) {
             pipe.is_stalled = true;
-            return;
+            return self.bite("stalled");
         }
         let Some((_, segment)) = pipe.queue.pop_front() else { return };
         let is_lost = pipe.is_black_hole || self.off.contains(&path[1]);
         if let Some((due, _)) = pipe.queue.front() {
             let at = self.now.max(*due);
-            self.schedule(id, side, at);
+            self.plan(at, Due::Arrival(id, side));
         }
-        if !is_lost {
+        if is_lost {
+            self.bite("swallowed");
+        } else {
             self.deliver(id, side, segment);
         }
         self.sweep(id);
     }
 
-    fn deliver(&mut self, id: ConnectionId, from: Side, segment: Segment) {
+    pub(crate) fn deliver(&mut self, id: ConnectionId, from: Side, segment: Segment) {
         let to = 1 - from;
         let Some(conn) = self.connections.get_mut(&id) else { return };
         let [source, target] = conn.path(from);
@@ -319,7 +391,8 @@ impl Fabric {
                 self.note(&target, format_args!("{count} bytes {hash} from {source}"));
             }
             Segment::Read(count) => {
-                end.room += count;
+                // A box that made bytes twice has more read than was sent.
+                end.room = WINDOW_BYTES.min(end.room + count);
                 end.wake_into(&mut self.woken);
             }
             Segment::Finish => {
@@ -358,7 +431,8 @@ impl Fabric {
         let is_held = |conn: &Conn| conn.ends.iter().any(|end| end.is_held);
         // One on its way to a listener is held by its dialler.
         if self.connections.get(&id).is_some_and(|conn| !is_held(conn)) {
-            self.connections.remove(&id);
+            let conn = self.connections.remove(&id);
+            conn.into_iter().for_each(|conn| self.keep_tape(conn));
         }
     }
 }
@@ -371,7 +445,7 @@ impl Conn {
 }
 
 impl End {
-    const fn new(is_held: bool) -> Self {
+    pub(crate) const fn new(is_held: bool) -> Self {
         Self {
             is_held,
             inbox: VecDeque::new(),

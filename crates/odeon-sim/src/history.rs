@@ -26,6 +26,9 @@ pub const TELL_TIME_MAX: Duration = Duration::from_secs(60);
 /// set again a millisecond later, and both wait for the same link.
 const NOTICE_SLACK: Duration = Duration::from_millis(20);
 
+/// When all servers run; who looks for one earlier does not find it.
+const UP_AFTER: Duration = Duration::from_secs(2);
+
 /// One incarnation of a server.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Life {
@@ -94,6 +97,10 @@ pub enum What {
     Watched(u64, Life, String),
     /// It went off.
     Told(u64),
+    /// It went off because the link was lost, or there was none.
+    ToldOfLink(u64),
+    /// A tell that this server has sent to another may be lost, as its dead letters say.
+    MaybeLost(Life, String),
     /// A server vanished with all that ran on it.
     Crashed(Life),
     /// From now on something must work again within the time given.
@@ -112,6 +119,8 @@ impl fmt::Display for What {
             }
             Self::Watched(watch, by, target) => write!(f, "watch {watch} of {by} on {target}"),
             Self::Told(watch) => write!(f, "watch {watch} told"),
+            Self::ToldOfLink(watch) => write!(f, "watch {watch} told of the link"),
+            Self::MaybeLost(by, target) => write!(f, "a tell of {by} to {target} may be lost"),
             Self::Crashed(life) => write!(f, "{life} crashed"),
             Self::Wanted(what, _) => write!(f, "wanted: {what}"),
             Self::Works(what) => write!(f, "works: {what}"),
@@ -155,10 +164,57 @@ pub fn check(events: &[(Instant, What)]) -> Vec<String> {
     facts.once_and_in_order(&mut broken);
     facts.everything_ends(&mut broken);
     facts.nothing_is_lost_in_silence(&mut broken);
+    facts.asks_end_with_their_link(&mut broken);
     facts.every_monitor_is_told_once(&mut broken);
     facts.epochs_never_go_back(&mut broken);
     facts.what_is_wanted_works(&mut broken);
     broken
+}
+
+/// What is broken of a promise that holds where no receiver ends: as many tells as were taken and lost are dead letters
+/// of their sender. (What a receiver had taken, and lost with its life, its sender cannot know.)
+#[must_use]
+pub fn check_letters(events: &[(Instant, What)]) -> Vec<String> {
+    let facts = Facts::gather(events);
+    let mut lost: BTreeMap<(&Life, &str), usize> = BTreeMap::new();
+    for ((flow, _), message) in &facts.messages {
+        let is_lost = message.received.is_empty() && matches!(message.ended, Some((_, Outcome::Taken)));
+        if let Some(flow) = facts.flows.get(flow).filter(|_| is_lost) {
+            *lost.entry((&flow.sender, &flow.target)).or_default() += 1;
+        }
+    }
+    lost.into_iter()
+        .filter_map(|((by, target), count)| {
+            let told = facts.maybe_lost.get(&(by, target)).copied().unwrap_or(0);
+            let text = || format!("{count} tells of {by} to {target} were lost, and {told} are dead letters");
+            (told < count).then(text)
+        })
+        .collect()
+}
+
+/// What is broken of a promise that holds where nothing goes wrong: no link is lost.
+#[must_use]
+pub fn check_calm(events: &[(Instant, What)]) -> Vec<String> {
+    let is_calm = |(_, what): &&(Instant, What)| !matches!(what, What::Wanted(..));
+    let is_up = |(at, _): &&(Instant, What)| *at > Instant::ZERO + UP_AFTER;
+    let lasting = events.iter().take_while(is_calm).filter(is_up);
+    let told = lasting.filter(|(_, what)| matches!(what, What::ToldOfLink(_)));
+    told.map(|(at, what)| format!("{what} at {at:?}, and nothing had gone wrong")).collect()
+}
+
+/// How long it took until everything that was wanted worked; nothing, unless everything did.
+#[must_use]
+pub fn healed(events: &[(Instant, What)]) -> Option<Duration> {
+    let mut took = Duration::ZERO;
+    let mut wanted = BTreeMap::new();
+    for (now, what) in events {
+        match what {
+            What::Wanted(what, _) => drop(wanted.insert(what, *now)),
+            What::Works(what) => took = took.max(wanted.remove(what).map_or(Duration::ZERO, |at| *now - at)),
+            _ => {}
+        }
+    }
+    wanted.is_empty().then_some(took)
 }
 
 #[derive(Debug, Default)]
@@ -188,6 +244,10 @@ struct Facts<'a> {
     watches: BTreeMap<u64, (&'a Life, &'a str, Vec<Instant>)>,
     crashes: BTreeMap<&'a Life, Instant>,
     wanted: Vec<(&'a str, Instant, Option<Instant>)>,
+    /// Whose link with whom was lost when.
+    losses: Vec<(&'a Life, &'a str, Instant)>,
+    /// How many tells the dead letters of a server name as perhaps lost, by whom they were for.
+    maybe_lost: BTreeMap<(&'a Life, &'a str), usize>,
     broken: Vec<String>,
 }
 
@@ -222,8 +282,14 @@ impl<'a> Facts<'a> {
             What::Watched(watch, by, target) => {
                 self.watches.insert(*watch, (by, target, Vec::new()));
             }
-            What::Told(watch) => match self.watches.get_mut(watch) {
-                Some((_, _, told)) => told.push(now),
+            What::MaybeLost(by, target) => *self.maybe_lost.entry((by, target)).or_default() += 1,
+            What::Told(watch) | What::ToldOfLink(watch) => match self.watches.get_mut(watch) {
+                Some((by, target, told)) => {
+                    told.push(now);
+                    if matches!(what, What::ToldOfLink(_)) {
+                        self.losses.push((by, target, now));
+                    }
+                }
                 None => self.broken.push(format!("watch {watch} was told and never set")),
             },
             What::Crashed(life) => drop(self.crashes.insert(life, now)),
@@ -308,6 +374,21 @@ impl<'a> Facts<'a> {
         });
         let crashed = flow.and_then(|flow| self.crashes.get(&flow.sender)).copied();
         told.flat_map(|(_, _, told)| told.iter().copied()).chain(crashed)
+    }
+
+    /// An ask that is under way when its link is lost ends then, and not at its deadline.
+    fn asks_end_with_their_link(&self, broken: &mut Vec<String>) {
+        for (by, target, lost) in &self.losses {
+            for ((flow, seq), message) in &self.messages {
+                let is_on_it =
+                    self.flows.get(flow).is_some_and(|flow| flow.sender == **by && flow.target == *target);
+                let was_sent = message.sent.is_some_and(|sent| sent + NOTICE_SLACK < *lost);
+                let ends_late = message.ended.is_some_and(|(at, _)| at > *lost + NOTICE_SLACK);
+                if is_on_it && was_sent && ends_late {
+                    broken.push(format!("{flow} #{seq} outlived its link"));
+                }
+            }
+        }
     }
 
     fn every_monitor_is_told_once(&self, broken: &mut Vec<String>) {

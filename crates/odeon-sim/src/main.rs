@@ -3,17 +3,21 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use odeon_sim::faults::Kind;
 use odeon_sim::{Keep, scenario};
 
 const USAGE: &str = "\
-usage: odeon-sim [--seeds N] [--from S] [--trace]
-       odeon-sim --seed S [--trace]
+usage: odeon-sim [--seeds N] [--from S] [--faults KIND,…] [--trace]
+       odeon-sim --seed S [--faults KIND,…] [--trace]
 
 Plays two servers and a registry over a simulated network with faults, once per seed.
 
   --seeds N   how many seeds to run (20)
   --from S    the first of them (1)
   --seed S    that seed alone
+  --faults K  faults of these kinds alone, or `all`, or `none`: partition, one-way, delay, loss, reset,
+              half-open, black-hole, duplication, reordering, hour-old, replay, crash,
+              epoch-change, quit, disk-fails, clock-skew
   --trace     print every event
 ";
 
@@ -22,6 +26,7 @@ Plays two servers and a registry over a simulated network with faults, once per 
 struct Options {
     from: u64,
     seeds: u64,
+    kinds: Vec<Kind>,
     keep: Keep,
 }
 
@@ -47,7 +52,7 @@ fn finish(_: io::Result<()>, code: ExitCode) -> ExitCode {
 fn run(options: &Options, out: &mut impl Write) -> io::Result<u64> {
     let (mut failed, mut events) = (0, 0);
     for seed in options.from..options.from.saturating_add(options.seeds) {
-        let report = scenario::run(seed, options.keep)?;
+        let report = scenario::run_with(seed, &options.kinds, options.keep)?;
         events += report.events;
         for line in &report.lines {
             writeln!(out, "{line}")?;
@@ -63,25 +68,48 @@ fn run(options: &Options, out: &mut impl Write) -> io::Result<u64> {
         for broken in &report.broken {
             writeln!(out, "  broken: {broken}")?;
         }
-        writeln!(out, "  replay: cargo run -p odeon-sim -- --seed {seed} --trace")?;
+        writeln!(out, "  replay: {}", replay(seed, &options.kinds))?;
     }
     let passed = options.seeds - failed;
     writeln!(out, "{passed} seeds passed, {failed} failed, {events} events")?;
     Ok(failed)
 }
 
+/// The command that runs one seed again and prints every event.
+fn replay(seed: u64, kinds: &[Kind]) -> String {
+    let faults = match kinds {
+        kinds if *kinds == Kind::USUAL => String::new(),
+        [] => " --faults none".to_owned(),
+        kinds if *kinds == Kind::ALL => " --faults all".to_owned(),
+        kinds => {
+            let names: Vec<_> = kinds.iter().map(|kind| kind.as_str()).collect();
+            format!(" --faults {}", names.join(","))
+        }
+    };
+    format!("cargo run -p odeon-sim -- --seed {seed}{faults} --trace")
+}
+
+fn kinds(text: &str) -> Result<Vec<Kind>, String> {
+    match text {
+        "all" => Ok(Kind::ALL.into()),
+        "none" => Ok(Vec::new()),
+        text => text.split(',').map(str::parse).collect(),
+    }
+}
+
 /// Reads the arguments; nothing where help is wanted.
 fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Option<Options>, String> {
-    let mut options = Options { from: 1, seeds: 20, keep: Keep::Hash };
+    let mut options = Options { from: 1, seeds: 20, kinds: Kind::USUAL.into(), keep: Keep::Hash };
     while let Some(argument) = arguments.next() {
-        let mut number = || {
-            let text = arguments.next().ok_or_else(|| format!("{argument} needs a number"))?;
+        let mut value = || arguments.next().ok_or_else(|| format!("{argument} needs a value"));
+        let number = |text: String| {
             text.parse().map_err(|_| format!("{argument} needs a number, and `{text}` is none"))
         };
         match argument.as_str() {
-            "--seeds" => options.seeds = number()?,
-            "--from" => options.from = number()?,
-            "--seed" => (options.from, options.seeds) = (number()?, 1),
+            "--seeds" => options.seeds = number(value()?)?,
+            "--from" => options.from = number(value()?)?,
+            "--seed" => (options.from, options.seeds) = (number(value()?)?, 1),
+            "--faults" => options.kinds = kinds(&value()?)?,
             "--trace" => options.keep = Keep::Lines,
             "--help" | "-h" => return Ok(None),
             other => return Err(format!("unknown argument `{other}`")),
@@ -100,13 +128,28 @@ mod tests {
 
     #[test]
     fn arguments_say_what_to_run() {
-        let options = |from, seeds, keep| Ok(Some(Options { from, seeds, keep }));
-        assert_eq!(parsed(""), options(1, 20, Keep::Hash));
-        assert_eq!(parsed("--seeds 5 --from 7"), options(7, 5, Keep::Hash));
-        assert_eq!(parsed("--seed 9 --trace"), options(9, 1, Keep::Lines));
+        let options =
+            |from, seeds, kinds: &[Kind], keep| Ok(Some(Options { from, seeds, kinds: kinds.into(), keep }));
+        let usual = &Kind::USUAL;
+        assert_eq!(parsed(""), options(1, 20, usual, Keep::Hash));
+        assert_eq!(parsed("--seeds 5 --from 7"), options(7, 5, usual, Keep::Hash));
+        assert_eq!(parsed("--seed 9 --trace"), options(9, 1, usual, Keep::Lines));
+        let two = [Kind::Loss, Kind::OneWay];
+        assert_eq!(parsed("--faults loss,one-way"), options(1, 20, &two, Keep::Hash));
+        assert_eq!(parsed("--faults all"), options(1, 20, &Kind::ALL, Keep::Hash));
         assert_eq!(parsed("--help"), Ok(None));
-        for wrong in ["--seeds", "--seeds many", "--sed 1"] {
+        for wrong in ["--seeds", "--seeds many", "--sed 1", "--faults", "--faults gremlins"] {
             assert!(parsed(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_replay_is_read_as_the_run_it_replays() {
+        for kinds in [&Kind::USUAL[..], &Kind::ALL, &[Kind::Loss, Kind::Crash], &[]] {
+            let command = replay(7, kinds);
+            let (_, arguments) = command.split_once(" -- ").expect("arguments");
+            let wanted = Options { from: 7, seeds: 1, kinds: kinds.into(), keep: Keep::Lines };
+            assert_eq!(parsed(arguments), Ok(Some(wanted)));
         }
     }
 }

@@ -1,17 +1,19 @@
 //! The network seam over the fabric: each host has a [`SimNet`], all hosts of a world share one [`Network`].
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::future::poll_fn;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
+use std::time::Duration;
 
 use odeon_core::seam::{BoxFuture, Connection, Listener, Net, PeerCredentials};
 use odeon_core::{Address, Instant};
 use tokio::sync::Notify;
 
 use crate::fabric::{ConnectionId, Fabric, Listening};
-use crate::path::Pace;
+use crate::path::{Emerges, Mangling, Pace};
 use crate::rng::SimRng;
 use crate::stream::SimStream;
 use crate::trace::Trace;
@@ -69,6 +71,52 @@ impl Network {
         });
     }
 
+    /// Has so many of 100 segments from one host to the other be lost. A lost one is sent again, and what follows
+    /// waits for it; one that is lost again and again ends its connection.
+    pub fn set_loss(&self, from: &str, to: &str, percent: u64) {
+        self.step(|fabric| {
+            fabric.note(from, format_args!("path to {to} loses {percent} %"));
+            fabric.paths.set_loss([from.into(), to.into()], percent);
+        });
+    }
+
+    /// Has a box on the path from one host to the other break connections' bytes; `None` takes it away.
+    pub fn set_mangling(&self, from: &str, to: &str, mangling: Option<Mangling>) {
+        self.step(|fabric| {
+            fabric.note(from, format_args!("path to {to} mangled: {mangling:?}"));
+            fabric.paths.set_mangling([from.into(), to.into()], mangling);
+        });
+    }
+
+    /// Has the connections that are there now keep back what `from` sends to `to`. After `time` it comes out: in its
+    /// own connection, or in the youngest between the two, in whatever is being said there.
+    pub fn hold_back(&self, from: &str, to: &str, time: Duration, emerges: Emerges) {
+        self.step(|fabric| {
+            fabric.note(from, format_args!("connections to {to} keep everything back for {time:?}"));
+            fabric.hold_back(from, to, time, emerges);
+        });
+    }
+
+    /// From now on what diallers send is recorded, for [`replay`](Self::replay).
+    pub fn record(&self) {
+        self.step(Fabric::record_all);
+    }
+
+    /// Plays what was recorded of connections to `host` to whoever listens there now: byte for byte what a
+    /// dialler said, from a stranger.
+    pub fn replay(&self, host: &str) {
+        self.step(|fabric| {
+            fabric.note(host, format_args!("is played what it was told before"));
+            fabric.replay(host);
+        });
+    }
+
+    /// How often each kind of fault touched something so far.
+    #[must_use]
+    pub fn bites(&self) -> BTreeMap<&'static str, u64> {
+        self.step(|fabric| fabric.bites().clone())
+    }
+
     /// Resets every connection between two hosts; both ends are told at once.
     pub fn reset(&self, one: &str, other: &str) {
         self.step(|fabric| {
@@ -85,6 +133,7 @@ impl Network {
         self.step(|fabric| {
             fabric.note(host, format_args!("its ends of connections with {other} reset"));
             for id in fabric.between(host, other) {
+                fabric.bite("half reset");
                 let side = fabric.connections.get(&id).map(|conn| usize::from(*conn.hosts[0] != *host));
                 side.into_iter().for_each(|side| fabric.reset_end(id, side));
             }
@@ -175,7 +224,7 @@ impl Network {
 }
 
 impl Fabric {
-    fn between(&self, one: &str, other: &str) -> Vec<ConnectionId> {
+    pub(crate) fn between(&self, one: &str, other: &str) -> Vec<ConnectionId> {
         let is_between = |hosts: &[Arc<str>; 2]| {
             (*hosts[0] == *one && *hosts[1] == *other) || (*hosts[0] == *other && *hosts[1] == *one)
         };

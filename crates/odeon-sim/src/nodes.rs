@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use odeon_actor::Failure;
+use odeon_actor::{DeadReason, Failure};
 use odeon_auth::Cookie;
 use odeon_core::seam::{Disk, Spawn, TaskKind};
 use odeon_core::{Address, Domain, Epoch, ServerId};
@@ -17,7 +17,7 @@ use crate::actors::{Worker, WorkerCalls};
 use crate::disk::SimDisk;
 use crate::history::{Flow, Life, Recorder, What};
 use crate::net::Power;
-use crate::workload::{Lane, Place, WORKER, Workload};
+use crate::workload::{Habits, Lane, Place, WORKER, Workload};
 use crate::world::Simulation;
 
 /// The servers. The first is the registry.
@@ -76,13 +76,15 @@ fn address(host: &str) -> Address {
 }
 
 impl Nodes {
-    pub(crate) fn new(world: Simulation, history: Recorder) -> Self {
-        Self {
-            load: Workload { world: world.clone(), history, watches: Arc::default(), quiet: Arc::default() },
-            world,
-            nodes: Default::default(),
-            probes: BTreeMap::new(),
-        }
+    pub(crate) fn new(world: Simulation, history: Recorder, habits: Habits) -> Self {
+        let load = Workload {
+            world: world.clone(),
+            history,
+            habits,
+            watches: Arc::default(),
+            quiet: Arc::default(),
+        };
+        Self { load, world, nodes: Default::default(), probes: BTreeMap::new() }
     }
 
     /// The host of a server, or the one it had last.
@@ -110,6 +112,12 @@ impl Nodes {
         }
         let server = Server::start(config).await?;
         let life = Life { server: NAMES[node].to_owned(), epoch: epoch.0 };
+        let (history, by) = (self.load.history.clone(), life.clone());
+        server.system().on_dead_letter(move |letter| {
+            if let DeadReason::MaybeLost { to, .. } = &letter.reason {
+                history.record(What::MaybeLost(by.clone(), to.server.name().to_owned()));
+            }
+        });
         let place = Place { life, server, host };
         if node == 0 {
             let disk = Arc::clone(place.host.disk()) as Arc<dyn Disk>;
@@ -156,6 +164,15 @@ impl Nodes {
         for ghost in std::mem::take(&mut self.nodes[node].ghosts) {
             self.gone(&ghost, power);
         }
+    }
+
+    /// Has a server's clock jump ahead and run at this rate, and its date be off by so much.
+    pub(crate) fn set_clock(&self, node: usize, jump: Duration, date_ms: i64, rate_ppm: u64) {
+        let Some(place) = &self.nodes[node].running else { return };
+        let clock = place.host.clock();
+        clock.jump(jump);
+        clock.set_skew_ms(date_ms);
+        clock.set_rate_ppm(rate_ppm);
     }
 
     /// Has a server's worker end.

@@ -11,12 +11,14 @@ use std::time::Duration;
 
 use odeon_core::Instant;
 
+use crate::clock::RATE_USUAL_PPM;
 use crate::fabric::WINDOW_BYTES;
-use crate::faults::{CALM_AFTER, Fault, Planned, plan};
-use crate::history::{Recorder, check};
+use crate::faults::{CALM_AFTER, Fault, Kind, Planned, plan};
+use crate::history::{Recorder, check, check_calm, check_letters, healed};
 use crate::net::Power;
 use crate::nodes::{NAMES, Nodes};
 use crate::trace::{EVENTS_MAX, Keep};
+use crate::workload::Habits;
 use crate::world::Simulation;
 
 /// How long after the last fault everything works again: a dead link is noticed after 20 s, a connection that
@@ -46,25 +48,52 @@ pub struct Report {
     pub events: u64,
     /// The faults.
     pub plan: Vec<Planned>,
+    /// How often each thing that can go wrong did, by its name: a run without any proves nothing.
+    pub bites: BTreeMap<&'static str, u64>,
+    /// How long after the last fault everything had worked again, if it had.
+    pub healed: Option<Duration>,
     /// Every promise that was broken; none, for a run that passed.
     pub broken: Vec<String>,
     /// The trace, if it was kept.
     pub lines: Vec<String>,
 }
 
-/// Runs the scenario from `seed`.
+/// Runs the scenario from `seed`, with the usual faults.
 ///
 /// # Errors
 /// When the operating system has no room for one more runtime.
 pub fn run(seed: u64, keep: Keep) -> io::Result<Report> {
+    run_with(seed, &Kind::USUAL, keep)
+}
+
+/// Runs the scenario from `seed`, with faults of these kinds and no others.
+///
+/// # Errors
+/// When the operating system has no room for one more runtime.
+pub fn run_with(seed: u64, kinds: &[Kind], keep: Keep) -> io::Result<Report> {
     Simulation::run(seed, keep, async |world| {
-        let plan = plan(&world.rng("faults"), NAMES.len());
+        let plan = plan(&world.rng("faults"), NAMES.len(), kinds);
         let history = Recorder::new(world.clone());
-        let mut broken = Scenario::new(world.clone(), history.clone()).play(&plan).await;
-        broken.extend(check(&history.events()));
-        let trace = world.trace();
-        Report { seed, hash: trace.hash(), events: trace.events(), plan, broken, lines: trace.lines() }
+        let scenario = Scenario::new(world.clone(), history.clone(), &plan);
+        let Played { mut broken, bites } = scenario.play(&plan).await;
+        let events = history.events();
+        broken.extend(check(&events));
+        let ends = |kind: &Kind| matches!(kind, Kind::Crash | Kind::EpochChange | Kind::Quit);
+        if !kinds.iter().any(ends) {
+            broken.extend(check_letters(&events));
+        }
+        if kinds.is_empty() {
+            broken.extend(check_calm(&events));
+        }
+        let (healed, trace) = (healed(&events), world.trace());
+        let (hash, events, lines) = (trace.hash(), trace.events(), trace.lines());
+        Report { seed, hash, events, plan, bites, healed, broken, lines }
     })
+}
+
+struct Played {
+    broken: Vec<String>,
+    bites: BTreeMap<&'static str, u64>,
 }
 
 struct Scenario {
@@ -74,37 +103,49 @@ struct Scenario {
     steps: BTreeMap<(Instant, u64), Step>,
     next: u64,
     broken: Vec<String>,
+    /// What went wrong with servers; the network counts for itself.
+    bites: BTreeMap<&'static str, u64>,
 }
 
 #[derive(Debug, Clone)]
 enum Step {
     Begin(Fault, Duration),
     Mend(Vec<[String; 2]>),
-    UsualPace([String; 2]),
+    UsualPath([String; 2]),
+    ClockIsRight(usize),
     Restart(usize),
     GhostsEnd(usize),
     DiskWorks(usize),
 }
 
 impl Scenario {
-    fn new(world: Simulation, history: Recorder) -> Self {
+    fn new(world: Simulation, history: Recorder, plan: &[Planned]) -> Self {
+        let habits = Habits {
+            has_skew: plan.iter().any(|planned| matches!(planned.fault, Fault::ClockSkew(..))),
+            is_patient: plan.iter().any(|planned| planned.at + planned.lasts > CALM_AFTER),
+        };
+        if plan.iter().any(|planned| matches!(planned.fault, Fault::Replay(_))) {
+            world.network().record();
+        }
         Self {
-            nodes: Nodes::new(world.clone(), history),
+            nodes: Nodes::new(world.clone(), history, habits),
             world,
             steps: BTreeMap::new(),
             next: 0,
             broken: Vec::new(),
+            bites: BTreeMap::new(),
         }
     }
 
-    async fn play(mut self, plan: &[Planned]) -> Vec<String> {
+    async fn play(mut self, plan: &[Planned]) -> Played {
         for node in 0..NAMES.len() {
             self.start(node).await;
         }
         for planned in plan {
             self.after(planned.at, Step::Begin(planned.fault, planned.lasts));
         }
-        let calm = self.world.now() + CALM_AFTER;
+        let over = plan.iter().map(|planned| planned.at + planned.lasts).max();
+        let calm = self.world.now() + over.unwrap_or_default().max(CALM_AFTER);
         while let Some(((at, _), step)) = self.steps.pop_first() {
             self.until(at).await;
             self.act(step).await;
@@ -112,7 +153,9 @@ impl Scenario {
         self.until(calm).await;
         self.recover().await;
         self.end().await;
-        self.broken
+        let mut bites = self.world.network().bites();
+        bites.extend(self.bites);
+        Played { broken: self.broken, bites }
     }
 
     async fn until(&self, at: Instant) {
@@ -139,7 +182,13 @@ impl Scenario {
                     self.world.network().mend(&from, &to);
                 }
             }
-            Step::UsualPace([from, to]) => self.world.network().set_pace(&from, &to, None),
+            Step::UsualPath([from, to]) => {
+                let network = self.world.network();
+                network.set_pace(&from, &to, None);
+                network.set_loss(&from, &to, 0);
+                network.set_mangling(&from, &to, None);
+            }
+            Step::ClockIsRight(node) => self.nodes.set_clock(node, Duration::ZERO, 0, RATE_USUAL_PPM),
             // It cannot raise its epoch on a full disk, and whoever starts it tries again.
             Step::Restart(node) if self.nodes.disk(node).is_failing() => {
                 self.after(RESTART_PAUSE, Step::Restart(node));
@@ -158,16 +207,31 @@ impl Scenario {
                 self.cut(vec![[from.clone(), to.clone()], [to, from]], lasts);
             }
             Fault::OneWay(from, to) => self.cut(vec![hosts(from, to)], lasts),
-            Fault::Slow(from, to, pace) => {
+            Fault::Delay(from, to, pace) => {
                 let path = hosts(from, to);
                 self.world.network().set_pace(&path[0], &path[1], Some(pace));
-                self.after(lasts, Step::UsualPace(path));
+                self.after(lasts, Step::UsualPath(path));
             }
+            Fault::Loss(from, to, percent) => {
+                let path = hosts(from, to);
+                self.world.network().set_loss(&path[0], &path[1], percent);
+                self.after(lasts, Step::UsualPath(path));
+            }
+            Fault::Mangling(from, to, mangling) => {
+                let path = hosts(from, to);
+                self.world.network().set_mangling(&path[0], &path[1], Some(mangling));
+                self.after(lasts, Step::UsualPath(path));
+            }
+            Fault::HoldBack(from, to, time, emerges) => {
+                let [from, to] = hosts(from, to);
+                self.world.network().hold_back(&from, &to, time, emerges);
+            }
+            Fault::Replay(node) => self.world.network().replay(&self.nodes.host(node)),
             Fault::Reset(one, other) => {
                 let [one, other] = hosts(one, other);
                 self.world.network().reset(&one, &other);
             }
-            Fault::ResetEnd(at, other) => {
+            Fault::HalfOpen(at, other) => {
                 let [at, other] = hosts(at, other);
                 self.world.network().reset_end(&at, &other);
             }
@@ -175,18 +239,40 @@ impl Scenario {
                 let [from, to] = hosts(from, to);
                 self.world.network().black_hole(&from, &to);
             }
+            fault => self.begin_at_server(fault, lasts).await,
+        }
+    }
+
+    async fn begin_at_server(&mut self, fault: Fault, lasts: Duration) {
+        let bite = match fault {
             Fault::Crash(node, power) => {
-                if self.nodes.crash(node, power) {
-                    self.after(lasts, Step::Restart(node));
+                if !self.nodes.crash(node, power) {
+                    return;
                 }
+                self.after(lasts, Step::Restart(node));
+                "crashed"
             }
-            Fault::Usurp(node) => self.usurp(node, lasts).await,
-            Fault::Quit(node) => self.nodes.quit(node),
+            Fault::EpochChange(node) => {
+                self.usurp(node, lasts).await;
+                "usurped"
+            }
+            Fault::Quit(node) => {
+                self.nodes.quit(node);
+                "quit"
+            }
             Fault::DiskFails(node) => {
                 self.nodes.disk(node).set_failing(true);
                 self.after(lasts, Step::DiskWorks(node));
+                "disk failed"
             }
-        }
+            Fault::ClockSkew(node, jump, date_ms, rate_ppm) => {
+                self.nodes.set_clock(node, jump, date_ms, rate_ppm);
+                self.after(lasts, Step::ClockIsRight(node));
+                "clock changed"
+            }
+            _ => return,
+        };
+        *self.bites.entry(bite).or_default() += 1;
     }
 
     async fn usurp(&mut self, node: usize, lasts: Duration) {

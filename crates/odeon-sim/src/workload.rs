@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use odeon_actor::Handle;
 use odeon_core::seam::{Spawn, TaskKind};
-use odeon_core::{ActorId, Instant, Reference, ServerId};
+use odeon_core::{ActorId, ExitReason, Instant, Reference, ServerId};
 use odeon_server::Server;
 use tokio::sync::oneshot;
 
@@ -25,14 +25,32 @@ const LANES: u32 = 2;
 /// Longest padding of a message, in bytes: a few of them fill a connection's window.
 const PADDING_BYTES_MAX: u64 = 40_000;
 
+/// Of so many messages with padding one has so much more: it travels in chunks, and others of other actors overtake it.
+const LARGE_ONE_IN: u64 = 4;
+const LARGE_BYTES: u64 = 150_000;
+
 /// Pause before a watch that went off is set again; much less than the time in which anything can be lost.
 const WATCH_PAUSE: Duration = Duration::from_millis(1);
+
+/// Pause between what a lane does, in milliseconds; the longer one is for runs that last for an hour.
+const PAUSE_MS: (u64, u64) = (5, 250);
+const PATIENT_PAUSE_MS: (u64, u64) = (500, 10_000);
+
+/// What a run asks of its lanes beyond the usual.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Habits {
+    /// Clocks are off, so a deadline may come later, as the world sees it.
+    pub(crate) has_skew: bool,
+    /// The run lasts for long.
+    pub(crate) is_patient: bool,
+}
 
 /// What all lanes and watches share.
 #[derive(Debug, Clone)]
 pub(crate) struct Workload {
     pub(crate) world: Simulation,
     pub(crate) history: Recorder,
+    pub(crate) habits: Habits,
     pub(crate) watches: Arc<AtomicU64>,
     /// Nothing new is begun any more.
     pub(crate) quiet: Arc<AtomicBool>,
@@ -84,8 +102,9 @@ impl Workload {
             self.history.record(What::Watched(watch, place.life.clone(), target.clone()));
             let (over, wait) = oneshot::channel();
             let history = self.history.clone();
-            let set = worker.monitor(Box::new(move |_| {
-                history.record(What::Told(watch));
+            let set = worker.monitor(Box::new(move |down| {
+                let is_of_link = matches!(down.reason, ExitReason::LinkLost(_));
+                history.record(if is_of_link { What::ToldOfLink(watch) } else { What::Told(watch) });
                 // The watcher may be gone with its host.
                 let _ = over.send(());
             }));
@@ -111,7 +130,8 @@ pub(crate) struct Lane {
 impl Lane {
     async fn run(mut self) {
         while !self.load.is_quiet() {
-            self.load.world.sleep(self.rng.millis(5, 250)).await;
+            let (low, high) = if self.load.habits.is_patient { PATIENT_PAUSE_MS } else { PAUSE_MS };
+            self.load.world.sleep(self.rng.millis(low, high)).await;
             match self.rng.below(10) {
                 0..5 => {
                     for _ in 0..self.rng.between(1, 5) {
@@ -153,7 +173,9 @@ impl Lane {
     /// The next message: its flow, its number, and how long it is given.
     fn next(&mut self, within: Duration) -> (String, u64, Duration) {
         self.seq += 1;
-        let by: Instant = self.load.world.now() + within;
+        // A clock that is slow by so much shows the deadline so much later.
+        let drift = if self.load.habits.has_skew { within * 2 / 10 } else { Duration::ZERO };
+        let by: Instant = self.load.world.now() + within + drift;
         self.load.history.record(What::Sent(self.flow.clone(), self.seq, by));
         (self.flow.to_string(), self.seq, within.saturating_sub(ASK_SLACK))
     }
@@ -175,7 +197,10 @@ impl Lane {
     }
 
     fn padding(&self) -> String {
-        let bytes = if self.rng.chance(1, 12) { self.rng.below(PADDING_BYTES_MAX) } else { 0 };
+        let mut bytes = if self.rng.chance(1, 12) { self.rng.below(PADDING_BYTES_MAX) } else { 0 };
+        if bytes > 0 && self.rng.chance(1, LARGE_ONE_IN) {
+            bytes += LARGE_BYTES;
+        }
         "x".repeat(usize::try_from(bytes).unwrap_or(0))
     }
 }

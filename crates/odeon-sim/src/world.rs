@@ -149,6 +149,12 @@ impl Host {
         &self.spawn
     }
 
+    /// Its clock.
+    #[must_use]
+    pub const fn clock(&self) -> &Arc<SimClock> {
+        &self.clock
+    }
+
     /// Its files.
     #[must_use]
     pub const fn disk(&self) -> &Arc<SimDisk> {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use odeon_core::Instant;
-use odeon_sim::history::{Flow, Life, Outcome, What, check};
+use odeon_sim::history::{Flow, Life, Outcome, What, check, check_calm, check_letters};
 
 fn life(server: &str, epoch: u64) -> Life {
     Life { server: server.to_owned(), epoch }
@@ -186,4 +186,36 @@ fn what_does_not_work_again_in_time_is_found() {
     let mut events = without(|what| matches!(what, What::Works(_)));
     events.push((at(2_001), What::Works("a asks b".to_owned())));
     complains(&events, "a asks b: worked 1ms too late");
+}
+
+#[test]
+fn an_ask_that_outlives_its_link_is_found() {
+    let lost = |ends: u64| {
+        let mut events = without(|what| matches!(what, What::Ended(_, 4, _) | What::Told(_)));
+        events.extend([(at(450), What::ToldOfLink(1)), ended(ends, 4, Outcome::Failed)]);
+        check(&events)
+    };
+    assert_eq!(lost(460), Vec::<String>::new());
+    assert_eq!(lost(900), ["a.1/0>b #4 outlived its link"]);
+}
+
+#[test]
+fn a_lost_tell_that_is_no_dead_letter_is_found() {
+    let mut events = without(|what| matches!(what, What::Received { seq: 2, .. }));
+    assert_eq!(check_letters(&events), ["1 tells of a.1 to b were lost, and 0 are dead letters"]);
+    events.push((at(300), What::MaybeLost(life("a", 1), "b".to_owned())));
+    assert_eq!(check_letters(&events), Vec::<String>::new());
+}
+
+#[test]
+fn a_link_lost_without_a_fault_is_found() {
+    assert_eq!(check_calm(&sound()), Vec::<String>::new());
+    let lost = |millis: u64| {
+        let mut events = vec![watched(0), (at(millis), What::ToldOfLink(1))];
+        events.push((at(10_000), What::Wanted("a asks b".to_owned(), Duration::from_secs(1))));
+        events.push((at(10_001), What::ToldOfLink(1)));
+        check_calm(&events).len()
+    };
+    assert_eq!(lost(1_000), 0, "not everybody was there yet");
+    assert_eq!(lost(5_000), 1);
 }

@@ -5,6 +5,7 @@
 use odeon_core::ExitReason;
 use odeon_core::limits::HANDSHAKE_FRAME_BYTES_MAX;
 
+use crate::bugs::bug;
 use crate::event::{AskFailure, CloseReason, Event};
 use crate::flows_in::FlowsIn;
 use crate::flows_out::Sent;
@@ -119,7 +120,13 @@ impl Session {
         let types = std::mem::take(&mut self.types_out);
         self.tell_what_is_lost(&types);
         self.flows_in = FlowsIn::new(self.config.windows);
-        let (asks, monitors) = self.ledger.close();
+        let (mut asks, mut monitors) = self.ledger.close();
+        if bug("forget-asks-of-lost-link") {
+            asks.clear();
+        }
+        if bug("forget-monitors-of-lost-link") {
+            monitors.clear();
+        }
         let why = reason.to_string();
         self.events.extend(
             asks.into_iter()
@@ -136,6 +143,9 @@ impl Session {
     /// Tells that are not known to have been taken, in runs of one kind.
     fn tell_what_is_lost(&mut self, types: &TypesOut) {
         for (to, sent) in self.flows_out.close() {
+            if bug("forget-what-may-be-lost") {
+                continue;
+            }
             for run in sent.chunk_by(Sent::eq) {
                 let Some(mark) = types.mark(run[0].type_id) else {
                     continue;

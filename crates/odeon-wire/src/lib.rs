@@ -22,6 +22,8 @@
 //! ```
 
 mod backoff;
+#[doc(hidden)]
+pub mod bugs;
 mod closing;
 mod config;
 mod credit;

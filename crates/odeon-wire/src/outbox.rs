@@ -11,6 +11,7 @@
 
 use std::collections::VecDeque;
 
+use crate::bugs::bug;
 use crate::frame::Frame;
 use crate::framing::PREFIX_BYTES;
 use crate::limits::{CHUNK_BYTES, CONTROL_BURST_BYTES};
@@ -95,6 +96,9 @@ impl Outbox {
 
     /// Queues a control frame: it goes before all data.
     pub(crate) fn push_control(&mut self, frame: &Frame<'_>, room: Room) -> Result<(), Unqueued> {
+        if bug("drop-control") {
+            return Ok(());
+        }
         let bytes = append(&mut self.control, self.bytes, room, |out| frame.encode(out))?;
         self.bytes += bytes;
         Ok(())
@@ -111,6 +115,7 @@ impl Outbox {
         if hint > CHUNK_BYTES {
             return self.push_large(hint, room, write);
         }
+        let behind = behind.filter(|_| !bug("overtake-chunks"));
         let pending = behind.and_then(|number| number.checked_sub(self.first_large));
         if let Some(large) = pending.and_then(|index| self.large.get_mut(usize::try_from(index).ok()?)) {
             self.bytes += append(&mut large.behind, self.bytes, room, write)?;

@@ -11,6 +11,7 @@ use std::time::Duration;
 use odeon_core::limits::HANDSHAKE_FRAME_BYTES_MAX;
 use odeon_core::{Instant, ServerId};
 
+use crate::bugs::bug;
 use crate::config::Config;
 use crate::event::{CloseReason, Event, Side};
 use crate::flows_in::FlowsIn;
@@ -86,6 +87,9 @@ pub struct Session {
     pub(crate) send_frame_bytes_max: usize,
     pub(crate) begun_at: Instant,
     pub(crate) received_at: Instant,
+    /// When the last whole frame came. Bytes that never become one are no sign of life: they may be what follows a
+    /// length that was broken on the way.
+    heard_at: Instant,
     pub(crate) silence: Silence,
 }
 
@@ -139,6 +143,7 @@ impl Session {
             has_compact: false,
             begun_at: now,
             received_at: now,
+            heard_at: now,
             silence: Silence::default(),
         }
     }
@@ -191,7 +196,9 @@ impl Session {
             return;
         }
         self.received_at = now;
-        self.silence.first_ping_at = None;
+        if bug("count-bytes-as-life") {
+            (self.heard_at, self.silence.first_ping_at) = (now, None);
+        }
         self.process(bytes);
     }
 
@@ -256,14 +263,14 @@ impl Session {
     }
 
     fn ping_at(&self) -> Instant {
-        self.received_at.max(self.silence.last_ping_at) + self.config.heartbeat
+        self.heard_at.max(self.silence.last_ping_at) + self.config.heartbeat
     }
 
     /// When the link is given up. Counted from the first unanswered ping, so that a process that slept itself
     /// asks once before it blames the peer.
     fn dead_at(&self) -> Option<Instant> {
         let grace: Duration = self.config.dead_after.saturating_sub(self.config.heartbeat);
-        self.silence.first_ping_at.map(|first| first + grace)
+        self.silence.first_ping_at.filter(|_| !bug("believe-in-silence")).map(|first| first + grace)
     }
 
     /// Appends at most `max` bytes for the peer to `out`, and says whether there were any. Many frames go into
@@ -321,7 +328,11 @@ impl Session {
             match reader.next(&mut input, max) {
                 Ok(None) => break,
                 Ok(Some(bytes)) => match quick::decode(bytes).map_or_else(|| Frame::decode(bytes), Ok) {
-                    Ok(frame) => self.handle_frame(frame, bytes),
+                    Ok(frame) => {
+                        self.heard_at = self.received_at;
+                        self.silence.first_ping_at = None;
+                        self.handle_frame(frame, bytes);
+                    }
                     Err(error) => self.break_off(&error.to_string()),
                 },
                 Err(oversize) => self.break_off(&format!("it sent {oversize}")),

@@ -93,3 +93,16 @@ fn a_leap_of_the_clock_is_not_the_peers_death() {
     pair.pass(60 * SECOND);
     assert!(pair.dialler.session.is_established() && pair.listener.session.is_established());
 }
+
+#[test]
+fn bytes_that_never_become_a_frame_are_no_sign_of_life() {
+    let mut pair = Pair::established();
+    pair.is_cut = true;
+    // The length of a frame that takes for ever.
+    pair.listener.put(&1_000_000_u32.to_be_bytes(), pair.now);
+    for _ in 0..20 {
+        pair.pass(SECOND);
+        pair.listener.put(b"more of it", pair.now);
+    }
+    assert!(pair.listener.news().contains(&Event::Closed(CloseReason::Dead)));
+}

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use odeon_core::Address;
 use odeon_core::seam::{Connection, Listener, Net, TaskKind};
-use odeon_sim::{BACKLOG_MAX, Host, Keep, Pace, Power, SimDisk, Simulation, WINDOW_BYTES};
+use odeon_sim::{BACKLOG_MAX, Emerges, Host, Keep, Mangling, Pace, Power, SimDisk, Simulation, WINDOW_BYTES};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
@@ -239,5 +239,115 @@ fn a_crash_takes_the_tasks_and_leaves_the_disk() {
         assert_eq!(gone.recv().await, None);
         let seams = world.boot("a", &disk).world();
         assert_eq!(seams.disk.read("/state".as_ref()).expect("there"), b"kept");
+    });
+}
+
+#[test]
+fn a_path_that_loses_segments_delivers_them_late_and_in_order() {
+    run(async |world| {
+        let Pair { mut ends, .. } = pair(&world).await;
+        world.network().set_loss("a", "b", 40);
+        let before = world.now();
+        for part in ["one ", "two ", "three ", "four ", "five"] {
+            send(&mut ends[0], part).await;
+        }
+        assert!(arrives(&mut ends[1], "one two three four five", Duration::from_secs(60)).await);
+        assert!(world.now() - before >= Duration::from_millis(200), "a segment was sent again");
+        assert!(world.network().bites()["lost"] > 0);
+    });
+}
+
+#[test]
+fn a_path_that_loses_everything_ends_its_connections() {
+    run(async |world| {
+        let Pair { mut ends, .. } = pair(&world).await;
+        world.network().set_loss("a", "b", 100);
+        send(&mut ends[0], "lost").await;
+        assert_eq!(read_error(&mut ends[0]).await, io::ErrorKind::ConnectionReset);
+    });
+}
+
+#[test]
+fn a_box_can_have_bytes_arrive_twice() {
+    run(async |world| {
+        let Pair { mut ends, .. } = pair(&world).await;
+        world.network().set_mangling("a", "b", Some(Mangling::Duplicates));
+        for _ in 0..50 {
+            send(&mut ends[0], "x").await;
+        }
+        let twice = usize::try_from(world.network().bites()["duplicated"]).expect("a few");
+        assert!(arrives(&mut ends[1], &"x".repeat(50 + twice), SOON).await);
+        assert!(!arrives(&mut ends[1], "x", SOON).await);
+    });
+}
+
+#[test]
+fn a_box_can_have_bytes_overtake_each_other() {
+    run(async |world| {
+        let Pair { mut ends, .. } = pair(&world).await;
+        world.network().set_mangling("a", "b", Some(Mangling::Reorders));
+        let sent: String = ('a'..='z').collect();
+        for letter in sent.chars() {
+            send(&mut ends[0], &letter.to_string()).await;
+        }
+        let mut bytes = vec![0; sent.len() - 1];
+        timeout(SOON, ends[1].stream.read_exact(&mut bytes)).await.expect("in time").expect("read");
+        assert_ne!(bytes, &sent.as_bytes()[..bytes.len()]);
+        assert!(world.network().bites()["overtaken"] > 0);
+    });
+}
+
+#[test]
+fn what_is_held_back_comes_out_of_a_younger_connection() {
+    run(async |world| {
+        let Pair { net, mut listener, mut ends, .. } = pair(&world).await;
+        let hour = Duration::from_secs(3_600);
+        world.network().hold_back("a", "b", hour, Emerges::Elsewhere);
+        send(&mut ends[0], "old").await;
+        assert!(!arrives(&mut ends[1], "old", MENDED).await);
+        let address = at_b();
+        let (young, accepted) = tokio::join!(net.connect(&address), listener.accept());
+        let (mut young, mut accepted) = (young.expect("connected"), accepted.expect("accepted"));
+        send(&mut young, "new ").await;
+        assert!(arrives(&mut accepted, "new old", hour).await);
+    });
+}
+
+#[test]
+fn a_recorded_connection_is_played_again_by_a_stranger() {
+    run(async |world| {
+        world.network().record();
+        let Pair { mut listener, mut ends, .. } = pair(&world).await;
+        send(&mut ends[0], "sesame").await;
+        drop(ends);
+        world.sleep(MENDED).await;
+        world.network().replay("b");
+        let mut again = listener.accept().await.expect("accepted");
+        assert!(arrives(&mut again, "sesame", SOON).await);
+        assert_eq!(again.remote, "nobody");
+        assert!(timeout(hours(1), again.stream.read_u8()).await.expect("it goes").is_err());
+    });
+}
+
+fn hours(hours: u64) -> Duration {
+    Duration::from_secs(hours * 3_600)
+}
+
+#[test]
+fn what_is_late_comes_out_of_its_own_connection_or_not_at_all() {
+    run(async |world| {
+        let Pair { mut ends, .. } = pair(&world).await;
+        let hour = Duration::from_secs(3_600);
+        world.network().hold_back("a", "b", hour, Emerges::Late);
+        send(&mut ends[0], "old").await;
+        assert!(!arrives(&mut ends[1], "old", MENDED).await);
+        assert!(arrives(&mut ends[1], "old", hour).await);
+        send(&mut ends[0], "older").await;
+        let [mut a, b] = ends;
+        drop(b);
+        let mut byte = [0];
+        assert_eq!(timeout(MENDED, a.stream.read(&mut byte)).await.expect("told").expect("the end"), 0);
+        world.sleep(2 * hour).await;
+        assert_eq!(world.network().bites()["late"], 2);
     });
 }
