@@ -61,12 +61,16 @@ impl Server {
 
     /// Takes in a link whose peer has proven itself; links of its older incarnations are closed.
     pub(crate) fn admit(&self, link: &Arc<Link>, peer: &Arc<Peer>) -> Result<(), Unwelcome> {
-        let older = {
+        let (older, waiters) = {
             // Looked at under the lock: a link taken in is seen by the shutdown, which closes it.
             let mut peers = self.peers();
             self.check_not_stopping()?;
-            peers.admit(link, peer, self.limits())?
+            (peers.admit(link, peer, self.limits())?, peers.linked(&peer.server))
         };
+        for waiter in waiters {
+            // Each may have given up.
+            let _ = waiter.send(Ok(Arc::clone(link)));
+        }
         for link in older {
             link.supersede();
             link.close_superseded("a newer incarnation has connected");

@@ -69,6 +69,22 @@ async fn a_wrong_word_about_an_address_does_not_replace_the_right_one() {
     }
 }
 
+#[tokio::test]
+async fn who_waits_for_an_attempt_that_hangs_takes_the_link_that_the_peer_makes() {
+    let site = Site::new();
+    let server = site.listener(Transport::Tcp, Limits::default()).await;
+    let silent = TcpListener::bind("127.0.0.1:0").await.expect("bound");
+    server.know(id("c@/"), vec![Address::Tcp(silent.local_addr().expect("bound").to_string())]);
+    let echo = server.actor::<Echo>("c@/:echo".parse().expect("a reference"));
+    let asked = tokio::spawn(async move { echo.say("hi".into()).await });
+    let _held = soon("the attempt", silent.accept()).await.expect("accepted");
+    let peer = Server::start(site.config("c@/")).await.expect("starts");
+    peer.spawn_named("echo".parse().expect("a name"), Echo::default()).expect("free");
+    peer.connect(server.id(), server.addresses()).await.expect("connected");
+    let answer = soon("an answer over the peer's link", asked).await.expect("no panic");
+    assert_eq!(answer, Ok("hi".to_owned()));
+}
+
 /// Says where `b@/` is, and counts how often it was asked. Before the first answers it fails in its own ways.
 #[derive(Debug)]
 struct Directory {
