@@ -31,7 +31,7 @@ impl Session {
     /// When it cannot be queued; nothing of it is then sent.
     pub fn ask(&mut self, parcel: &Parcel<'_>, now: Instant) -> Result<u64, SendError> {
         let max = self.config.asks_max;
-        if self.is_established() && self.ledger.unanswered() >= max {
+        if self.is_established() && self.ledger.places() >= max {
             return Err(SendError::TooManyAsks { max });
         }
         let ask_id = self.ledger.next_ask();

@@ -281,7 +281,11 @@ impl Session {
 
     /// What happened, in order.
     pub fn poll_event(&mut self) -> Option<Event> {
-        self.events.pop_front()
+        let event = self.events.pop_front();
+        if matches!(event, Some(Event::Reply { .. })) {
+            self.ledger.told();
+        }
+        event
     }
 
     /// The answer to [`Event::NeedProof`]; does nothing when it is not wanted (any more).

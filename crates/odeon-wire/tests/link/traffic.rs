@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use odeon_core::{ActorId, Encoding, ExitReason, Refusal, RefusalCode};
-use odeon_wire::{AskFailure, CloseReason, Frame, SendError};
+use odeon_wire::{AskFailure, CloseReason, Frame, SendError, ask_place};
 
 use crate::pair::{Event, Pair, framed, parcel};
 
@@ -370,5 +370,31 @@ fn a_type_is_defined_once_in_each_direction() {
             end.ask(&parcel(mark, b""), pair.now).expect("sent");
             assert_eq!(defined(&end.transmits()), expected, "{mark}");
         }
+    }
+}
+
+/// Drivers keep their askers by place: one that is answered is still there until the answer has been taken out.
+#[test]
+fn the_place_of_an_answered_ask_is_no_others_until_the_answer_is_taken_out() {
+    for takes_all in [false, true] {
+        let mut pair = Pair::established();
+        let ask = parcel("x/1", b"?");
+        let first = pair.dialler.ask(&ask, pair.now).expect("asked");
+        pair.drive();
+        pair.listener.session.reply(first, Encoding::Cbor, b"!").expect("answered");
+        let bytes = pair.listener.transmits();
+        pair.dialler.session.handle_bytes(&bytes, pair.now);
+        let second = pair.dialler.ask(&ask, pair.now).expect("asked");
+        assert_ne!(ask_place(first), ask_place(second));
+        let told = if takes_all {
+            let mut events = std::collections::VecDeque::new();
+            pair.dialler.session.take_events(&mut events);
+            events.pop_front()
+        } else {
+            pair.dialler.session.poll_event()
+        };
+        assert!(matches!(told, Some(odeon_wire::Event::Reply { ask_id, outcome: Ok(_) }) if ask_id == first));
+        let third = pair.dialler.ask(&ask, pair.now).expect("asked");
+        assert_eq!(ask_place(first), ask_place(third), "now it is free");
     }
 }
