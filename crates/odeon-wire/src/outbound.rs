@@ -145,7 +145,8 @@ impl Session {
     }
 
     /// Asks to be told when the peer's `actor` ends, and gives the id that the news will carry. There will be
-    /// exactly one [`Event::Down`](crate::Event::Down) with it, unless the monitor is taken away.
+    /// exactly one [`Event::Down`](crate::Event::Down) or
+    /// [`Event::MonitorLost`](crate::Event::MonitorLost) with it, unless the monitor is taken away.
     ///
     /// # Errors
     /// When it cannot be queued; no monitor is then set.
