@@ -331,19 +331,27 @@ impl Session {
             };
             match reader.next(&mut input, max) {
                 Ok(None) => break,
-                Ok(Some(bytes)) => match quick::decode(bytes).map_or_else(|| Frame::decode(bytes), Ok) {
+                Ok(Some(bytes)) => match quick::decode(bytes).map_or_else(|| self.read(bytes), Ok) {
                     Ok(frame) => {
                         self.heard_at = self.received_at;
                         self.silence.first_ping_at = None;
                         self.handle_frame(frame, bytes);
                     }
-                    Err(error) => self.break_off(&error.to_string()),
+                    Err(fault) => self.break_off(&fault),
                 },
                 Err(oversize) => self.break_off(&format!("it sent {oversize}")),
             }
         }
         if !self.is_closed() {
             self.reader = reader;
+        }
+    }
+
+    /// Reads any frame; of one that has no place after the handshake, no more than its number.
+    fn read<'b>(&self, bytes: &'b [u8]) -> Result<Frame<'b>, String> {
+        match Frame::of_handshake(bytes).filter(|_| self.is_established()) {
+            Some(name) => Err(format!("it sent a {name} after the handshake")),
+            None => Frame::decode(bytes).map_err(|error| error.to_string()),
         }
     }
 
