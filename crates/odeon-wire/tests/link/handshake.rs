@@ -160,7 +160,11 @@ fn a_hello_is_limited() {
     assert!(features(FEATURES_MAX + 1, 1).is_some());
     assert!(features(1, FEATURE_BYTES_MAX + 1).is_some());
 
-    // They are not even read past the limit, whatever the frame claims and the link takes.
+    // Credit without end is no fault: the sender's books have a limit of their own.
+    let endless = Windows { link_bytes: u64::MAX, flow_messages: u64::MAX, flow_bytes: u64::MAX };
+    assert_eq!(answer_to(Hello { windows: Some(endless), ..hello() }), None);
+
+    // Features are not even read past the limit, whatever the frame claims and the link takes.
     let mut bytes = Vec::new();
     Frame::Hello(hello()).encode(&mut bytes);
     let at = bytes.windows(4).position(|window| window == [0x80, 0x58, 32, 1]).expect("no features, a nonce");
