@@ -219,7 +219,7 @@ impl Session {
         match self.phase {
             Phase::Closed => Err(SendError::Closed),
             Phase::Handshake(_) => Err(SendError::NotEstablished),
-            Phase::Established if self.is_resting => Err(SendError::Waiting),
+            Phase::Established if self.resting_since.is_some() => Err(SendError::Waiting),
             Phase::Established => Ok(()),
         }
     }
