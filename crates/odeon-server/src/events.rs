@@ -62,6 +62,9 @@ impl Link {
                 }
             }
             Event::Down { monitor_id, reason, .. } => self.told_down(monitor_id, reason),
+            Event::MonitorLost { monitor_id, why } => {
+                self.told_down(monitor_id, ExitReason::LinkLost(why.to_string()));
+            }
             Event::MaybeLost { to, from, mark, count } => self.maybe_lost(&to, from, &mark, count),
             Event::Refused { refusal } => self.tell_was_refused(&refusal),
             _ => {}

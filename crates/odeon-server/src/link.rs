@@ -396,14 +396,14 @@ impl Link {
         })?;
         let mut waiting = Waiting { link: self, id: Some(id) };
         let outcome =
-            answer.await.unwrap_or_else(|_| Err(AskFailure::LinkLost("the server is stopping".to_owned())));
+            answer.await.unwrap_or_else(|_| Err(AskFailure::LinkLost("the server is stopping".into())));
         waiting.id = None;
         outcome.map_err(|failure| {
             Unsent::Failed(match failure {
                 AskFailure::Refused(refusal) => AskError::Refused(refusal),
                 AskFailure::Dead(reason) => AskError::Dead(reason),
                 AskFailure::NoReply => AskError::NoReply,
-                AskFailure::LinkLost(why) => AskError::Dead(ExitReason::LinkLost(why)),
+                AskFailure::LinkLost(why) => AskError::Dead(ExitReason::LinkLost(why.to_string())),
                 other => AskError::Refused(Refusal::new(RefusalCode::Internal, other.to_string())),
             })
         })

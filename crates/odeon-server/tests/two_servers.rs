@@ -115,6 +115,27 @@ async fn naming_a_server_is_enough_to_ask_over_unix_and_tcp() {
     }
 }
 
+/// Answers come in while others ask: the place of an answered ask is not given to the next before its asker is told.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn thousands_of_asks_from_many_tasks_each_get_their_own_answer() {
+    let pair = unix_pair().await;
+    let echo = pair.a.actor::<Echo>(at(&pair.b, "echo"));
+    let tasks: Vec<_> = (0..16)
+        .map(|task| {
+            let echo = echo.clone();
+            tokio::spawn(async move {
+                for n in 0..1_000 {
+                    let text = format!("{task}-{n}");
+                    assert_eq!(echo.say(text.clone()).await, Ok(text));
+                }
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.expect("no ask failed");
+    }
+}
+
 #[tokio::test]
 async fn over_tcp_the_cookie_alone_gives_no_capability() {
     let Pair { a, b, _directory } = pair(tcp, [7, 7]).await;

@@ -1,5 +1,7 @@
 //! What a session tells its driver, and what it is given to send.
 
+use std::sync::Arc;
+
 use odeon_core::{ActorId, Encoding, Epoch, ExitReason, Instant, Mark, Refusal, ServerId};
 
 use crate::frame::RefuseCode;
@@ -99,7 +101,7 @@ pub enum AskFailure {
     NoReply,
     /// The link ended first: whether the message was run is unknown.
     #[error("the link was lost: {0}")]
-    LinkLost(String),
+    LinkLost(Arc<str>),
 }
 
 /// Why a link ended.
@@ -308,7 +310,7 @@ pub enum Event {
         /// The monitor, as in [`Event::Monitor`].
         monitor_id: u64,
     },
-    /// An actor that we monitored has ended, or the link to it.
+    /// An actor that we monitored has ended.
     Down {
         /// What [`Session::monitor`](crate::Session::monitor) returned.
         monitor_id: u64,
@@ -316,6 +318,13 @@ pub enum Event {
         reason: ExitReason,
         /// The actor's number, if the peer said it: what came from it before is to be heard first.
         number: Option<u64>,
+    },
+    /// The link is lost, and with it a monitor of ours: whether the actor lives is unknown.
+    MonitorLost {
+        /// What [`Session::monitor`](crate::Session::monitor) returned.
+        monitor_id: u64,
+        /// How the link ended; shared by all.
+        why: Arc<str>,
     },
     /// Tells of ours are not known to have been taken, and the link is lost. For dead letters.
     MaybeLost {

@@ -50,6 +50,10 @@ pub const FLOW_WINDOW_MESSAGES: u64 = 8_192;
 /// that it takes eight stuck actors to stop a link.
 pub const FLOW_WINDOW_BYTES: u64 = 4 * 1024 * 1024;
 
+/// Most messages of one direction that are not known to have been taken, whatever credit the peer gives: as many as the
+/// default windows allow at most. So the books stay below 16 MB.
+pub const UNKNOWN_MESSAGES_MAX: usize = 524_288;
+
 /// What a message costs in credit beyond its payload: what the books of both ends keep for it.
 pub const MESSAGE_COST_BYTES: u64 = 64;
 
