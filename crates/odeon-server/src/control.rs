@@ -8,7 +8,7 @@ use odeon_core::{
     RefusalCode, ServerId,
 };
 
-use crate::admin::{GrantEntry, Retract};
+use crate::admin::{GrantEntry, GrantPage, Retract};
 use crate::connect::ConnectError;
 use crate::rights::{Question, Verdict};
 use crate::secure::{LinkCertificate, Transport};
@@ -263,10 +263,10 @@ impl Control {
         self.server.retract(&cx.sender(), &what)
     }
 
-    /// The grants that count at this moment.
+    /// A page of the grants that count at this moment, by id: those after one, at most of so many ids.
     #[handle(needs = "admin")]
-    fn list_grants(&self) -> Vec<GrantEntry> {
-        self.server.list_grants()
+    fn list_grants(&self, after: Option<String>, limit: Option<u32>) -> GrantPage {
+        self.server.grants_after(after.as_deref(), page(limit))
     }
 
     /// Whether a server may do something here, and by which right. Of oneself, or with `admin`.
@@ -362,6 +362,25 @@ pub async fn all_connections(
     loop {
         let page = control.list_connections(after, None).within(within).await?;
         all.extend(page.connections);
+        match page.next {
+            Some(next) => after = Some(next),
+            None => return Ok(all),
+        }
+    }
+}
+
+/// Every grant that counts at a server, page by page.
+///
+/// # Errors
+/// As for any ask; each page has `within` of its own.
+///
+/// # Cancel safety
+/// Dropping the future gives the question up.
+pub async fn all_grants(control: &Handle<Control>, within: Duration) -> Result<Vec<GrantEntry>, AskError> {
+    let (mut all, mut after) = (Vec::new(), None);
+    loop {
+        let page = control.list_grants(after, None).within(within).await?;
+        all.extend(page.grants);
         match page.next {
             Some(next) => after = Some(next),
             None => return Ok(all),

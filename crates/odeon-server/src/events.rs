@@ -77,7 +77,7 @@ impl Link {
         let welcome = match claimed {
             // Only now is the claim proven, so that no stranger learns who was here.
             Some((server, epoch)) if is_right => match self.channel.vouches_for(&server, epoch) {
-                Ok(()) => self.server.check(&server, epoch),
+                Ok(()) => self.server.check(&self.channel, &server, epoch),
                 Err(detail) => Err((RefuseCode::Authentication, detail)),
             },
             _ => Ok(()),
@@ -140,7 +140,8 @@ impl Link {
                 link.with_session(|session| session.down(monitor_id, reason, number));
             }
         };
-        let found = self.server.local_inbox(actor).ok().or_else(|| self.server.linking().actor(actor));
+        let (server, epoch) = (&self.server, self.server.epoch());
+        let found = server.local_inbox(actor).ok().or_else(|| server.linking().actor(actor, epoch));
         let Some(inbox) = found else {
             return tell(ExitReason::NoActor, None);
         };

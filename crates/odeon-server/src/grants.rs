@@ -100,12 +100,25 @@ pub(crate) struct Grants {
     retracted: BTreeMap<GrantId, u64>,
     /// Blocks for them that were made until then are void, in milliseconds since 1970.
     retracted_for: BTreeMap<ServerId, u64>,
+    unsaved: Unsaved,
+}
+
+/// What has changed since it was last written.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Unsaved {
+    pub(crate) retractions: bool,
+    pub(crate) delegated: bool,
 }
 
 impl Held {
     fn new(chain: GrantChain, is_delegated: bool) -> Self {
         let right = chain.right(is_delegated);
         Self { chain, right }
+    }
+
+    /// Whether it is kept when `chain` is taken in.
+    fn stays_beside(&self, chain: &GrantChain, now_ms: u64) -> bool {
+        !self.is_over(now_ms) && self.chain != *chain
     }
 
     fn is_over(&self, now_ms: u64) -> bool {
@@ -173,12 +186,36 @@ impl Grants {
     pub(crate) fn hold(&mut self, link: u64, chain: GrantChain, now_ms: u64) -> Result<(), NotTaken> {
         self.check(&chain, now_ms)?;
         let Some(link) = self.links.get_mut(&link) else { return Ok(()) };
-        link.held.retain(|held| !held.is_over(now_ms) && held.chain != chain);
+        link.held.retain(|held| held.stays_beside(&chain, now_ms));
         if link.held.len() >= LINK_CHAINS_MAX {
             return Err(NotTaken::LinkFull);
         }
         link.held.push(Held::new(chain, false));
         Ok(())
+    }
+
+    /// Whether a grantee may hold a chain over whatever link.
+    fn check_delegated(&self, grantee: &ServerId, chain: &GrantChain, now_ms: u64) -> Result<(), NotTaken> {
+        self.check(chain, now_ms)?;
+        let count = |held: &Vec<Held>| held.iter().filter(|held| held.stays_beside(chain, now_ms)).count();
+        let all: usize = self.delegated.values().map(count).sum();
+        let of_grantee = self.delegated.get(grantee).map_or(0, count);
+        if all >= DELEGATED_MAX || of_grantee >= DELEGATED_PER_GRANTEE_MAX {
+            return Err(NotTaken::DelegatedFull);
+        }
+        Ok(())
+    }
+
+    /// What [`delegated_text`](Self::delegated_text) will be once a grantee holds this chain too.
+    pub(crate) fn delegated_text_with(
+        &self,
+        grantee: &ServerId,
+        chain: &GrantChain,
+        now_ms: u64,
+    ) -> Result<String, NotTaken> {
+        self.check_delegated(grantee, chain, now_ms)?;
+        let others = self.delegated.values().flatten().filter(|held| held.stays_beside(chain, now_ms));
+        Ok(file_text(others.map(|held| &held.chain).chain([chain])))
     }
 
     /// A grantee holds a chain from now on, over whatever link.
@@ -188,16 +225,11 @@ impl Grants {
         chain: GrantChain,
         now_ms: u64,
     ) -> Result<(), NotTaken> {
-        self.check(&chain, now_ms)?;
+        self.check_delegated(grantee, &chain, now_ms)?;
         self.delegated.retain(|_, held| {
-            held.retain(|held| !held.is_over(now_ms) && held.chain != chain);
+            held.retain(|held| held.stays_beside(&chain, now_ms));
             !held.is_empty()
         });
-        let all: usize = self.delegated.values().map(Vec::len).sum();
-        let of_grantee = self.delegated.get(grantee).map_or(0, Vec::len);
-        if all >= DELEGATED_MAX || of_grantee >= DELEGATED_PER_GRANTEE_MAX {
-            return Err(NotTaken::DelegatedFull);
-        }
         self.delegated.entry(grantee.clone()).or_default().push(Held::new(chain, true));
         Ok(())
     }
@@ -275,14 +307,27 @@ impl Grants {
                 self.retracted_for.insert(grantee.clone(), now_ms);
             }
         }
+        self.unsaved.retractions = true;
         for link in self.links.values_mut() {
             link.held.retain(|held| !concerns(&held.chain));
         }
+        self.unsaved.delegated |= self.delegated.values().flatten().any(|held| concerns(&held.chain));
         self.delegated.retain(|_, held| {
             held.retain(|held| !concerns(&held.chain));
             !held.is_empty()
         });
         Ok(before - self.chains().count())
+    }
+
+    /// What is to be written; it counts as written from now on.
+    pub(crate) fn take_unsaved(&mut self) -> Unsaved {
+        std::mem::take(&mut self.unsaved)
+    }
+
+    /// Writing that has failed: it is to be tried again with whatever is written next.
+    pub(crate) fn still_unsaved(&mut self, unsaved: Unsaved) {
+        self.unsaved.retractions |= unsaved.retractions;
+        self.unsaved.delegated |= unsaved.delegated;
     }
 
     /// The retractions, as they are kept in a file.
@@ -299,8 +344,7 @@ impl Grants {
 
     /// The chains presented for others, as they are kept in a file.
     pub(crate) fn delegated_text(&self) -> String {
-        let lines = self.delegated.values().flatten().map(|held| held.chain.to_text() + "\n");
-        std::iter::once(format!("{DELEGATED_HEAD}\n")).chain(lines).collect()
+        file_text(self.delegated.values().flatten().map(|held| &held.chain))
     }
 
     /// Takes in what [`retractions_text`](Self::retractions_text) gave; or the number of the line that makes no sense.
@@ -342,6 +386,12 @@ impl Grants {
         }
         Ok(())
     }
+}
+
+/// Chains, as they are kept in a file.
+fn file_text<'a>(chains: impl Iterator<Item = &'a GrantChain>) -> String {
+    let lines = chains.map(|chain| chain.to_text() + "\n");
+    std::iter::once(format!("{DELEGATED_HEAD}\n")).chain(lines).collect()
 }
 
 /// When a retraction of a block may be forgotten: once every chain with that block is over.

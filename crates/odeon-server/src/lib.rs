@@ -12,6 +12,7 @@ mod addresses;
 mod admin;
 mod audit;
 mod authority;
+mod backoff;
 mod config;
 mod connect;
 mod control;
@@ -34,14 +35,14 @@ mod route;
 mod secure;
 mod server;
 
-pub use admin::{GrantEntry, Retract};
+pub use admin::{GrantEntry, GrantPage, Retract};
 pub use audit::{AUDIT_FILE, AUDIT_REFUSED_FILE};
 pub use authority::{AdminKey, Authority};
 pub use config::{Limits, Locate, ServerConfig, World};
 pub use connect::{ConnectError, Fault, Tried};
 pub use control::{
     ActorEntry, ActorPage, ConnectionEntry, ConnectionPage, Control, ControlCalls, ControlMessage, Direction,
-    ServerStatus, all_actors, all_connections,
+    ServerStatus, all_actors, all_connections, all_grants,
 };
 pub use defaults::ServerDefaults;
 pub use home::{Claim, ClaimError, Home, HomeError};

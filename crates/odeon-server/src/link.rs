@@ -177,15 +177,13 @@ impl Link {
             received: 0,
             sent: 0,
         };
-        // Unix sockets know their peer's user, and others do not.
-        let transport = if connection.credentials.uid.is_some() { "unix" } else { "tcp" };
         let span = tracing::info_span!(
             target: "odeon::link",
             "link",
             server = %server.id(),
             remote = %connection.remote,
             direction = direction.as_str(),
-            transport,
+            transport = channel.transport().as_str(),
             peer = tracing::field::Empty,
         );
         let link = Arc::new(Self {

@@ -21,7 +21,6 @@
 //! assert!(matches!(session.poll_event(), Some(Event::Closed(_))));
 //! ```
 
-mod backoff;
 #[doc(hidden)]
 pub mod bugs;
 mod closing;
@@ -45,7 +44,6 @@ mod session;
 mod text;
 mod types;
 
-pub use backoff::{BACKOFF_MAX, BACKOFF_MIN, Backoff};
 pub use config::Config;
 pub use event::{Arrival, AskFailure, CloseReason, Event, Parcel, SendError, Side, Transcript};
 pub use frame::{Body, Frame, FrameError, Hello, RefuseCode, Windows};

@@ -2,7 +2,7 @@
 
 use odeon_auth::{AdminFiles, Cookie, Existing, GrantChain, GrantKey};
 use odeon_core::seam::Disk as _;
-use odeon_server::{ControlCalls as _, GrantEntry, Home, OsDisk, OsRng, Retract};
+use odeon_server::{GrantEntry, Home, OsDisk, OsRng, Retract, all_grants};
 use serde_json::json;
 
 use crate::args::Admin;
@@ -116,7 +116,7 @@ async fn retract(context: &Context, server: &str, what: &str) -> Result<(), CliE
 async fn grants_at(context: &Context, server: &str) -> Result<(), CliError> {
     let console = context.console().await?;
     let control = console.control(&context.server_id(server)?).await?;
-    let entries: Vec<GrantEntry> = control.list_grants().within(console.timeout).await?;
+    let entries = all_grants(&control, console.timeout).await?;
     context.output().data(&entries, |entries| {
         let line = |entry: &GrantEntry| {
             let grantee =

@@ -79,7 +79,7 @@ fn show_act(act: &Value) -> String {
         line.push_str(&format!("; the {so_far}th of its kind within a minute"));
     }
     if let Some(left_out) = act["left_out"].as_u64() {
-        line.push_str(&format!("; {left_out} before it were left out"));
+        line.push_str(&format!("; {left_out} more since the line before are not written"));
     }
     line
 }
@@ -120,6 +120,11 @@ mod tests {
         });
         let line = show_act(&act);
         assert!(line.starts_with("1970-01-01T00:00:00Z  refused  a@/ over tcp: server/1#shutdown"), "{line}");
-        assert!(line.ends_with("the 4th of its kind within a minute; 2 before it were left out"), "{line}");
+        assert!(
+            line.ends_with(
+                "the 4th of its kind within a minute; 2 more since the line before are not written"
+            ),
+            "{line}"
+        );
     }
 }

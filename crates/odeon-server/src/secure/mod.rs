@@ -22,7 +22,7 @@ use self::stream::SecureStream;
 pub(crate) use channel::Channel;
 pub use channel::{LinkCertificate, Transport};
 pub use refresh::Refreshed;
-pub(crate) use refresh::refresh;
+pub(crate) use refresh::{refresh, revoked};
 
 /// The dialler's end of a connection: secured to be `wanted`'s.
 pub(crate) fn dial(context: &TlsContext, connection: Connection, wanted: &ServerId) -> (Connection, Channel) {

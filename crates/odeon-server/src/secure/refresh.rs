@@ -38,11 +38,7 @@ impl Server {
         context.reload()?;
         let own = context.own();
         tracing::info!(serial = %own.serial, not_after = own.not_after, "certificate loaded");
-        let closed = self.close_those(|certificate| {
-            context
-                .is_revoked(certificate)
-                .then(|| format!("the certificate {} is revoked", certificate.serial))
-        });
+        let closed = self.close_those(|certificate| revoked(context, certificate));
         Ok(Some(Refreshed { own, closed }))
     }
 
@@ -59,12 +55,19 @@ impl Server {
     }
 
     fn close_the_expired(&self) {
-        let now = self.clock().unix_ms() / 1_000;
-        self.close_those(|certificate| {
-            (certificate.not_after < now)
-                .then(|| format!("the certificate {} has run out", certificate.serial))
-        });
+        self.close_those(|certificate| self.expired(certificate));
     }
+
+    /// What is to be said of a certificate whose time is over.
+    pub(crate) fn expired(&self, certificate: &PeerCertificate) -> Option<String> {
+        let now = self.clock().unix_ms() / 1_000;
+        (certificate.not_after < now).then(|| format!("the certificate {} has run out", certificate.serial))
+    }
+}
+
+/// What is to be said of a certificate that is revoked.
+pub(crate) fn revoked(context: &TlsContext, certificate: &PeerCertificate) -> Option<String> {
+    context.is_revoked(certificate).then(|| format!("the certificate {} is revoked", certificate.serial))
 }
 
 /// Looks at the files and at the links again and again, until the server stops.

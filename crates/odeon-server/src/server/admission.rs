@@ -10,7 +10,7 @@ use odeon_wire::RefuseCode;
 use super::Server;
 use crate::link::Link;
 use crate::peers::Unwelcome;
-use crate::secure::Channel;
+use crate::secure::{Channel, revoked};
 
 impl Server {
     pub(crate) fn nonce(&self) -> [u8; 32] {
@@ -53,9 +53,10 @@ impl Server {
     }
 
     /// Whether a peer that has proven itself is welcome.
-    pub(crate) fn check(&self, peer: &ServerId, epoch: Epoch) -> Result<(), Unwelcome> {
+    pub(crate) fn check(&self, channel: &Channel, peer: &ServerId, epoch: Epoch) -> Result<(), Unwelcome> {
         let peers = self.peers();
         self.check_not_stopping()?;
+        self.check_certificate(channel)?;
         peers.check(peer, epoch, self.limits())
     }
 
@@ -65,6 +66,8 @@ impl Server {
             // Looked at under the lock: a link taken in is seen by the shutdown, which closes it.
             let mut peers = self.peers();
             self.check_not_stopping()?;
+            // Also under the lock: a reload looks for the links that are in the table after it has the new list.
+            self.check_certificate(&link.channel)?;
             (peers.admit(link, peer, self.limits())?, peers.linked(&peer.server))
         };
         for waiter in waiters {
@@ -91,6 +94,15 @@ impl Server {
             return Err((RefuseCode::Busy, "the server is stopping".to_owned()));
         }
         Ok(())
+    }
+
+    /// Whether the peer's certificate still counts. TLS has checked it, but the hello may come much later than that.
+    fn check_certificate(&self, channel: &Channel) -> Result<(), Unwelcome> {
+        let (Some(context), Some(certificate)) = (self.tls(), channel.certificate()) else { return Ok(()) };
+        match revoked(context, certificate).or_else(|| self.expired(certificate)) {
+            Some(why) => Err((RefuseCode::Authentication, why)),
+            None => Ok(()),
+        }
     }
 
     pub(crate) fn link_over(&self, link: &Arc<Link>) {

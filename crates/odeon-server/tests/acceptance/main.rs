@@ -14,3 +14,4 @@ mod several;
 mod spans;
 mod srv;
 mod support;
+mod traces;

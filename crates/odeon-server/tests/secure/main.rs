@@ -10,4 +10,7 @@ mod failures;
 #[path = "../hostile/memory_net.rs"]
 mod memory_net;
 mod reload;
+mod spans;
 mod support;
+#[path = "../acceptance/traces.rs"]
+mod traces;
