@@ -21,16 +21,17 @@ use std::time::Duration;
 
 use rustls::client::{ResolvesClientCert, Resumption};
 use rustls::crypto::{CryptoProvider, ring};
-use rustls::pki_types::{ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::time_provider::TimeProvider;
 use rustls::version::TLS13;
 use rustls::{ClientConfig, CommonState, ProtocolVersion, ServerConfig, SignatureScheme};
+use x509_cert::der::{Decode as _, Encode as _};
 
 use self::load::Loaded;
 use self::verifier::Verifier;
-use crate::certificate::{CertificateError, CertificateFault, PeerCertificate};
+use crate::certificate::{CertificateError, CertificateFault, PeerCertificate, Usage};
 use crate::files::FileError;
 
 pub use self::load::{CRL_FILE_BYTES_MAX, REVOKED_MAX};
@@ -54,20 +55,20 @@ pub struct TlsFiles {
 }
 
 impl TlsFiles {
-    /// The files of the server whose directory is `server`, in the home `home`. The revocation list is used
-    /// where there is one.
+    /// The files of the server whose directory is `server`, in the home `home`. Certificates come with a revocation
+    /// list, so there must be one.
     #[must_use]
     pub fn of(home: &Path, server: &Path) -> Self {
         let files = crate::ca::CaFiles::below(home);
         let own = crate::ca::ServerFiles::below(server);
-        let crl = files.crl();
-        Self { chain: own.chain(), key: own.key(), roots: files.root_pem(), crl: crl.exists().then_some(crl) }
+        Self { chain: own.chain(), key: own.key(), roots: files.root_pem(), crl: Some(files.crl()) }
     }
 
     /// Whether the server has a certificate at all. If not, it speaks no TLS; if so, everything else must be there.
+    /// One that cannot be looked at is there: whoever loads it learns why not.
     #[must_use]
     pub fn are_there(&self) -> bool {
-        self.chain.exists()
+        !self.chain.metadata().is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
     }
 }
 
@@ -230,6 +231,19 @@ impl TlsContext {
         &self.0.files
     }
 
+    /// Verifies once more what a peer has shown, against what is loaded now: it, or an authority above it, may have
+    /// been revoked since.
+    ///
+    /// # Errors
+    /// What would be said of it in a handshake at this moment.
+    pub fn verify_again(&self, shown: &Shown) -> Result<(), CertificateError> {
+        let [leaf, others @ ..] = shown.certificates.as_slice() else {
+            return Err(CertificateFault::UnknownIssuer.into());
+        };
+        let current = &self.0.current;
+        current.loaded().trust.verify(leaf, others, shown.usage, current.now()).map(|_| ())
+    }
+
     /// Whether the revocation list in use names this certificate. Its link is to be closed then.
     #[must_use]
     pub fn is_revoked(&self, peer: &PeerCertificate) -> bool {
@@ -247,6 +261,44 @@ impl fmt::Debug for TlsContext {
 #[must_use]
 pub fn server_name() -> ServerName<'static> {
     ServerName::IpAddress(std::net::Ipv4Addr::LOCALHOST.into())
+}
+
+/// The certificates that a peer has shown, kept to be verified again.
+#[derive(Debug, Clone)]
+pub struct Shown {
+    certificates: Vec<CertificateDer<'static>>,
+    usage: Usage,
+}
+
+impl Shown {
+    /// What the peer of a connection has shown. The side that connected is `is_dialler`, and its peer listens.
+    #[must_use]
+    pub fn by_peer(connection: &CommonState, is_dialler: bool) -> Self {
+        let shown = connection.peer_certificates().unwrap_or_default();
+        let certificates = shown.iter().map(|der| der.clone().into_owned()).collect();
+        Self { certificates, usage: if is_dialler { Usage::Listening } else { Usage::Dialling } }
+    }
+}
+
+/// Whether a certificate was signed by this authority, whatever its time and purpose.
+pub(crate) fn is_signed_by(der: &[u8], authority: &[u8]) -> bool {
+    let Ok(certificate) = x509_cert::Certificate::from_der(der) else { return false };
+    let (Ok(signed), Ok(algorithm)) =
+        (certificate.tbs_certificate().to_der(), certificate.signature_algorithm().to_der())
+    else {
+        return false;
+    };
+    let authority = CertificateDer::from(authority);
+    let algorithms = ring::default_provider().signature_verification_algorithms.all;
+    webpki::EndEntityCert::try_from(&authority).is_ok_and(|authority| {
+        algorithms.iter().any(|candidate| {
+            // Both are the inside of the same sequence; only ours still has its head.
+            algorithm.ends_with(candidate.signature_alg_id().as_ref())
+                && authority
+                    .verify_signature(*candidate, &signed, certificate.signature().raw_bytes())
+                    .is_ok()
+        })
+    })
 }
 
 /// Who is at the other end, once the handshake is complete. The certificate has been verified in it.

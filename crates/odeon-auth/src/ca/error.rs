@@ -73,6 +73,17 @@ pub enum CaError {
         /// The server or serial number.
         target: String,
     },
+    /// The certificate to be renewed is not in the book, or does not say what was signed.
+    #[error(
+        "the certificate at {} was not issued by this authority for {server}: issue one by `ca cert --force`",
+        .path.display()
+    )]
+    NotOurs {
+        /// The file.
+        path: PathBuf,
+        /// Whose it should be.
+        server: ServerId,
+    },
     /// The certificate to be renewed was revoked, and whoever had its key has it still.
     #[error("the certificate of {server} was revoked: issue one with a new key, by `ca cert --force`")]
     Revoked {
@@ -125,6 +136,7 @@ impl CaError {
             Self::Days => "ca-days",
             Self::Capabilities => "ca-capabilities",
             Self::NotIssued { .. } => "not-issued",
+            Self::NotOurs { .. } => "not-ours",
             Self::Revoked { .. } => "certificate-revoked",
             Self::Another { .. } => "another-server",
             Self::Certificate { source, .. } => source.code(),

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::fs::File;
+use std::path::Path;
 
 use odeon_core::seam::Rng;
 use odeon_core::{Capabilities, ServerId};
@@ -122,8 +123,8 @@ impl<'a> Issuer<'a> {
         let key = PrivateKey::generate(order.kind, self.rng);
         let made = self.certify(order, &key)?;
         self.enter(&made)?;
-        // Servers look for a list when they start; one that came later would be none to those that run.
-        if !self.files.crl().exists() {
+        // Servers insist on a list. One that cannot be looked at is not overwritten here.
+        if is_missing(&self.files.crl()) {
             self.write_list()?;
         }
         key.save(&place.key(), existing, self.rng)?;
@@ -134,8 +135,8 @@ impl<'a> Issuer<'a> {
     /// Issues a certificate that says what the server's present one says, valid from now.
     ///
     /// # Errors
-    /// When the server has none, it was revoked, or it or its key cannot be used; as [`issue`](Self::issue)
-    /// otherwise.
+    /// When the server has none, it was not issued here or was revoked, or it or its key cannot be used; as
+    /// [`issue`](Self::issue) otherwise.
     pub fn renew(
         &mut self,
         server: &ServerId,
@@ -151,9 +152,18 @@ impl<'a> Issuer<'a> {
         if peer.server != *server {
             return Err(CaError::Another { path: place.chain(), server: server.clone(), found: peer.server });
         }
-        let is_this = |issued: &&Issued| issued.serial == peer.serial && issued.revoked.is_some();
-        if self.index.issued.iter().any(|issued| is_this(&issued)) {
+        // The file may have been written by anybody: what counts is the book, and that the words are still those that
+        // the subordinate has signed.
+        let is_this = |issued: &&Issued| issued.serial == peer.serial && issued.server == *server;
+        let Some(noted) = self.index.issued.iter().find(is_this) else {
+            return Err(CaError::NotOurs { path: place.chain(), server: server.clone() });
+        };
+        if noted.revoked.is_some() {
             return Err(CaError::Revoked { server: server.clone() });
+        }
+        let capabilities = noted.capabilities.clone();
+        if !has_signed(&self.certificate, &der) {
+            return Err(CaError::NotOurs { path: place.chain(), server: server.clone() });
         }
         let key = match renewed {
             RenewedKey::Same => PrivateKey::load(&place.key())?,
@@ -161,7 +171,7 @@ impl<'a> Issuer<'a> {
         };
         let (not_before, not_after) = self.validity(days)?;
         let order = Order {
-            holder: Holder::server(server, &peer.capabilities),
+            holder: Holder::server(server, &capabilities),
             subject: present.tbs_certificate().subject().clone(),
             not_before,
             not_after,
@@ -291,6 +301,17 @@ fn lock(files: &CaFiles) -> Result<File, CaError> {
         Err(std::fs::TryLockError::WouldBlock) => Err(CaError::Busy { path }),
         Err(std::fs::TryLockError::Error(source)) => Err(io(source).into()),
     }
+}
+
+/// Whether there is nothing; what cannot be looked at may be something.
+fn is_missing(path: &Path) -> bool {
+    path.symlink_metadata().is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
+}
+
+/// Whether an authority has signed a certificate.
+fn has_signed(authority: &Certificate, der: &[u8]) -> bool {
+    let Ok(authority) = authority.to_der() else { return false };
+    crate::tls::is_signed_by(der, &authority)
 }
 
 /// The first certificate of a chain in PEM.

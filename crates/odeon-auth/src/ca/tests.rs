@@ -3,6 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
+use odeon_core::seam::Rng as _;
+use x509_cert::der::{Decode as _, DecodePem as _, Encode as _, EncodePem as _};
+
 use super::*;
 use crate::certificate::PeerCertificate;
 use crate::cookie::Existing;
@@ -475,4 +478,56 @@ fn a_servers_subject_is_what_the_order_says() {
     issuer.renew(&order.server, &place, RenewedKey::Same, 30).expect("renewed");
     let view = CertificateView::load(&place.chain()).expect("read").remove(0);
     assert_eq!(view.subject, "CN=web-0,L=Basel,O=A Shop,C=CH", "renewed with the same");
+}
+
+#[test]
+fn only_what_was_issued_here_and_is_unchanged_is_renewed() {
+    let (home, other) = (Home::new(), Home::new());
+    let place = home.place("web-0");
+    let order_of = |held: &[&str]| order("web-0@/shop", held);
+    home.issuer(NOW).issue(&order_of(&["loader"]), &place, Existing::Keep).expect("issued");
+    let own = std::fs::read_to_string(place.chain()).expect("read");
+
+    // Signed by the same subordinate, and in no book here.
+    other.rng.next_u64();
+    other.issuer(NOW).issue(&order_of(&["admin"]), &other.place("web-0"), Existing::Keep).expect("issued");
+    put(&place.chain(), &std::fs::read(other.place("web-0").chain()).expect("read"), 0o644);
+    let renew = || home.issuer(NOW).renew(&id("web-0@/shop"), &place, RenewedKey::Same, 30);
+    assert_eq!(renew().expect_err("another book's").code(), "not-ours");
+
+    // The number of what was issued, and other words.
+    let leaf = x509_cert::Certificate::from_pem(
+        own.split_inclusive("-----END CERTIFICATE-----\n").next().expect("one"),
+    );
+    let mut der = leaf.expect("a certificate").to_der().expect("encodes");
+    let word = b"odeon:cap:loader";
+    let at = der.windows(word.len()).position(|window| window == word).expect("it is there");
+    der[at..at + word.len()].copy_from_slice(b"odeon:cap:watche");
+    let changed = x509_cert::Certificate::from_der(&der).expect("well-formed");
+    put(
+        &place.chain(),
+        changed.to_pem(x509_cert::der::pem::LineEnding::LF).expect("encodes").as_bytes(),
+        0o644,
+    );
+    assert_eq!(renew().expect_err("changed").code(), "not-ours");
+
+    put(&place.chain(), own.as_bytes(), 0o644);
+    assert_eq!(renew().expect("its own").capabilities, capabilities(&["loader"]));
+}
+
+#[test]
+fn a_revocation_list_that_went_missing_is_no_reason_to_trust_again() {
+    let home = Home::new();
+    home.issuer(NOW).issue(&order("web-0@/", &[]), &home.place("web-0"), Existing::Keep).expect("issued");
+    home.context("web-0");
+    std::fs::rename(home.files().crl(), home.path().join("elsewhere")).expect("moved");
+    let files = TlsFiles::of(home.path(), &home.server("web-0"));
+    let error = TlsContext::load(&files, || NOW).expect_err("no list");
+    assert_eq!(error.code(), "missing");
+    assert!(error.to_string().contains("revocation list"), "{error}");
+    // Who has no certificate needs no list.
+    assert!(!TlsFiles::of(home.path(), &home.server("web-1")).are_there());
+    // One that cannot be looked at is not taken for none.
+    put(&home.server("web-2").join("tls"), b"no directory", 0o600);
+    assert!(TlsFiles::of(home.path(), &home.server("web-2")).are_there());
 }
