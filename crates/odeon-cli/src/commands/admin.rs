@@ -1,6 +1,6 @@
 //! `admin`: the ensemble's secret, its admin key, and what is granted.
 
-use odeon_auth::{AdminFiles, Cookie, Existing, GrantChain, GrantKey};
+use odeon_auth::{AdminFiles, Cookie, Existing, GrantChain, GrantId, GrantKey};
 use odeon_core::seam::Disk as _;
 use odeon_server::{ControlCalls as _, GrantEntry, Home, OsDisk, OsRng, Retract};
 use serde_json::json;
@@ -97,7 +97,7 @@ pub(crate) fn console_key(home: &Home) -> Result<GrantKey, CliError> {
 
 async fn retract(context: &Context, server: &str, what: &str) -> Result<(), CliError> {
     let id = context.server_id(server)?;
-    let is_id = what.len() == 32 && what.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    let is_id = what.parse::<GrantId>().is_ok();
     let meant =
         if is_id { Retract::Grant(what.to_owned()) } else { Retract::Grantee(context.server_id(what)?) };
     let console = context.console().await?;

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use odeon_auth::ca::{CaFiles, CertificateView, Issued, ServerFiles};
-use odeon_auth::{ExpiryWarning, expiry_warning, moment};
-use odeon_core::{Capabilities, ServerId};
+use odeon_auth::{ExpiryWarning, expiry_warning};
+use odeon_core::{Capabilities, ServerId, moment};
 use odeon_server::Home;
 use serde_json::{Value, json};
 

@@ -153,8 +153,8 @@ impl Channel {
     }
 }
 
-/// The name of the certificate by which commands speak.
-const CONSOLE: &str = "console";
+/// The name of the server whose certificate commands speak by; they themselves are `console-` and a number.
+pub const CONSOLE: &str = "console";
 
 /// How many hexadecimal digits a command's name has: 128 bits, so that no two are one.
 const COMMAND_DIGITS: usize = 32;
