@@ -14,7 +14,9 @@ use odeon_auth::{
     CHALLENGE_BYTES, GrantChain, GrantError, GrantId, GrantKey, GrantQuestion, PublicKey, Signature,
 };
 use odeon_core::limits::REPLY_TIMEOUT_DEFAULT;
-use odeon_core::{Encoding, ExitReason, Origin, Reference, Refusal, RefusalCode, Right, ServerId, decode, from_hex, to_hex};
+use odeon_core::{
+    Encoding, ExitReason, Origin, Reference, Refusal, RefusalCode, Right, ServerId, decode, from_hex, to_hex,
+};
 
 use crate::authority::AdminKey;
 use crate::control::{ControlAnswerChallenge, ControlPresentGrant, ControlRetractGrants};
@@ -188,7 +190,8 @@ impl Server {
         challenge: &str,
         signature: &str,
     ) -> Result<GrantEntry, Refusal> {
-        let (Some(challenge), Ok(signature)) = (challenge_of(challenge), signature.parse::<Signature>()) else {
+        let (Some(challenge), Ok(signature)) = (challenge_of(challenge), signature.parse::<Signature>())
+        else {
             return refuse(
                 RefusalCode::BadPayload,
                 "challenge and signature are 32 and 64 bytes in hexadecimal",

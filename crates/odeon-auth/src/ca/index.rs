@@ -121,7 +121,9 @@ impl Target {
     /// do not matter.
     #[must_use]
     pub fn serial(text: &str) -> Option<Self> {
-        serial_number(&text.replace(':', "").to_ascii_lowercase()).filter(|serial| serial.len() >= 16).map(Self::Serial)
+        serial_number(&text.replace(':', "").to_ascii_lowercase())
+            .filter(|serial| serial.len() >= 16)
+            .map(Self::Serial)
     }
 
     pub(super) fn is(&self, issued: &Issued) -> bool {

@@ -8,7 +8,6 @@ use odeon_core::seam::Rng;
 use odeon_core::{from_hex, to_hex};
 use zeroize::Zeroizing;
 
-
 /// Why something is not a key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

@@ -11,7 +11,7 @@ use odeon_server::{Home, OsRng};
 use serde_json::json;
 
 use crate::args::{Authorize, Limits, Narrow};
-use crate::commands::admin::{ADMIN_KEY, console_key, keep};
+use crate::commands::admin::{ADMIN_KEY, console_key, keep, no_admin_key};
 use crate::context::Context;
 use crate::error::CliError;
 use crate::passphrases::Passphrases;
@@ -44,8 +44,13 @@ pub(crate) async fn authorize(context: &Context, options: Authorize) -> Result<(
     let home = context.home()?;
     let server = context.server_id(&options.server)?;
     let grantee = grantee(context, &home, &options.grantee)?;
+    let files = AdminFiles::below(home.root());
+    // Before anybody has typed a passphrase in vain.
+    if !files.private.exists() {
+        return Err(no_admin_key(context));
+    }
     let passphrase = Passphrases::from(options.passphrase_fd)?.ask_known(ADMIN_KEY)?;
-    let admin = AdminFiles::below(home.root()).private(&passphrase).map_err(|e| failed(&e))?;
+    let admin = files.private(&passphrase).map_err(|e| failed(&e))?;
     let now_ms = TokioClock::new().unix_ms();
     let mut caveats = vec![
         Caveat::Servers([server.clone()].into()),

@@ -8,7 +8,7 @@ use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
 
-use crate::support::{Echo, EchoCalls as _, Site, at, echo, hello_world, start, tcp, until};
+use crate::support::{Echo, EchoCalls as _, Site, at, echo, hello_world, start, tcp, wait_until};
 
 /// Writes down what is traced of links.
 #[derive(Debug, Clone, Default)]
@@ -74,7 +74,7 @@ fn a_link_has_one_span_with_its_opening_and_its_end() {
                 assert_eq!(there.say("hello".into()).await, Ok(hello_world()));
             }
             a.shutdown(Duration::ZERO).await;
-            until("both sides have seen the end", || traces.all().len() >= 8).await;
+            wait_until("both sides have seen the end", || traces.all().len() >= 8).await;
         });
     });
     let all = traces.all();
