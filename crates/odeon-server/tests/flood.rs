@@ -14,10 +14,10 @@ use odeon_actor::actor;
 use odeon_auth::Cookie;
 use odeon_core::{Address, Reference, ServerId};
 use odeon_server::{Home, Limits, Server, ServerConfig, World};
-
-use common::wait_until;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpStream;
+
+use common::wait_until;
 
 /// How many say nothing.
 const SILENT: usize = 1_000;
@@ -27,8 +27,6 @@ const MEMORY_KIB_MAX: u64 = 32 * 1024;
 
 /// Longest that an honest peer may have to wait. On an idle machine it is milliseconds.
 const WAIT_MAX: Duration = Duration::from_secs(2);
-
-const PATIENCE: Duration = Duration::from_secs(20);
 
 #[derive(Debug)]
 struct Echo;
