@@ -14,7 +14,9 @@ use odeon_actor::{AskError, Deed, Peer, Sender, message};
 use odeon_auth::{
     CHALLENGE_BYTES, GrantChain, GrantError, GrantId, GrantKey, GrantQuestion, PublicKey, Signature,
 };
-use odeon_core::{Encoding, ExitReason, Reference, Refusal, RefusalCode, Right, ServerId, chain, decode};
+use odeon_core::{
+    Encoding, ExitReason, Reference, Refusal, RefusalCode, Right, ServerId, chain, decode, from_hex, to_hex,
+};
 
 use crate::authority::AdminKey;
 use crate::control::{ControlAnswerChallenge, ControlPresentGrant, ControlRetractGrants};
@@ -246,7 +248,7 @@ impl Server {
         self.grants().check(&chain, self.clock().unix_ms()).map_err(not_taken)?;
         let challenge: [u8; CHALLENGE_BYTES] = self.nonce();
         self.grants().challenge(link.number, chain, challenge, self.clock().now());
-        Ok(hex(&challenge))
+        Ok(to_hex(&challenge))
     }
 
     /// Takes the answer to a challenge, which is used up by it.
@@ -272,7 +274,8 @@ impl Server {
         challenge: &str,
         signature: &str,
     ) -> Result<GrantEntry, Refusal> {
-        let (Some(challenge), Ok(signature)) = (unhex(challenge), signature.parse::<Signature>()) else {
+        let (Some(challenge), Ok(signature)) = (challenge_of(challenge), signature.parse::<Signature>())
+        else {
             return refuse(
                 RefusalCode::BadPayload,
                 "challenge and signature are 32 and 64 bytes in hexadecimal",
@@ -417,7 +420,7 @@ impl Server {
             self.ask_over(&link, at, "server/1#present-grant", present).await?;
         let text = challenge.map_err(AskError::Refused)?;
         let internal = |detail: &str| AskError::Refused(Refusal::new(RefusalCode::Internal, detail));
-        let challenge = unhex(&text).ok_or_else(|| internal("the challenge is not 32 bytes"))?;
+        let challenge = challenge_of(&text).ok_or_else(|| internal("the challenge is not 32 bytes"))?;
         let transcript = link.transcript().ok_or_else(|| internal("the link has no transcript"))?;
         let question = GrantQuestion {
             server: at,
@@ -473,16 +476,6 @@ impl Server {
     }
 }
 
-fn hex(bytes: &[u8; CHALLENGE_BYTES]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
-
-fn unhex(text: &str) -> Option<[u8; CHALLENGE_BYTES]> {
-    let (pairs, []) = text.as_bytes().as_chunks::<2>() else { return None };
-    let digits = pairs.iter().map(|pair| u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok());
-    digits.collect::<Option<Vec<u8>>>()?.try_into().ok()
+fn challenge_of(text: &str) -> Option<[u8; CHALLENGE_BYTES]> {
+    from_hex(text)?.try_into().ok()
 }

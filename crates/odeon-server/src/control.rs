@@ -246,7 +246,8 @@ impl Control {
         self.server.present(&cx.sender(), &grant)
     }
 
-    /// Answers a challenge by a signature, in hexadecimal, of what was asked; see the page on grants.
+    /// Answers a challenge by a signature, in hexadecimal, by the key of the grant's holder. What is signed names the
+    /// challenge, the link, both servers and the grant: `GrantQuestion` of `odeon-auth`.
     #[handle]
     fn answer_challenge(
         &self,
@@ -336,15 +337,11 @@ fn page(limit: Option<u32>) -> usize {
 /// # Cancel safety
 /// Dropping the future gives the question up.
 pub async fn all_actors(control: &Handle<Control>, within: Duration) -> Result<Vec<ActorEntry>, AskError> {
-    let (mut all, mut after) = (Vec::new(), None);
-    loop {
+    all_pages(async |after| {
         let page = control.list_actors(after, None).within(within).await?;
-        all.extend(page.actors);
-        match page.next {
-            Some(next) => after = Some(next),
-            None => return Ok(all),
-        }
-    }
+        Ok((page.actors, page.next))
+    })
+    .await
 }
 
 /// Every link of a server, page by page.
@@ -358,11 +355,22 @@ pub async fn all_connections(
     control: &Handle<Control>,
     within: Duration,
 ) -> Result<Vec<ConnectionEntry>, AskError> {
+    all_pages(async |after| {
+        let page = control.list_connections(after, None).within(within).await?;
+        Ok((page.connections, page.next))
+    })
+    .await
+}
+
+/// What stands on all pages: each page says after what the next begins.
+async fn all_pages<Entry, Key>(
+    ask: impl AsyncFn(Option<Key>) -> Result<(Vec<Entry>, Option<Key>), AskError>,
+) -> Result<Vec<Entry>, AskError> {
     let (mut all, mut after) = (Vec::new(), None);
     loop {
-        let page = control.list_connections(after, None).within(within).await?;
-        all.extend(page.connections);
-        match page.next {
+        let (entries, next) = ask(after).await?;
+        all.extend(entries);
+        match next {
             Some(next) => after = Some(next),
             None => return Ok(all),
         }

@@ -7,11 +7,11 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use odeon_auth::{CHALLENGE_BYTES, GrantChain, GrantId, PublicKey};
+use odeon_auth::{CHALLENGE_BYTES, GRANT_TEXT_PREFIX, GrantChain, GrantId, PublicKey};
 use odeon_core::{Caveat, Instant, Right, ServerId};
 
 /// Most chains that one link holds: nobody needs more rights of different shapes.
-pub(crate) const LINK_CHAINS_MAX: usize = 16;
+pub const LINK_CHAINS_MAX: usize = 16;
 
 /// Most challenges that one link has open; one more takes the place of the oldest, so nobody is locked out.
 pub(crate) const LINK_CHALLENGES_MAX: usize = 4;
@@ -374,7 +374,7 @@ impl Grants {
     /// the number of the line that makes no sense.
     pub(crate) fn read_delegated(&mut self, text: &str, admin: &PublicKey, now_ms: u64) -> Result<(), usize> {
         for (number, line) in lines(text, DELEGATED_HEAD)? {
-            if number > DELEGATED_MAX + 1 || !line.starts_with("odeon-grant-1:") {
+            if number > DELEGATED_MAX + 1 || !line.starts_with(GRANT_TEXT_PREFIX) {
                 return Err(number);
             }
             // Of another admin key, expired or retracted since: it counts for nothing, and goes at the next write.

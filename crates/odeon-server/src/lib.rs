@@ -45,8 +45,9 @@ pub use control::{
     ServerStatus, all_actors, all_connections, all_grants,
 };
 pub use defaults::ServerDefaults;
+pub use grants::LINK_CHAINS_MAX;
 pub use home::{Claim, ClaimError, Home, HomeError};
 pub use os::{OsDisk, OsNet, OsRng};
 pub use rights::Verdict;
-pub use secure::{LinkCertificate, Refreshed, Transport};
+pub use secure::{CONSOLE, LinkCertificate, Refreshed, Transport};
 pub use server::{Server, StartError};

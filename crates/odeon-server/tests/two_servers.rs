@@ -4,12 +4,16 @@
 
 extern crate odeon_actor as odeon;
 
+mod common;
+
 use std::time::Duration;
 
 use odeon_actor::{AskError, Cx, Reply, actor};
 use odeon_auth::Cookie;
 use odeon_core::{Address, Epoch, ExitReason, Reference, RefusalCode, ServerId};
 use odeon_server::{Control, ControlCalls, Home, Server, ServerConfig, World};
+
+use common::wait_until;
 
 #[derive(Debug, Default)]
 struct Echo {
@@ -86,14 +90,6 @@ async fn unix_pair() -> Pair {
 
 fn tcp(_: &Home) -> Address {
     "tcp:127.0.0.1:0".parse().expect("an address")
-}
-
-async fn until(what: &str, condition: impl Fn() -> bool) {
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(5);
-    while !condition() {
-        assert!(tokio::time::Instant::now() < deadline, "not within 5 s: {what}");
-        tokio::task::yield_now().await;
-    }
 }
 
 #[tokio::test]
@@ -187,7 +183,7 @@ async fn the_end_of_a_link_is_told_to_askers_and_monitors() {
     let (tell, ended) = tokio::sync::oneshot::channel();
     echo.monitor(Box::new(move |down| drop(tell.send(down)))).expect("watching");
     let asking = tokio::spawn(async move { echo.hold().within(Duration::from_secs(60)).await });
-    until("the ask is on the link", || a.connections()[0].open_asks == 1).await;
+    wait_until("the ask is on the link", || a.connections()[0].open_asks == 1).await;
     b.shutdown(Duration::from_millis(100)).await;
     let answer = asking.await.expect("no panic").expect_err("no answer");
     assert!(matches!(answer, AskError::Dead(_)), "{answer:?}");
@@ -203,7 +199,7 @@ async fn a_server_that_stops_leaves_no_socket_and_a_new_incarnation_is_found() {
     let Address::Unix { path, host } = &address else { panic!("a unix address") };
     b.shutdown(Duration::from_secs(1)).await;
     assert!(!std::path::Path::new(path).exists());
-    until("the end of the link is noticed", || a.connections().is_empty()).await;
+    wait_until("the end of the link is noticed", || a.connections().is_empty()).await;
     let config = ServerConfig::new(id("b@/"), Cookie::from_bytes([7; 32]), World::real(host.clone()))
         .epoch(Epoch(2))
         .listen(address.clone());
@@ -211,7 +207,7 @@ async fn a_server_that_stops_leaves_no_socket_and_a_new_incarnation_is_found() {
     again.spawn_named("echo".parse().expect("a name"), Echo::default()).expect("registered");
     assert_eq!(echo.say("back".into()).await.expect("answered"), "back");
     again.shutdown(Duration::from_secs(1)).await;
-    until("the end of the link is noticed", || a.connections().is_empty()).await;
+    wait_until("the end of the link is noticed", || a.connections().is_empty()).await;
     let config = ServerConfig::new(id("b@/"), Cookie::from_bytes([7; 32]), World::real(host.clone()))
         .epoch(Epoch(1))
         .listen(address.clone());

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use odeon_core::{ActorId, Encoding, Epoch, ExitReason, Instant, Mark, Refusal, ServerId};
 
 use crate::frame::RefuseCode;
+use crate::limits::BYE_IDLE;
 
 /// Which end of a link a server is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,7 +135,7 @@ pub enum CloseReason {
     #[error("the peer is silent")]
     Dead,
     /// Nothing was open and nothing was said for long, and both sides agreed.
-    #[error("the link was idle")]
+    #[error("{BYE_IDLE}")]
     Idle,
     /// The peer said good-bye.
     #[error("the peer closed the link: {0}")]

@@ -9,6 +9,7 @@ use odeon_core::Instant;
 
 use crate::event::CloseReason;
 use crate::frame::Frame;
+use crate::limits::BYE_IDLE;
 use crate::session::Session;
 
 impl Session {
@@ -43,7 +44,7 @@ impl Session {
     /// The peer has nothing more to do.
     pub(crate) fn take_rest(&mut self) {
         if self.is_quiet() {
-            self.send_last(&Frame::Bye { reason: CloseReason::Idle.to_string() });
+            self.send_last(&Frame::Bye { reason: BYE_IDLE.to_owned() });
             self.finish(CloseReason::Idle);
         } else {
             self.send_control(&Frame::Stay);

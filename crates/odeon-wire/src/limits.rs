@@ -75,6 +75,10 @@ pub const DEAD_AFTER: Duration = Duration::from_secs(15);
 /// How long a link may carry nothing, with nothing open, before it is closed, by default.
 pub const IDLE_AFTER: Duration = Duration::from_secs(300);
 
+/// The reason in the `Bye` that answers a `Rest`. Frozen: by it the peer knows that both agreed, and that this is not the
+/// end of a link which was needed.
+pub const BYE_IDLE: &str = "the link was idle";
+
 /// Bytes queued and not yet handed to the transport, by default: two frames of the largest size.
 pub const OUTBOUND_BYTES_MAX: usize = 32 * 1024 * 1024;
 

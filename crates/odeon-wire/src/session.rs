@@ -20,7 +20,7 @@ use crate::frame::{Frame, RefuseCode};
 use crate::framing::FrameReader;
 use crate::handshake::{Handshake, Outputs};
 use crate::ledger::Ledger;
-use crate::limits::{FEATURE_COMPACT, HELD_BYTES_MAX};
+use crate::limits::{BYE_IDLE, FEATURE_COMPACT, HELD_BYTES_MAX};
 use crate::outbox::Outbox;
 use crate::quick;
 use crate::text::printable;
@@ -379,7 +379,7 @@ impl Session {
             }
             Frame::Bye { reason } => {
                 self.outbox.clear();
-                let is_agreed = self.resting_since.is_some() && reason == CloseReason::Idle.to_string();
+                let is_agreed = self.resting_since.is_some() && reason == BYE_IDLE;
                 self.finish(if is_agreed { CloseReason::Idle } else { CloseReason::Bye(printable(&reason)) });
             }
             frame => match &mut self.phase {

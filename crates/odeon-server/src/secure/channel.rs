@@ -157,8 +157,8 @@ impl Channel {
     }
 }
 
-/// The name of the certificate by which commands speak.
-const CONSOLE: &str = "console";
+/// The name of the server whose certificate commands speak by; they themselves are `console-` and a number.
+pub const CONSOLE: &str = "console";
 
 /// Whether `claimed` is one of the transient servers that commands are, under the certificate of their console.
 /// Commands run beside each other, and each is a server with an id of its own, as [`ServerId::transient`] makes it.

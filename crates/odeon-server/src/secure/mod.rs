@@ -20,7 +20,7 @@ use self::channel::Security;
 use self::stream::SecureStream;
 
 pub(crate) use channel::Channel;
-pub use channel::{LinkCertificate, Transport};
+pub use channel::{CONSOLE, LinkCertificate, Transport};
 pub use refresh::Refreshed;
 pub(crate) use refresh::{refresh, revoked};
 

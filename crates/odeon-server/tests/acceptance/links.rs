@@ -6,7 +6,7 @@ use odeon_actor::{AskError, Cx, Handle, TooManyLinks, actor};
 use odeon_core::{Epoch, ExitReason, RefusalCode, ServerId};
 use odeon_server::{Server, ServerConfig};
 
-use crate::support::{Site, at, cookie, id, soon, start, tcp, until};
+use crate::support::{Site, at, cookie, id, soon, start, tcp, wait_until};
 
 /// Links itself to one on another server, and ends when told.
 #[derive(Debug, Default)]
@@ -218,7 +218,7 @@ async fn the_sender_of_a_message_is_reached_by_a_handle_here_and_on_another_serv
         assert!(tokio::time::Instant::now() < deadline, "{counts:?}");
         tokio::task::yield_now().await;
     }
-    until("nothing more is under way", || a.connections().len() == 1).await;
+    wait_until("nothing more is under way", || a.connections().len() == 1).await;
 }
 
 #[tokio::test]

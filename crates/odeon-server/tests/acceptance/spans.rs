@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::{Echo, EchoCalls as _, Site, at, echo, hello_world, start, tcp, until};
+use crate::support::{Echo, EchoCalls as _, Site, at, echo, hello_world, start, tcp, wait_until};
 use crate::traces::Traces;
 
 #[test]
@@ -22,7 +22,7 @@ fn a_link_has_one_span_with_its_opening_and_its_end() {
                 assert_eq!(there.say("hello".into()).await, Ok(hello_world()));
             }
             a.shutdown(Duration::ZERO).await;
-            until("both sides have seen the end", || traces.all().len() >= 8).await;
+            wait_until("both sides have seen the end", || traces.all().len() >= 8).await;
         });
     });
     let all = traces.all();

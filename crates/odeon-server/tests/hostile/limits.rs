@@ -4,7 +4,7 @@ use odeon_server::{Limits, Server};
 use odeon_wire::Frame;
 
 use crate::raw::{Raw, hello};
-use crate::support::{Site, TRANSPORTS, Transport, cookie, until};
+use crate::support::{Site, TRANSPORTS, Transport, cookie, wait_until};
 
 async fn refused(server: &Server, who: &str) -> String {
     let mut raw = Raw::connect(&server.addresses()[0]).await;
@@ -32,7 +32,7 @@ async fn links_are_taken_up_to_the_limit_and_again_when_one_has_gone() {
             raw.assert_open(1).await;
         }
         drop(linked.pop());
-        until("one has gone", || server.status().links == 2).await;
+        wait_until("one has gone", || server.status().links == 2).await;
         linked.extend(members(&server, &["w@/"]).await);
         assert_eq!(server.connections().len(), 3);
         // Our own wish for a link meets the same limit.
@@ -53,7 +53,7 @@ async fn one_peer_has_as_many_links_as_the_limit_says() {
         assert_eq!(refused(&server, "x@/").await, "busy: x@/ has 2 links here already");
         let _other = members(&server, &["y@/"]).await;
         drop(linked.pop());
-        until("one has gone", || server.status().links == 2).await;
+        wait_until("one has gone", || server.status().links == 2).await;
         linked.extend(members(&server, &["x@/"]).await);
         for raw in &mut linked {
             raw.assert_open(1).await;

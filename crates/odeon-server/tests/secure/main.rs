@@ -5,6 +5,8 @@
 extern crate odeon_actor as odeon;
 
 mod certificates;
+#[path = "../common/mod.rs"]
+mod common;
 mod ensemble;
 mod failures;
 #[path = "../hostile/memory_net.rs"]
