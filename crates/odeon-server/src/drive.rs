@@ -17,6 +17,7 @@ use odeon_core::seam::{BoxFuture, Stream};
 use odeon_wire::{DEAD_AFTER, Event};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::events::Reported;
 use crate::intake::Intake;
 use crate::link::{Link, Port};
 
@@ -70,8 +71,7 @@ pub(crate) struct Driver {
     input: Vec<u8>,
     output: Output,
     intake: Intake,
-    events: VecDeque<Event>,
-    ports: VecDeque<Option<Port>>,
+    reported: Reported,
     stage: Stage,
     /// Until when the last frames may leave.
     ending_at: Instant,
@@ -89,8 +89,7 @@ impl Driver {
             input: vec![0; READ_BYTES_MIN],
             output: Output::default(),
             intake: Intake::default(),
-            events: VecDeque::new(),
-            ports: VecDeque::new(),
+            reported: Reported::default(),
             stage: Stage::Open,
             ending_at: Instant::ZERO,
             wrote_at: Instant::ZERO,
@@ -123,13 +122,13 @@ impl Driver {
     fn act_on_events(&mut self) {
         let link = Arc::clone(&self.link);
         loop {
-            let (mut events, mut ports) = (std::mem::take(&mut self.events), std::mem::take(&mut self.ports));
-            link.next_events(&mut events, &mut ports);
-            let is_quiet = events.is_empty();
-            for event in events.drain(..) {
-                self.act_on(&link, event, &mut ports);
+            let mut reported = std::mem::take(&mut self.reported);
+            link.next_events(&mut reported);
+            let is_quiet = reported.events.is_empty();
+            for event in reported.events.drain(..) {
+                self.act_on(&link, event, &mut reported.ports);
             }
-            (self.events, self.ports) = (events, ports);
+            self.reported = reported;
             self.intake.go_on(&link);
             if is_quiet {
                 return;
@@ -232,7 +231,7 @@ impl Driver {
             Some(Ok(n)) if self.stage == Stage::Open => {
                 self.link.server.counters().bytes_in.add(n as u64);
                 self.read_at = now;
-                self.link.state().session.handle_bytes(&self.input[..n], now);
+                self.link.receive(&self.input[..n], now, &mut self.reported);
                 if n == self.input.len() && n < READ_BYTES_MAX && self.link.peer().is_some() {
                     self.input.resize(2 * n, 0);
                 }
@@ -280,7 +279,8 @@ impl Driver {
         if self.output.is_empty() {
             self.output = Output::default();
         }
-        (self.events, self.ports) = (VecDeque::new(), VecDeque::new());
+        self.reported.events.shrink_to(0);
+        self.reported.ports.shrink_to(0);
         let mut state = self.link.state();
         state.asks.relax();
         state.answering.relax();

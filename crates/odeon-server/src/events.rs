@@ -8,30 +8,53 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use odeon_actor::Peer;
-use odeon_core::{ActorId, Epoch, ExitReason, Mark, Reference, Refusal, RefusalCode, ServerId};
+use odeon_core::{ActorId, Epoch, ExitReason, Instant, Mark, Reference, Refusal, RefusalCode, ServerId};
 use odeon_wire::bugs::bug;
 use odeon_wire::{CloseReason, Event, RefuseCode, Side, Transcript};
 
-use crate::link::{Link, Port};
+use crate::link::{Link, Port, State};
 
-impl Link {
-    /// All events there are. The asks among them are taken down, and the ports of the answers taken out, under the
-    /// same lock.
-    pub(crate) fn next_events(&self, events: &mut VecDeque<Event>, ports: &mut VecDeque<Option<Port>>) {
-        let mut state = self.state();
-        state.session.take_events(events);
-        for event in events.iter() {
+/// What the session has reported and nobody has acted on yet.
+#[derive(Debug, Default)]
+pub(crate) struct Reported {
+    pub(crate) events: VecDeque<Event>,
+    /// The ports of the answers among them, in order.
+    pub(crate) ports: VecDeque<Option<Port>>,
+}
+
+impl State {
+    /// All events there are. The asks among them are taken down, and the ports of the answers taken out: the session
+    /// gives the place of an ask to the next one as soon as it is answered, so the lock must not be free in between.
+    fn report(&mut self, reported: &mut Reported) {
+        let known = reported.events.len();
+        self.session.take_events(&mut reported.events);
+        for event in reported.events.iter().skip(known) {
             match event {
                 Event::Message(arrival) => {
-                    state.received += 1;
+                    self.received += 1;
                     if let Some(ask) = arrival.ask_id {
-                        state.answering.insert(ask, arrival.encoding);
+                        self.answering.insert(ask, arrival.encoding);
                     }
                 }
-                Event::Reply { ask_id, .. } => ports.push_back(state.asks.remove(*ask_id)),
+                Event::Reply { ask_id, .. } => reported.ports.push_back(self.asks.remove(*ask_id)),
                 _ => {}
             }
         }
+    }
+}
+
+impl Link {
+    /// Feeds the session what the peer has sent.
+    pub(crate) fn receive(&self, bytes: &[u8], now: Instant, reported: &mut Reported) {
+        let mut state = self.state();
+        state.session.handle_bytes(bytes, now);
+        state.report(reported);
+    }
+
+    /// All that the session reports.
+    pub(crate) fn next_events(&self, reported: &mut Reported) {
+        let mut state = self.state();
+        state.report(reported);
         let has_room = state.session.take_room();
         drop(state);
         if has_room {

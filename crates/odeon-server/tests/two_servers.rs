@@ -115,6 +115,26 @@ async fn naming_a_server_is_enough_to_ask_over_unix_and_tcp() {
     }
 }
 
+/// The place of an ask that has been answered is given to the next one while the answer is still on its way here.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn every_answer_finds_its_asker_while_others_ask() {
+    let pair = unix_pair().await;
+    let askers: Vec<_> = (0..64)
+        .map(|asker| {
+            let echo = pair.a.actor::<Echo>(at(&pair.b, "echo"));
+            tokio::spawn(async move {
+                for number in 0..200 {
+                    let text = format!("{asker}-{number}");
+                    assert_eq!(echo.say(text.clone()).await.expect("answered"), text);
+                }
+            })
+        })
+        .collect();
+    for asker in askers {
+        asker.await.expect("every ask was answered");
+    }
+}
+
 #[tokio::test]
 async fn over_tcp_the_cookie_alone_gives_no_capability() {
     let Pair { a, b, _directory } = pair(tcp, [7, 7]).await;
