@@ -363,7 +363,7 @@ impl Link {
     pub(crate) async fn tell(&self, call: &RemoteCall) -> Result<(), Unsent<TellError>> {
         let sealed = self.seal(call).map_err(|refusal| Unsent::Failed(refusal.into()))?;
         let parcel = sealed.parcel();
-        let sent = self.send(|state, now| state.tell(&parcel, now)).await;
+        let sent = self.send(Some(&parcel), |state, now| state.tell(&parcel, now)).await;
         sent.map_err(|error| self.unsent(error))
     }
 
@@ -382,7 +382,7 @@ impl Link {
         let parcel = sealed.parcel();
         let (port, answer) = oneshot::channel();
         let mut port = Some(port);
-        let sent = self.send(|state, now| {
+        let sent = self.send(Some(&parcel), |state, now| {
             let id = state.session.ask(&parcel, now)?;
             state.sent += 1;
             if let Some(port) = port.take() {
@@ -418,7 +418,7 @@ impl Link {
 
     /// Watches an actor of the peer's; waits while too much is queued.
     pub(crate) async fn watch(&self, actor: &ActorId, monitor: MonitorId) -> Result<u64, SendError> {
-        self.send(|state, _| state.watch(actor, monitor)).await
+        self.send(None, |state, _| state.watch(actor, monitor)).await
     }
 
     /// Takes back a watch.
@@ -431,16 +431,22 @@ impl Link {
         }
     }
 
-    /// Does `send` under the lock, again and again while there is no room for what it sends.
-    async fn send<T>(
-        &self,
+    /// Does `send` under the lock, again and again while there is no room for what it sends. A large message is not
+    /// overtaken for ever by others of its flow while it waits.
+    async fn send<'a, T>(
+        &'a self,
+        parcel: Option<&Parcel<'a>>,
         mut send: impl FnMut(&mut State, Instant) -> Result<T, SendError>,
     ) -> Result<T, SendError> {
         let now = self.server.clock().now();
         let mut sent = send(&mut self.state(), now);
+        let mut large = None;
         while sent.as_ref().is_err_and(SendError::is_for_now) {
             // What it did send, the opening of a flow say, must leave for the room to come.
             self.work.notify_one();
+            if large.is_none() && matches!(sent, Err(SendError::NoCredit { .. })) {
+                large = parcel.and_then(|parcel| Large::begin(self, parcel));
+            }
             let room = self.room.notified();
             let mut room = pin!(room);
             // Registered before the look, so that room made in between is not missed.
@@ -544,6 +550,27 @@ impl Drop for Waiting<'_> {
             drop(state);
             self.link.work.notify_one();
         }
+    }
+}
+
+/// A large message that waits for credit, and is given up or has gone when this falls.
+struct Large<'a> {
+    link: &'a Link,
+    to: &'a ActorId,
+}
+
+impl<'a> Large<'a> {
+    /// None, unless it is a large one.
+    fn begin(link: &'a Link, parcel: &Parcel<'a>) -> Option<Self> {
+        let is_large = link.state().session.await_large(parcel.to, parcel.payload.len());
+        // Not made in vain: its fall would be another's.
+        is_large.then(|| Self { link, to: parcel.to })
+    }
+}
+
+impl Drop for Large<'_> {
+    fn drop(&mut self) {
+        self.link.with_session(|session| session.large_done(self.to));
     }
 }
 
