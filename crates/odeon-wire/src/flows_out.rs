@@ -7,12 +7,11 @@
 //! Numbers are places in the table. One is given away again only after the receiver has said `Closed`, the last
 //! thing it says of a flow, so that no frame is ever about another flow than the one meant.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use odeon_core::ActorId;
 
 use crate::frame::Windows;
-use crate::hash::Table;
 use crate::limits::{MESSAGE_COST_BYTES, UNKNOWN_MESSAGES_MAX};
 
 /// When the table is full, one flow in this many is closed at once, so that the table is not searched for each.
@@ -83,7 +82,8 @@ pub(crate) enum Way {
 #[derive(Debug, Default)]
 pub(crate) struct FlowsOut {
     flows: Vec<FlowOut>,
-    by_actor: Table<ActorId, u32>,
+    /// In order, not hashed: peers choose names, those in the references that they give us, and no names make this slow.
+    by_actor: BTreeMap<ActorId, u32>,
     free: Vec<u32>,
     windows: Option<Windows>,
     link_sent: u64,
