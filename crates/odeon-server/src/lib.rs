@@ -21,6 +21,7 @@ mod events;
 mod grants;
 mod home;
 mod intake;
+mod large;
 mod link;
 mod linking;
 mod listener;

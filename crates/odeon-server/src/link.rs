@@ -22,6 +22,7 @@ use tracing::Span;
 use crate::control::{ConnectionEntry, Direction};
 use crate::drive::Driver;
 use crate::intake::Moved;
+use crate::large::Large;
 use crate::metrics::WaitingSender;
 use crate::rights::{LinkRights, names};
 use crate::route::encoded;
@@ -550,27 +551,6 @@ impl Drop for Waiting<'_> {
             drop(state);
             self.link.work.notify_one();
         }
-    }
-}
-
-/// A large message that waits for credit, and is given up or has gone when this falls.
-struct Large<'a> {
-    link: &'a Link,
-    to: &'a ActorId,
-}
-
-impl<'a> Large<'a> {
-    /// None, unless it is a large one.
-    fn begin(link: &'a Link, parcel: &Parcel<'a>) -> Option<Self> {
-        let is_large = link.state().session.await_large(parcel.to, parcel.payload.len());
-        // Not made in vain: its fall would be another's.
-        is_large.then(|| Self { link, to: parcel.to })
-    }
-}
-
-impl Drop for Large<'_> {
-    fn drop(&mut self) {
-        self.link.with_session(|session| session.large_done(self.to));
     }
 }
 
