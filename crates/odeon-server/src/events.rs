@@ -13,6 +13,7 @@ use odeon_wire::bugs::bug;
 use odeon_wire::{CloseReason, Event, RefuseCode, Side, Transcript};
 
 use crate::link::{Link, Port};
+use crate::monitors::not_monitored;
 
 impl Link {
     /// All events there are. The asks among them are taken down, and the ports of the answers taken out, under the
@@ -154,7 +155,7 @@ impl Link {
                     self.state().watched.remove(&monitor_id);
                 }
             }
-            Err(error) => tell(ExitReason::LinkLost(error.to_string()), None),
+            Err(error) => tell(not_monitored(&error), None),
         }
     }
 

@@ -22,6 +22,7 @@ mod events;
 mod grants;
 mod home;
 mod intake;
+mod large;
 mod link;
 mod linking;
 mod listener;

@@ -22,6 +22,7 @@ use tracing::Span;
 use crate::control::{ConnectionEntry, Direction};
 use crate::drive::Driver;
 use crate::intake::Moved;
+use crate::large::Large;
 use crate::metrics::WaitingSender;
 use crate::rights::{LinkRights, names};
 use crate::route::encoded;
@@ -361,7 +362,7 @@ impl Link {
     pub(crate) async fn tell(&self, call: &RemoteCall) -> Result<(), Unsent<TellError>> {
         let sealed = self.seal(call).map_err(|refusal| Unsent::Failed(refusal.into()))?;
         let parcel = sealed.parcel();
-        let sent = self.send(|state, now| state.tell(&parcel, now)).await;
+        let sent = self.send(Some(&parcel), |state, now| state.tell(&parcel, now)).await;
         sent.map_err(|error| self.unsent(error))
     }
 
@@ -380,7 +381,7 @@ impl Link {
         let parcel = sealed.parcel();
         let (port, answer) = oneshot::channel();
         let mut port = Some(port);
-        let sent = self.send(|state, now| {
+        let sent = self.send(Some(&parcel), |state, now| {
             let id = state.session.ask(&parcel, now)?;
             state.sent += 1;
             if let Some(port) = port.take() {
@@ -416,7 +417,7 @@ impl Link {
 
     /// Watches an actor of the peer's; waits while too much is queued.
     pub(crate) async fn watch(&self, actor: &ActorId, monitor: MonitorId) -> Result<u64, SendError> {
-        self.send(|state, _| state.watch(actor, monitor)).await
+        self.send(None, |state, _| state.watch(actor, monitor)).await
     }
 
     /// Takes back a watch.
@@ -429,16 +430,22 @@ impl Link {
         }
     }
 
-    /// Does `send` under the lock, again and again while there is no room for what it sends.
-    async fn send<T>(
-        &self,
+    /// Does `send` under the lock, again and again while there is no room for what it sends. A large message is not
+    /// overtaken for ever by others of its flow while it waits.
+    async fn send<'a, T>(
+        &'a self,
+        parcel: Option<&Parcel<'a>>,
         mut send: impl FnMut(&mut State, Instant) -> Result<T, SendError>,
     ) -> Result<T, SendError> {
         let now = self.server.clock().now();
         let mut sent = send(&mut self.state(), now);
+        let mut large = None;
         while sent.as_ref().is_err_and(SendError::is_for_now) {
             // What it did send, the opening of a flow say, must leave for the room to come.
             self.work.notify_one();
+            if large.is_none() && matches!(sent, Err(SendError::NoCredit { .. })) {
+                large = parcel.and_then(|parcel| Large::begin(self, parcel));
+            }
             let room = self.room.notified();
             let mut room = pin!(room);
             // Registered before the look, so that room made in between is not missed.

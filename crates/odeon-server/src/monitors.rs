@@ -15,7 +15,7 @@ use crate::events::contained;
 use crate::link::Link;
 use crate::server::Server;
 
-/// Most monitors by reference: four links' worth. At this number a program watches in a loop without ever
+/// Most monitors by reference: sixteen links' worth. At this number a program watches in a loop without ever
 /// letting go.
 const MONITORS_MAX: usize = 262_144;
 
@@ -60,8 +60,8 @@ impl Monitors {
         watches.insert(monitor, Watch { to: to.clone(), notify, place: None });
         drop(watches);
         if is_full {
-            let detail = format!("not monitored: this server has {MONITORS_MAX} monitors by reference");
-            self.tell(monitor, ExitReason::LinkLost(detail));
+            let detail = format!("this server has {MONITORS_MAX} monitors by reference");
+            self.tell(monitor, not_monitored(&detail));
         }
     }
 
@@ -123,7 +123,7 @@ impl Server {
         let server = self.clone();
         match inbox.monitor(Box::new(move |down| server.monitors().tell(monitor, down.reason))) {
             Ok(theirs) => self.monitors().set(monitor, Place::Here(inbox, theirs)),
-            Err(error) => self.monitors().tell(monitor, ExitReason::LinkLost(error.to_string())),
+            Err(error) => self.monitors().tell(monitor, not_monitored(&error)),
         }
     }
 
@@ -151,7 +151,15 @@ impl Server {
 }
 
 fn lost(error: &SendError) -> ExitReason {
-    ExitReason::LinkLost(error.to_string())
+    match error {
+        SendError::TooManyMonitors { .. } => not_monitored(error),
+        error => ExitReason::LinkLost(error.to_string()),
+    }
+}
+
+/// What is heard of an actor that has too many who watch it: no link is lost, and of the actor nothing is known.
+pub(crate) fn not_monitored(why: &dyn fmt::Display) -> ExitReason {
+    ExitReason::Failed(format!("not monitored: {why}"))
 }
 
 impl fmt::Debug for Monitors {

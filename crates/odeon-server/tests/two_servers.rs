@@ -64,6 +64,7 @@ fn at(server: &Server, actor: &str) -> Reference {
 
 struct Pair {
     _directory: tempfile::TempDir,
+    home: Home,
     a: Server,
     b: Server,
 }
@@ -81,7 +82,7 @@ async fn pair(listen: impl Fn(&Home) -> Address, cookies: [u8; 2]) -> Pair {
     let config =
         ServerConfig::new(id("a@/"), cookie(cookies[0]), world()).known(id("b@/"), b.addresses().to_vec());
     let a = Server::start(config).await.expect("a starts");
-    Pair { _directory: directory, a, b }
+    Pair { _directory: directory, home, a, b }
 }
 
 async fn unix_pair() -> Pair {
@@ -134,16 +135,16 @@ async fn thousands_of_asks_from_many_tasks_each_get_their_own_answer() {
 
 #[tokio::test]
 async fn over_tcp_the_cookie_alone_gives_no_capability() {
-    let Pair { a, b, _directory } = pair(tcp, [7, 7]).await;
+    let Pair { a, b, _directory, .. } = pair(tcp, [7, 7]).await;
     let refused = a.actor::<Echo>(at(&b, "echo")).secret().await;
     assert!(matches!(refused, Err(AskError::Refused(refusal)) if refusal.code == RefusalCode::NotAuthorised));
-    let Pair { a, b, _directory } = unix_pair().await;
+    let Pair { a, b, _directory, .. } = unix_pair().await;
     assert_eq!(a.actor::<Echo>(at(&b, "echo")).secret().await, Ok(42), "our own user is admin");
 }
 
 #[tokio::test]
 async fn another_cookie_is_refused_and_says_so() {
-    let Pair { a, b, _directory } = pair(tcp, [7, 8]).await;
+    let Pair { a, b, _directory, .. } = pair(tcp, [7, 8]).await;
     let error = a.actor::<Echo>(at(&b, "echo")).say("hi".into()).await.expect_err("refused");
     assert!(error.to_string().contains("cookie"), "{error}");
     assert!(b.connections().is_empty());
@@ -151,7 +152,7 @@ async fn another_cookie_is_refused_and_says_so() {
 
 #[tokio::test]
 async fn unknown_servers_and_actors_are_told_apart() {
-    let Pair { a, b, _directory } = unix_pair().await;
+    let Pair { a, b, _directory, .. } = unix_pair().await;
     let nowhere = a.actor::<Echo>("c@/:echo".parse().expect("a reference")).say("hi".into()).await;
     assert!(matches!(nowhere, Err(AskError::Unreachable { .. })), "{nowhere:?}");
     let nobody = a.actor::<Echo>(at(&b, "ecko")).say("hi".into()).await.expect_err("refused");
@@ -160,7 +161,7 @@ async fn unknown_servers_and_actors_are_told_apart() {
 
 #[tokio::test]
 async fn death_is_told_to_askers_and_monitors() {
-    let Pair { a, b, _directory } = unix_pair().await;
+    let Pair { a, b, _directory, .. } = unix_pair().await;
     let echo = a.actor::<Echo>(at(&b, "echo"));
     let (tell, ended) = tokio::sync::oneshot::channel();
     echo.monitor(Box::new(move |down| drop(tell.send(down)))).expect("watching");
@@ -175,9 +176,74 @@ async fn death_is_told_to_askers_and_monitors() {
     assert!(matches!(down.reason, ExitReason::Panicked(_)));
 }
 
+/// Until all before it has been taken a message above the window waits, and what others send waits behind it.
+#[tokio::test]
+async fn a_large_message_that_waits_is_not_overtaken_for_ever() {
+    let pair = unix_pair().await;
+    let echo = pair.a.actor::<Echo>(at(&pair.b, "echo"));
+    let large = "x".repeat(usize::try_from(odeon_wire::FLOW_WINDOW_BYTES).expect("small") + 1);
+    echo.say(String::new()).await.expect("there is a link");
+    // Nothing else runs between these: nothing is taken meanwhile.
+    echo.say(String::new()).tell().await.expect("sent");
+    let mut first = Box::pin(echo.say(large.clone()).tell());
+    let mut second = Box::pin(echo.say(String::new()).tell());
+    assert!(looked_at(&mut first).is_none(), "the one before it has not been taken");
+    assert!(looked_at(&mut second).is_none(), "it waits behind");
+    first.await.expect("sent");
+    second.await.expect("sent");
+    // One that is given up holds up nobody.
+    let mut first = Box::pin(echo.say(large).tell());
+    assert!(looked_at(&mut first).is_none(), "as above");
+    drop(first);
+    let mut second = Box::pin(echo.say(String::new()).tell());
+    assert!(looked_at(&mut second).is_some_and(|sent| sent.is_ok()), "it goes at once");
+}
+
+/// What a future gives when it is looked at once.
+fn looked_at<T>(future: &mut std::pin::Pin<Box<impl Future<Output = T>>>) -> Option<T> {
+    match future.as_mut().poll(&mut std::task::Context::from_waker(std::task::Waker::noop())) {
+        std::task::Poll::Ready(value) => Some(value),
+        std::task::Poll::Pending => None,
+    }
+}
+
+/// One link uses up a quarter of an actor's places at most; and who is refused one is not told that a link is lost.
+#[tokio::test]
+async fn a_monitor_too_many_says_so_and_a_link_has_a_quarter_of_an_actors_places() {
+    let pair = unix_pair().await;
+    let (far, near) = (pair.a.actor::<Echo>(at(&pair.b, "echo")), pair.b.actor::<Echo>(at(&pair.b, "echo")));
+    far.ping().await.expect("there is a link");
+    let refused = |reason: ExitReason| {
+        assert!(matches!(&reason, ExitReason::Failed(why) if why.contains("not monitored")), "{reason:?}");
+    };
+    for _ in 0..odeon_wire::MONITORS_MAX {
+        far.monitor(Box::new(|_| {})).expect("the link tells");
+    }
+    refused(far.ended().await);
+    // The peer has them all, and there is room for three times as many.
+    far.ping().await.expect("in order");
+    let left = 65_536 - odeon_wire::MONITORS_MAX;
+    let monitors: Vec<_> = (0..left).map(|_| near.monitor(Box::new(|_| {})).expect("told")).collect();
+    refused(near.ended().await);
+    assert_eq!(left, 3 * odeon_wire::MONITORS_MAX);
+    // Another link's is refused by the actor, and told the same.
+    let config =
+        ServerConfig::new(id("c@/"), Cookie::from_bytes([7; 32]), World::real(pair.home.host().clone()))
+            .known(id("b@/"), pair.b.addresses().to_vec());
+    let c = Server::start(config).await.expect("c starts");
+    let other = c.actor::<Echo>(at(&pair.b, "echo"));
+    refused(other.ended().await);
+    near.demonitor(monitors[0]);
+    let mut ended = std::pin::pin!(other.ended());
+    tokio::select! {
+        reason = &mut ended => panic!("there is room again: {reason:?}"),
+        () = async { other.ping().await.expect("in order") } => {}
+    }
+}
+
 #[tokio::test]
 async fn the_end_of_a_link_is_told_to_askers_and_monitors() {
-    let Pair { a, b, _directory } = unix_pair().await;
+    let Pair { a, b, _directory, .. } = unix_pair().await;
     let echo = a.actor::<Echo>(at(&b, "echo"));
     echo.ping().await.expect("alive");
     let (tell, ended) = tokio::sync::oneshot::channel();
@@ -192,7 +258,7 @@ async fn the_end_of_a_link_is_told_to_askers_and_monitors() {
 
 #[tokio::test]
 async fn a_server_that_stops_leaves_no_socket_and_a_new_incarnation_is_found() {
-    let Pair { a, b, _directory } = unix_pair().await;
+    let Pair { a, b, _directory, .. } = unix_pair().await;
     let echo = a.actor::<Echo>(at(&b, "echo"));
     echo.ping().await.expect("alive");
     let address = b.addresses()[0].clone();

@@ -7,12 +7,11 @@
 //! Numbers are places in the table. One is given away again only after the receiver has said `Closed`, the last
 //! thing it says of a flow, so that no frame is ever about another flow than the one meant.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use odeon_core::ActorId;
 
 use crate::frame::Windows;
-use crate::hash::Table;
 use crate::limits::{MESSAGE_COST_BYTES, UNKNOWN_MESSAGES_MAX};
 
 /// When the table is full, one flow in this many is closed at once, so that the table is not searched for each.
@@ -43,6 +42,10 @@ pub(crate) struct FlowOut {
     /// The large frame that what comes next must not overtake.
     pub(crate) behind: Option<u64>,
     state: State,
+    /// Senders that wait for room for a large message.
+    larges: usize,
+    /// The bytes sent from which on the others let these go first.
+    yields_at: u64,
     /// The number of the last use of any flow when this one was used.
     used: u64,
 }
@@ -79,7 +82,8 @@ pub(crate) enum Way {
 #[derive(Debug, Default)]
 pub(crate) struct FlowsOut {
     flows: Vec<FlowOut>,
-    by_actor: Table<ActorId, u32>,
+    /// In order, not hashed: peers choose names, those in the references that they give us, and no names make this slow.
+    by_actor: BTreeMap<ActorId, u32>,
     free: Vec<u32>,
     windows: Option<Windows>,
     link_sent: u64,
@@ -125,7 +129,7 @@ impl FlowsOut {
         if self.flows.iter().any(|flow| flow.state == State::Closing) {
             return Vec::new();
         }
-        let rests = |flow: &FlowOut| flow.state == State::Open && flow.book.is_empty();
+        let rests = |flow: &FlowOut| flow.state == State::Open && flow.book.is_empty() && flow.larges == 0;
         let mut resting: Vec<(u64, u32)> = (0..)
             .zip(&self.flows)
             .filter(|(_, flow)| rests(flow))
@@ -159,6 +163,8 @@ impl FlowsOut {
             book: VecDeque::new(),
             behind: None,
             state: State::Open,
+            larges: 0,
+            yields_at: 0,
             used: self.uses,
         };
         if self.free.last() == Some(&number) {
@@ -181,13 +187,38 @@ impl FlowsOut {
         if self.link_sent + cost > self.link_max || self.unknown >= UNKNOWN_MESSAGES_MAX {
             return Err(Stop::Link);
         }
+        let is_large = self.is_large(payload_bytes);
         match self.get_mut(number) {
             Some(flow) if flow.sent >= flow.messages_max => Err(Stop::Flow),
+            Some(flow) if flow.larges > 0 && !is_large && flow.sent_bytes >= flow.yields_at => {
+                Err(Stop::Flow)
+            }
             Some(flow) if flow.sent_bytes + cost > flow.bytes_max && flow.credited < flow.sent => {
                 Err(Stop::Flow)
             }
             Some(_) => Ok(()),
             None => Err(Stop::Flow),
+        }
+    }
+
+    /// Whether a message takes more than half of a flow's window: the least that is told to be taken may not make
+    /// room for it, so that smaller ones could keep it off for ever.
+    fn is_large(&self, payload_bytes: usize) -> bool {
+        self.windows.is_some_and(|windows| cost(payload_bytes) > windows.flow_bytes / 2)
+    }
+
+    /// Notes that a sender waits for room for a message, if it is a large one: smaller ones of the flow wait behind it.
+    pub(crate) fn await_large(&mut self, to: &ActorId, payload_bytes: usize) -> bool {
+        let flow = self.by_actor.get(to).copied().filter(|_| self.is_large(payload_bytes));
+        let flow = flow.and_then(|number| self.get_mut(number));
+        flow.map(|flow| flow.larges += 1).is_some()
+    }
+
+    /// Notes that it does not wait any more. Its flow is the same, as one for which somebody waits is not closed.
+    pub(crate) fn large_done(&mut self, to: &ActorId) {
+        let flow = self.by_actor.get(to).copied();
+        if let Some(flow) = flow.and_then(|number| self.get_mut(number)) {
+            flow.larges = flow.larges.saturating_sub(1);
         }
     }
 
@@ -198,11 +229,17 @@ impl FlowsOut {
         self.uses += 1;
         self.unknown += 1;
         let uses = self.uses;
+        let window = self.windows.map_or(0, |windows| windows.flow_bytes);
+        let is_large = self.is_large(payload_bytes);
         if let Some(flow) = self.get_mut(number) {
             flow.sent += 1;
             flow.sent_bytes += cost;
             flow.used = uses;
             flow.book.push_back(message);
+            if is_large {
+                // Nor do large ones keep off the others: a window's worth of these goes before the next.
+                flow.yields_at = flow.sent_bytes.saturating_add(window);
+            }
             flow.behind = behind.or(flow.behind);
         }
     }

@@ -31,8 +31,9 @@ pub const TYPES_MAX: usize = 65_536;
 /// id are its place in the table.
 pub const ASKS_MAX: usize = 65_536;
 
-/// Most monitors at once in one direction of a link, by default.
-pub const MONITORS_MAX: usize = 65_536;
+/// Most monitors at once in one direction of a link, by default: a quarter of what one actor takes, so that no peer alone
+/// uses up an actor's places.
+pub const MONITORS_MAX: usize = 16_384;
 
 /// Most flows open at once in one direction of a link. When all are taken, those that rest are closed and
 /// opened again when they are needed; a flow costs about 200 bytes at each end.

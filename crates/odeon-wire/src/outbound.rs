@@ -85,6 +85,19 @@ impl Session {
         Ok((flow, seq, place))
     }
 
+    /// Notes that a sender waits until there is credit for a message with a payload of so many bytes, and says whether
+    /// that makes a difference: one that takes more than half of a flow's window is not overtaken for ever by smaller ones
+    /// of other senders, which from now on wait behind it. If so, [`large_done`](Self::large_done) must follow, once.
+    pub fn await_large(&mut self, to: &ActorId, payload_bytes: usize) -> bool {
+        self.is_established() && self.flows_out.await_large(to, payload_bytes)
+    }
+
+    /// Notes that the message has gone, or that its sender has given up.
+    pub fn large_done(&mut self, to: &ActorId) {
+        self.flows_out.large_done(to);
+        self.room_made = true;
+    }
+
     /// Gives up an ask: its answer will be dropped. Does nothing when it has been answered.
     pub fn cancel(&mut self, ask_id: u64) {
         if let Some(place) = self.ledger.cancel(ask_id) {

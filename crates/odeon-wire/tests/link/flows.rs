@@ -428,3 +428,67 @@ fn number(letter: &Letter) -> (u8, u64) {
     let to = letter.to.to_string()[1..].parse().expect("a digit");
     (to, u64::from_be_bytes(letter.payload[..8].try_into().expect("8 bytes")))
 }
+
+/// A message above the window goes only when all before it has been taken. Small ones of others would keep it off for
+/// as long as they come; so they wait behind it, and it lets them pass again once it has gone.
+#[test]
+fn small_messages_wait_behind_a_large_one_and_get_their_turn_after_it() {
+    let cost = 100 + MESSAGE_COST_BYTES;
+    let mut pair = pair(|config| config.windows.flow_bytes = 8 * cost);
+    let (small, large) = (parcel("x/1", &[7; 100]), parcel("x/1", &vec![7; 10_000]));
+    let (half, more) = (small.payload.len() * 4 + 3 * 64, small.payload.len() * 4 + 3 * 64 + 1);
+    pair.dialler.tell(&small, pair.now).expect("sent");
+    assert!(!pair.dialler.session.await_large(&small.to, half), "half the window");
+    assert!(pair.dialler.session.await_large(&small.to, more), "more than half");
+    pair.dialler.session.large_done(&small.to);
+    assert_eq!(pair.dialler.tell(&large, pair.now), Err(FLOW_FULL));
+    assert!(pair.dialler.session.await_large(&large.to, large.payload.len()));
+    assert_eq!(pair.dialler.tell(&small, pair.now), Err(FLOW_FULL), "it waits behind");
+    pair.dialler.tell(&small.clone().to("other"), pair.now).expect("another flow goes on");
+    // A second one waits, and the small ones have their turn between the two.
+    assert!(pair.dialler.session.await_large(&large.to, large.payload.len()));
+    for is_second in [false, true] {
+        pair.drive();
+        pair.listener.take(usize::MAX, |_| true);
+        pair.pass(2 * ACKNOWLEDGE_AFTER);
+        if !is_second {
+            assert_eq!(pair.dialler.tell(&small, pair.now), Err(FLOW_FULL), "though there is room");
+        }
+        pair.dialler.tell(&large, pair.now).expect("at last");
+        pair.dialler.session.large_done(&large.to);
+        assert!(pair.dialler.session.take_room(), "who waits may try again");
+        pair.drive();
+        pair.listener.take(usize::MAX, |_| true);
+        pair.pass(2 * ACKNOWLEDGE_AFTER);
+        assert_eq!(fill(&mut pair.dialler, &small, pair.now), (8, FLOW_FULL), "a window's worth");
+    }
+    // One that is given up holds up nobody.
+    pair.listener.take(usize::MAX, |_| true);
+    pair.drive();
+    pair.listener.take(usize::MAX, |_| true);
+    pair.pass(2 * ACKNOWLEDGE_AFTER);
+    pair.dialler.tell(&small, pair.now).expect("room");
+    assert!(pair.dialler.session.await_large(&large.to, large.payload.len()));
+    assert_eq!(pair.dialler.tell(&small, pair.now), Err(FLOW_FULL));
+    pair.dialler.session.large_done(&large.to);
+    assert_eq!(fill(&mut pair.dialler, &small, pair.now), (7, FLOW_FULL));
+}
+
+#[test]
+fn a_flow_for_which_a_large_message_waits_is_not_closed() {
+    let mut pair = pair(|config| {
+        config.flows_max = 1;
+        config.windows.flow_bytes = 1_000;
+    });
+    pair.listener.is_taking = true;
+    let (letter, other) = (parcel("x/1", b""), parcel("x/1", b"").to("other"));
+    pair.dialler.tell(&letter, pair.now).expect("sent");
+    assert!(pair.dialler.session.await_large(&letter.to, 1_000));
+    for is_done in [false, true] {
+        pair.pass(2 * ACKNOWLEDGE_AFTER);
+        assert_eq!(pair.dialler.tell(&other, pair.now), Err(SendError::Waiting));
+        pair.drive();
+        assert_eq!(pair.dialler.tell(&other, pair.now).is_ok(), is_done);
+        pair.dialler.session.large_done(&letter.to);
+    }
+}
