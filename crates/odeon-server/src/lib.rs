@@ -33,6 +33,7 @@ mod rights;
 mod route;
 mod secure;
 mod server;
+mod way;
 
 pub use admin::{GrantEntry, Retract};
 pub use audit::{AUDIT_FILE, AUDIT_REFUSED_FILE};
