@@ -7,11 +7,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use odeon_core::seam::BoxFuture;
-use odeon_core::{CodecError, Deadline, Encoding, Instant};
+use odeon_core::{Deadline, Instant};
 use odeon_mailbox::{ReplyFuture, reply_cell};
 
 use crate::actor::Actor;
-use crate::call::{Request, remote_call};
+use crate::awaited::Awaited;
+use crate::call::{Request, decoded, offer, remote_call};
 use crate::current;
 use crate::cycles::Trace;
 use crate::envelope::{Answers, Envelope, Meta};
@@ -23,6 +24,7 @@ use crate::local::Local;
 use crate::reply::Reply;
 use crate::shortcut::Asked;
 use crate::supervise::{Fall, no_answer};
+use crate::system::System;
 use crate::tell::Entering;
 use crate::timers::{Asking, Key, until};
 use crate::via::Place;
@@ -48,6 +50,7 @@ enum State<'a, A: Actor, Q: Request<A>> {
     Entering(Entering<'a, A>, ReplyFuture<Q::Reply, Arc<Fall>>),
     Waiting(&'a Arc<Local<A>>, ReplyFuture<Q::Reply, Arc<Fall>>),
     Via(Place<'a, A::Message>, ReplyFuture<Q::Reply, Arc<Fall>>),
+    Asked(Awaited),
     Remote(BoxFuture<'a, Result<Q::Reply, AskError>>),
     Done,
 }
@@ -114,6 +117,12 @@ impl<'a, A: Actor, Q: Request<A>> Ask<'a, A, Q> {
                 State::Entering(Entering::new(local, envelope), reply)
             }
             Target::There(there) => {
+                let asked = offer::<A, Q, _>(&request, &there.reference, Some(self.at), |offer| {
+                    there.route.ask_now(offer)
+                });
+                if let Some(asked) = asked {
+                    return asked.map(State::Asked).map_err(Err);
+                }
                 let call = remote_call::<A, Q>(request, there.reference.clone(), Some(self.at));
                 let (route, clock) = (Arc::clone(&there.route), self.handle.clock());
                 let (asked_at, at) = (self.asked_at, self.at);
@@ -121,11 +130,7 @@ impl<'a, A: Actor, Q: Request<A>> Ask<'a, A, Q> {
                     let answer = until(&*clock, at, route.ask(call?)).await;
                     let (encoding, bytes) =
                         answer.unwrap_or_else(|| Err(AskError::Timeout { after: clock.now() - asked_at }))?;
-                    if encoding == Encoding::Compact && Q::fingerprint().is_none() {
-                        let why = "the answer came without the names it needs".to_owned();
-                        return Err(CodecError::Decode(why).into());
-                    }
-                    Ok(Q::decode_reply(encoding, &bytes)?)
+                    decoded::<A, Q>(encoding, &bytes)
                 }))
             }
             Target::Via(via) => {
@@ -176,6 +181,17 @@ impl<'a, A: Actor, Q: Request<A>> Ask<'a, A, Q> {
                         return Poll::Pending;
                     }
                 },
+                State::Asked(mut asked) => match Pin::new(&mut asked).poll(cx) {
+                    Poll::Pending => {
+                        self.state = State::Asked(asked);
+                        return Poll::Pending;
+                    }
+                    Poll::Ready(answer) => {
+                        return Poll::Ready(
+                            answer.and_then(|(encoding, bytes)| decoded::<A, Q>(encoding, &bytes)),
+                        );
+                    }
+                },
                 State::Remote(mut future) => match future.as_mut().poll(cx) {
                     Poll::Pending => {
                         self.state = State::Remote(future);
@@ -191,8 +207,8 @@ impl<'a, A: Actor, Q: Request<A>> Ask<'a, A, Q> {
     /// Whether the time is over. The timer is made only when it is first asked for: an answer that is there at once
     /// costs none.
     fn is_over(&mut self, cx: &Context<'_>) -> bool {
-        let Some(system) = self.handle.0.system() else {
-            // What waits for another server has a timer of its own, and a mock answers at once.
+        let Some(system) = self.timekeeper() else {
+            // What waits for a link has a timer of its own, and a mock answers at once.
             return false;
         };
         let timers = system.timers();
@@ -212,7 +228,16 @@ impl<'a, A: Actor, Q: Request<A>> Ask<'a, A, Q> {
         let Some(key) = self.timer.take() else {
             return true;
         };
-        self.handle.0.system().is_none_or(|system| system.timers().forget(key))
+        self.timekeeper().is_none_or(|system| system.timers().forget(key))
+    }
+
+    /// The system whose timers keep the deadline.
+    fn timekeeper(&self) -> Option<&'a System> {
+        match (&self.handle.0, &self.state) {
+            (Target::There(_), State::Remote(_)) => None,
+            (Target::There(there), _) => there.route.system(),
+            (target, _) => target.system(),
+        }
     }
 
     fn timeout(&self) -> AskError {

@@ -16,7 +16,7 @@ use crate::cx::Cx;
 use crate::envelope::{Answers, Envelope, Meta};
 use crate::error::{AskError, TryTellError};
 use crate::handle::{Handle, Target};
-use crate::outgoing::{Arguments, Outgoing, RemoteCall};
+use crate::outgoing::{Arguments, Offer, Outgoing, RemoteCall};
 use crate::overflow;
 use crate::reply::Reply;
 use crate::tell::Tell;
@@ -237,6 +237,34 @@ pub(crate) fn remote_call<A: Actor, Q: Request<A>>(
     let mark = Cow::Borrowed(Q::MARK.ok_or_else(private)?);
     let arguments = Arguments::Value(Box::new(Typed::<A, Q>(Mutex::new(request), PhantomData)));
     Ok(RemoteCall { to, from: current::number(), mark, arguments, expires_at })
+}
+
+/// Offers a request to a route; none if it cannot travel, or the route does not take it at once.
+pub(crate) fn offer<A: Actor, Q: Request<A>, T>(
+    request: &Q,
+    to: &odeon_core::Reference,
+    expires_at: Option<Instant>,
+    take: impl FnOnce(&Offer<'_>) -> Option<T>,
+) -> Option<T> {
+    take(&Offer {
+        to,
+        from: current::number(),
+        mark: Q::MARK?,
+        fingerprint: Q::fingerprint(),
+        expires_at,
+        encode: &|encoding, out| request.encode(encoding, out),
+    })
+}
+
+/// What a request is answered, of the bytes of its answer.
+pub(crate) fn decoded<A: Actor, Q: Request<A>>(
+    encoding: Encoding,
+    bytes: &[u8],
+) -> Result<Q::Reply, AskError> {
+    if encoding == Encoding::Compact && Q::fingerprint().is_none() {
+        return Err(CodecError::Decode("the answer came without the names it needs".to_owned()).into());
+    }
+    Ok(Q::decode_reply(encoding, bytes)?)
 }
 
 impl<'a, A: Actor, Q: Request<A>> IntoFuture for Call<'a, A, Q> {

@@ -124,13 +124,13 @@ impl Meta {
     }
 
     /// What came from another server.
-    pub(crate) fn sent_afar(sender: &Sender, expires_at: Option<Instant>, wants_reply: bool) -> Self {
+    pub(crate) fn sent_afar(sender: Sender, expires_at: Option<Instant>, wants_reply: bool) -> Self {
+        let message = sender.message();
         let (from, peer) = match sender {
             Sender::Outside => (0, None),
-            Sender::Actor(number) => (*number, None),
-            Sender::Remote(remote) => (remote.number, Some(Arc::clone(&remote.peer))),
+            Sender::Actor(number) => (number, None),
+            Sender::Remote(remote) => (remote.number, Some(remote.peer)),
         };
-        let message = sender.message();
         let far = peer.map(|peer| Box::new(Far { peer: Some(peer), message, in_reply_to: None }));
         Self { from, expires_at: nanos(expires_at), nonce: u64::from(wants_reply), far }
     }

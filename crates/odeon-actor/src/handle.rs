@@ -10,12 +10,13 @@ use odeon_core::{ActorId, Encoding, ExitReason, Reference};
 use odeon_mailbox::reply_cell;
 
 use crate::actor::Actor;
+use crate::awaited::Awaited;
 use crate::call::{Call, Request};
 use crate::error::{AskError, TellError};
 use crate::inbox::Inbox;
 use crate::life::{Down, MonitorId, TooManyMonitors};
 use crate::local::Local;
-use crate::outgoing::RemoteCall;
+use crate::outgoing::{Offer, RemoteCall};
 use crate::system::System;
 use crate::via::Via;
 
@@ -51,6 +52,26 @@ pub trait Route: fmt::Debug + Send + Sync + 'static {
     /// Sends as [`tell`](Self::tell) does and waits for the answer, until `call.expires_at`. It comes encoded as the
     /// arguments were.
     fn ask(self: Arc<Self>, call: RemoteCall) -> BoxFuture<'static, Result<(Encoding, Vec<u8>), AskError>>;
+
+    /// Sends as [`tell`](Self::tell) does if the message can leave at once; else nothing is sent, and the caller goes the
+    /// long way.
+    fn tell_now(&self, offer: &Offer<'_>) -> Option<Result<(), TellError>> {
+        let _ = offer;
+        None
+    }
+
+    /// Sends as [`ask`](Self::ask) does if the message can leave at once; else nothing is sent, and the caller goes the
+    /// long way. Its deadline is the caller's affair.
+    fn ask_now(&self, offer: &Offer<'_>) -> Option<Result<Awaited, AskError>> {
+        let _ = offer;
+        None
+    }
+
+    /// The system whose timers keep the deadlines of what [`ask_now`](Self::ask_now) sends; a route without one sends
+    /// nothing so.
+    fn system(&self) -> Option<&System> {
+        None
+    }
 
     /// Asks the actor for a sign of life through its control lane.
     fn ping(self: Arc<Self>, to: Reference) -> BoxFuture<'static, Result<(), AskError>>;

@@ -82,6 +82,9 @@ impl fmt::Debug for RemoteReply {
 pub struct Delivery<'a> {
     /// The method: a full mark or a bare name.
     pub mark: &'a str,
+    /// The method's place in the actor's protocol, if whoever delivers has looked for it before. A hint: another method
+    /// than the mark's is not called by it.
+    pub method: Option<usize>,
     /// The arguments.
     pub payload: Payload<'a>,
     /// The sender's fingerprint of the method, if it has said so: a compact payload needs the method's own.
@@ -312,6 +315,23 @@ impl<A: Actor> Inbox for Local<A> {
     }
 }
 
+/// The method that a mark names, and its place: as the hint says, if it is right.
+fn method_of(
+    protocol: &'static Protocol,
+    mark: &str,
+    hint: Option<usize>,
+) -> Result<(usize, &'static Method), Refusal> {
+    if let Some(index) = hint
+        && let Some(method) = protocol.methods.get(index)
+        && method.mark == mark
+    {
+        return Ok((index, method));
+    }
+    let method = protocol.method(mark)?;
+    let index = protocol.methods.iter().position(|other| std::ptr::eq(other, method)).unwrap_or_default();
+    Ok((index, method))
+}
+
 /// Compact bytes of another shape may well be a value, and a wrong one.
 fn refuse_another_shape(method: &Method, sent: Option<Fingerprint>) -> Result<(), Refusal> {
     let own = (method.fingerprint)();
@@ -330,16 +350,15 @@ fn refuse_another_shape(method: &Method, sent: Option<Fingerprint>) -> Result<()
 impl<A: Actor> Local<A> {
     /// Checks, decodes and puts one message into the mailbox, or in line for it if there is somebody to wake.
     fn take_in(&self, delivery: Delivery<'_>, waker: Option<&Waker>) -> Result<Option<Ticket>, Refusal> {
-        let Delivery { mark, payload, fingerprint, sender, expires_at, reply } = delivery;
+        let Delivery { mark, method, payload, fingerprint, sender, expires_at, reply } = delivery;
         let protocol = A::protocol().ok_or_else(|| {
             Refusal::new(RefusalCode::UnknownMark, "this actor cannot be reached from other servers")
         })?;
-        let method = protocol.method(mark)?;
+        let (index, method) = method_of(protocol, mark, method)?;
         let sender = sender.of_message(self.life.number, method.mark);
         if let Some(needs) = method.needs {
             sender.require(needs)?;
         }
-        let index = protocol.methods.iter().position(|other| std::ptr::eq(other, method)).unwrap_or_default();
         match payload.encoding {
             Encoding::Json => refuse_unknown_fields(method, payload.bytes)?,
             Encoding::Compact => refuse_another_shape(method, fingerprint)?,
@@ -351,7 +370,7 @@ impl<A: Actor> Local<A> {
         });
         let message = A::decode(index, payload, RemoteReply(port.clone()))
             .map_err(|refusal| at(method.mark, refusal))?;
-        let meta = Meta::sent_afar(&sender, expires_at, port.is_some());
+        let meta = Meta::sent_afar(sender, expires_at, port.is_some());
         let line = waker.filter(|_| self.mailbox.overflow() == Overflow::Wait);
         let sent = match (self.mailbox.try_send(Envelope { message, meta }), line) {
             (Err(TrySendError::Full(envelope)), Some(waker)) => match self.mailbox.enter(envelope, waker) {

@@ -37,6 +37,7 @@ extern crate self as odeon;
 
 mod actor;
 mod ask;
+mod awaited;
 mod call;
 pub mod clauses;
 mod current;
@@ -89,6 +90,7 @@ mod via;
 
 pub use actor::{Actor, Failure};
 pub use ask::Ask;
+pub use awaited::{AnswerPort, Asks, Awaited, FarAnswer, Unasked};
 pub use call::{Call, Inline, Request};
 pub use cx::Cx;
 pub use dead_letter::{DeadLetter, DeadReason};
@@ -105,7 +107,7 @@ pub use label::ActorLabel;
 pub use life::{Down, MonitorId, TooManyMonitors};
 pub use links::{LetGo, Linked, TooManyLinks, link_here, link_side, unlink_here, unlink_side};
 pub use odeon_mailbox::Ticket;
-pub use outgoing::{Arguments, Outgoing, RemoteCall};
+pub use outgoing::{Arguments, Encode, Offer, Outgoing, RemoteCall};
 pub use protocol::Speaks;
 pub use proxy::{NotHere, Proxied};
 pub use receive::{Received, RecvError};

@@ -21,6 +21,31 @@ pub struct RemoteCall {
     pub expires_at: Option<Instant>,
 }
 
+/// Appends a value, encoded.
+pub type Encode<'a> = dyn Fn(Encoding, &mut Vec<u8>) -> Result<(), CodecError> + 'a;
+
+/// A message that a route may take at once: nothing of it is copied or boxed before it does.
+pub struct Offer<'a> {
+    /// The actor.
+    pub to: &'a Reference,
+    /// The number of the sending actor; 0 for code that is none.
+    pub from: u64,
+    /// What kind of message.
+    pub mark: &'static str,
+    /// The fingerprint of the arguments and of the answer; none if they travel with their names only.
+    pub fingerprint: Option<Fingerprint>,
+    /// When the message stops being worth anything.
+    pub expires_at: Option<Instant>,
+    /// Appends the arguments, encoded. Code of the sender's: nothing of the route's should be locked.
+    pub encode: &'a Encode<'a>,
+}
+
+impl fmt::Debug for Offer<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Offer").field("to", &self.to).field("mark", &self.mark).finish_non_exhaustive()
+    }
+}
+
 /// The arguments of a call.
 pub enum Arguments {
     /// A value: it becomes bytes once it is known what its receiver understands.

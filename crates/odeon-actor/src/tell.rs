@@ -11,10 +11,10 @@ use odeon_core::seam::BoxFuture;
 use odeon_mailbox::{Entry, Standing, Ticket};
 
 use crate::actor::Actor;
-use crate::call::{Request, remote_call};
+use crate::call::{Request, offer, remote_call};
 use crate::envelope::{Answers, Envelope, Meta};
 use crate::error::TellError;
-use crate::handle::{Handle, Target};
+use crate::handle::{Handle, Target, There};
 use crate::local::Local;
 use crate::overflow;
 use crate::reply::Reply;
@@ -89,6 +89,16 @@ impl<'a, A: Actor, Q: Request<A>> Tell<'a, A, Q> {
         sent.is_ok()
     }
 
+    /// Sends to another server, if a link takes the message now.
+    fn try_there(&mut self, there: &There) -> Option<Result<(), TellError>> {
+        let expires_at = self.deadline.map(|deadline| deadline.at(there.route.clock().now()));
+        let request = self.request.as_ref()?;
+        let told =
+            offer::<A, Q, _>(request, &there.reference, expires_at, |offer| there.route.tell_now(offer))?;
+        self.request = None;
+        Some(told)
+    }
+
     /// Begins what takes longer: to wait for room, or to reach another server.
     #[cold]
     fn begin(&mut self, request: Q) {
@@ -137,7 +147,10 @@ impl<A: Actor, Q: Request<A>> Future for Tell<'_, A, Q> {
             let is_sent = match &this.handle.0 {
                 Target::Here(local) => this.try_send(local),
                 Target::Via(via) => this.try_via(&***via),
-                Target::There(_) => false,
+                Target::There(there) => match this.try_there(there) {
+                    Some(told) => return Poll::Ready(told),
+                    None => false,
+                },
             };
             if is_sent {
                 return Poll::Ready(Ok(()));

@@ -451,7 +451,7 @@ impl Server {
 
     async fn ask_over<Q, R>(
         &self,
-        link: &Link,
+        link: &Arc<Link>,
         at: &ServerId,
         mark: &'static str,
         arguments: Q,
@@ -465,11 +465,13 @@ impl Server {
         let until = self.clock().now() + patience;
         let (encoding, bytes): (Encoding, Vec<u8>) = tokio::select! {
             biased;
-            answer = link.ask(&call) => answer.map_err(|unsent| match unsent {
-                // Another link would be another challenge.
-                Unsent::Over => AskError::Dead(ExitReason::LinkLost("the link has ended".to_owned())),
-                Unsent::Failed(error) => error,
-            })?,
+            answer = async { link.ask(&call).await?.await.map_err(Unsent::Failed) } => {
+                answer.map_err(|unsent| match unsent {
+                    // Another link would be another challenge.
+                    Unsent::Over => AskError::Dead(ExitReason::LinkLost("the link has ended".to_owned())),
+                    Unsent::Failed(error) => error,
+                })?
+            }
             () = self.clock().sleep_until(until) => return Err(AskError::Timeout { after: patience }),
         };
         Ok(decode(encoding, &bytes)?)

@@ -12,13 +12,15 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use odeon_actor::AnswerPort;
 use odeon_core::Instant;
 use odeon_core::seam::{BoxFuture, Stream};
 use odeon_wire::{DEAD_AFTER, Event};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::events::answered;
 use crate::intake::Intake;
-use crate::link::{Link, Port};
+use crate::link::Link;
 
 /// Bytes read at once to begin with: a hello fits, and a thousand silent connections cost 4 MiB.
 const READ_BYTES_MIN: usize = 4 * 1024;
@@ -71,7 +73,7 @@ pub(crate) struct Driver {
     output: Output,
     intake: Intake,
     events: VecDeque<Event>,
-    ports: VecDeque<Option<Port>>,
+    ports: VecDeque<Option<AnswerPort>>,
     stage: Stage,
     /// Until when the last frames may leave.
     ending_at: Instant,
@@ -104,7 +106,6 @@ impl Driver {
         let link = Arc::clone(&self.link);
         loop {
             self.act_on_events();
-            self.link.sample();
             self.refill();
             if self.stage == Stage::Flushing && self.output.is_empty() {
                 // A stranger has nothing under way that matters.
@@ -137,13 +138,12 @@ impl Driver {
         }
     }
 
-    fn act_on(&mut self, link: &Arc<Link>, event: Event, ports: &mut VecDeque<Option<Port>>) {
+    fn act_on(&mut self, link: &Arc<Link>, event: Event, ports: &mut VecDeque<Option<AnswerPort>>) {
         match self.intake.take(link, event) {
             None => {}
             Some(Event::Reply { outcome, .. }) => {
                 if let Some(port) = ports.pop_front().flatten() {
-                    // The asker may have given up this very moment.
-                    let _ = port.send(outcome);
+                    port.answer(answered(outcome));
                 }
             }
             Some(Event::Closed(reason)) => {
@@ -166,6 +166,7 @@ impl Driver {
         }
         let mut state = self.link.state();
         if !state.session.poll_transmit(&mut self.output.bytes, WRITE_BYTES_MAX) {
+            state.is_driver_asleep = true;
             return;
         }
         // Not at every write: each sender that waits would try anew.

@@ -7,19 +7,21 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use odeon_actor::Peer;
-use odeon_core::{ActorId, Epoch, ExitReason, Mark, Reference, Refusal, RefusalCode, ServerId};
+use odeon_actor::{AnswerPort, AskError, FarAnswer, Peer};
+use odeon_core::{ActorId, Encoding, Epoch, ExitReason, Mark, Reference, Refusal, RefusalCode, ServerId};
 use odeon_wire::bugs::bug;
-use odeon_wire::{CloseReason, Event, RefuseCode, Side, Transcript};
+use odeon_wire::{AskFailure, CloseReason, Event, RefuseCode, Side, Transcript};
 
-use crate::link::{Link, Port};
+use crate::link::Link;
 use crate::monitors::not_monitored;
 
 impl Link {
     /// All events there are. The asks among them are taken down, and the ports of the answers taken out, under the
     /// same lock.
-    pub(crate) fn next_events(&self, events: &mut VecDeque<Event>, ports: &mut VecDeque<Option<Port>>) {
+    pub(crate) fn next_events(&self, events: &mut VecDeque<Event>, ports: &mut VecDeque<Option<AnswerPort>>) {
         let mut state = self.state();
+        // The driver is awake, and looks at what is to be written before it sleeps.
+        state.is_driver_asleep = false;
         state.session.take_events(events);
         for event in events.iter() {
             match event {
@@ -34,7 +36,9 @@ impl Link {
             }
         }
         let has_room = state.session.take_room();
+        let counted = state.counted();
         drop(state);
+        self.count(counted);
         if has_room {
             self.room.notify_waiters();
         }
@@ -191,6 +195,17 @@ impl Link {
         }
         self.room.notify_waiters();
     }
+}
+
+/// What the peer answered, as the asker is told.
+pub(crate) fn answered(outcome: Result<(Encoding, Vec<u8>), AskFailure>) -> FarAnswer {
+    outcome.map_err(|failure| match failure {
+        AskFailure::Refused(refusal) => AskError::Refused(refusal),
+        AskFailure::Dead(reason) => AskError::Dead(reason),
+        AskFailure::NoReply => AskError::NoReply,
+        AskFailure::LinkLost(why) => AskError::Dead(ExitReason::LinkLost(why.to_string())),
+        other => AskError::Refused(Refusal::new(RefusalCode::Internal, other.to_string())),
+    })
 }
 
 /// Runs what belongs to others; nothing, if it panics.

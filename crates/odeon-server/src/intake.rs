@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::{Wake, Waker};
 
 use odeon_actor::{AskError, Delivery, Inbox, Payload, ReplySink, Sender, Ticket};
-use odeon_core::{ActorId, ExitReason, Fingerprint, Mark, Refusal, RefusalCode};
+use odeon_core::{ActorId, ExitReason, Fingerprint, Mark, Protocol, Refusal, RefusalCode};
 use odeon_wire::{Arrival, Event};
 
 use crate::events::contained;
@@ -93,11 +93,41 @@ struct HeldDown {
     reason: ExitReason,
 }
 
+/// A type of message.
+#[derive(Debug)]
+struct Type {
+    mark: Mark,
+    /// By which the peer knows it.
+    fingerprint: Option<Fingerprint>,
+    /// The protocol in which it was last looked for, and its place there.
+    protocol: Option<&'static Protocol>,
+    method: Option<usize>,
+}
+
+impl Type {
+    /// Looks for it in the protocol of its receiver, unless it was found there the last time.
+    fn look_up(&mut self, protocol: Option<&'static Protocol>) {
+        let is_same = match (self.protocol, protocol) {
+            (Some(known), Some(protocol)) => std::ptr::eq(known, protocol),
+            (None, None) => true,
+            _ => false,
+        };
+        if !is_same {
+            let methods = protocol.iter().flat_map(|protocol| protocol.methods);
+            self.method = methods.clone().position(|method| method.mark == self.mark.as_str());
+            self.protocol = protocol;
+        }
+    }
+}
+
+/// The actor that a message goes to, who is woken when it has stood in line, and its type.
+type Receiver<'a> = (&'a Arc<dyn Inbox>, &'a Waker, Option<&'a Type>);
+
 /// Everything that has come over one link and has not been taken. The driver's own.
 #[derive(Debug, Default)]
 pub(crate) struct Intake {
-    /// By number: the mark, and the fingerprint by which the peer knows the type.
-    types: Vec<(Mark, Option<Fingerprint>)>,
+    /// By number.
+    types: Vec<Type>,
     flows: Vec<Option<Flow>>,
     /// Flows of which the session is to be told something.
     dirty: Vec<u32>,
@@ -184,7 +214,7 @@ impl Intake {
         if fingerprint.is_some() && link.server.fingerprints().get(mark.as_str()) == fingerprint {
             link.with_session(|session| session.agree(type_id));
         }
-        self.types.push((mark, fingerprint));
+        self.types.push(Type { mark, fingerprint, protocol: None, method: None });
     }
 
     fn opened(&mut self, link: &Arc<Link>, number: u32, to: ActorId) {
@@ -291,12 +321,12 @@ impl Intake {
             let detail = "it came after later messages, which another link carried";
             return Err(Refusal::new(RefusalCode::Expired, detail));
         };
-        let type_id = usize::try_from(arrival.type_id).ok();
-        let known = type_id.and_then(|type_id| self.types.get(type_id)).cloned();
-        let (mark, fingerprint) = known.as_ref().map_or(("", None), |(mark, known)| (mark.as_str(), *known));
-        let (inbox, waker) = self.inbox(link, arrival.flow)?;
+        let (inbox, waker, known) = self.inbox(link, arrival)?;
+        let (mark, fingerprint) =
+            known.as_ref().map_or(("", None), |known| (known.mark.as_str(), known.fingerprint));
         let delivery = Delivery {
             mark,
+            method: known.as_ref().and_then(|known| known.method),
             payload: Payload { encoding: arrival.encoding, bytes: &arrival.payload },
             fingerprint,
             sender: Sender::remote(Arc::clone(peer), arrival.from),
@@ -312,9 +342,10 @@ impl Intake {
         Ok(ticket.map(|ticket| InLine { inbox: Arc::clone(inbox), ticket, from, cost, waker: waker.clone() }))
     }
 
-    /// The actor that a flow goes to, and who is woken when a message of it has stood in line.
-    fn inbox(&mut self, link: &Link, number: u32) -> Result<(&Arc<dyn Inbox>, &Waker), Refusal> {
-        let Some(flow) = self.flow_mut(number) else {
+    /// The actor that a message goes to, who is woken when it has stood in line, and its type.
+    fn inbox(&mut self, link: &Link, arrival: &Arrival) -> Result<Receiver<'_>, Refusal> {
+        let flow = usize::try_from(arrival.flow).ok().and_then(|index| self.flows.get_mut(index)?.as_mut());
+        let Some(flow) = flow else {
             return Err(Refusal::new(RefusalCode::Internal, "its flow is not open"));
         };
         if flow.inbox.as_ref().is_some_and(|inbox| inbox.is_over()) {
@@ -324,7 +355,12 @@ impl Intake {
             Some(inbox) => inbox,
             none => none.insert(link.server.local_inbox(&flow.to)?),
         };
-        Ok((inbox, &flow.waker))
+        let known = usize::try_from(arrival.type_id).ok().and_then(|index| self.types.get_mut(index));
+        let known = known.map(|known| {
+            known.look_up(inbox.protocol());
+            &*known
+        });
+        Ok((inbox, &flow.waker, known))
     }
 
     /// Goes on with the flows whose line has moved, and tells the session what has been taken.

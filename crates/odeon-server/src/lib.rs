@@ -35,6 +35,7 @@ mod rights;
 mod route;
 mod secure;
 mod server;
+mod way;
 
 pub use admin::{GrantEntry, GrantPage, Retract};
 pub use audit::{AUDIT_FILE, AUDIT_REFUSED_FILE};

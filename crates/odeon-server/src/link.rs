@@ -8,14 +8,15 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::pin::pin;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use odeon_actor::{AskError, Inbox, MonitorId, Peer, RemoteCall, ReplySink, TellError};
-use odeon_core::seam::{Connection, PeerCredentials};
-use odeon_core::{
-    ActorId, Encoding, Epoch, ExitReason, Fingerprint, Instant, Refusal, RefusalCode, ServerId,
+use odeon_actor::{
+    AnswerPort, AskError, Asks, Awaited, Inbox, MonitorId, Peer, RemoteCall, ReplySink, TellError,
 };
-use odeon_wire::{AskFailure, CloseReason, Parcel, SendError, Session, Transcript, ask_place};
+use odeon_core::seam::{Connection, PeerCredentials};
+use odeon_core::{ActorId, Encoding, Epoch, Fingerprint, Instant, Refusal, RefusalCode, ServerId};
+use odeon_wire::{CloseReason, Parcel, SendError, Session, Transcript, ask_place};
 use tokio::sync::{Notify, oneshot};
 use tracing::Span;
 
@@ -28,12 +29,6 @@ use crate::rights::{LinkRights, names};
 use crate::route::encoded;
 use crate::secure::Channel;
 use crate::server::Server;
-
-/// What the peer answered, or why it did not.
-type Answer = Result<(Encoding, Vec<u8>), AskFailure>;
-
-/// Where an answer goes.
-pub(crate) type Port = oneshot::Sender<Answer>;
 
 /// A link, as those who send over it see it.
 pub(crate) struct Link {
@@ -51,7 +46,8 @@ pub(crate) struct Link {
     /// What both sides have seen of each other.
     transcript: OnceLock<[u8; 32]>,
     state: Mutex<State>,
-    inbound: Mutex<Inbound>,
+    /// What the peer sends over it; one of [`Inbound`].
+    inbound: AtomicU8,
     /// Held while one message of the peer's is delivered.
     delivering: Mutex<()>,
     /// What waits at the peer's flows and may go on.
@@ -67,6 +63,7 @@ pub(crate) struct Link {
 /// What the peer sends over a link. It sends over one at a time and never goes back to one that has ended for it,
 /// so its first message over another link is also the end of this one, whatever is still on the way here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
 enum Inbound {
     /// No message yet.
     Silent,
@@ -79,7 +76,7 @@ enum Inbound {
 pub(crate) struct State {
     pub(crate) session: Session,
     /// Ours, waiting for the peer.
-    pub(crate) asks: ByPlace<Port>,
+    pub(crate) asks: ByPlace<AnswerPort>,
     /// Ours, on the peer's actors.
     pub(crate) watching: BTreeMap<u64, MonitorId>,
     /// The peer's, waiting for our actors.
@@ -95,6 +92,8 @@ pub(crate) struct State {
     /// Asks and tells since the last [`Link::sample`]: the peer's, and ours.
     pub(crate) received: u64,
     sent: u64,
+    /// The driver sleeps with nothing to write: whoever sends wakes it.
+    pub(crate) is_driver_asleep: bool,
 }
 
 /// A table by the id of an ask, whose place is part of it.
@@ -177,6 +176,7 @@ impl Link {
             tells_refused: 0,
             received: 0,
             sent: 0,
+            is_driver_asleep: false,
         };
         let span = tracing::info_span!(
             target: "odeon::link",
@@ -198,7 +198,7 @@ impl Link {
             rights: OnceLock::new(),
             transcript: OnceLock::new(),
             state: Mutex::new(state),
-            inbound: Mutex::new(Inbound::Silent),
+            inbound: AtomicU8::new(Inbound::Silent as u8),
             delivering: Mutex::default(),
             moved: Moved::default(),
             work: Notify::new(),
@@ -258,42 +258,36 @@ impl Link {
         self.transcript.get().copied()
     }
 
-    fn inbound(&self) -> MutexGuard<'_, Inbound> {
-        self.inbound.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Changes what the peer sends, if it is `from`.
+    fn change_inbound(&self, from: Inbound, to: Inbound) -> bool {
+        self.inbound.compare_exchange(from as u8, to as u8, Ordering::SeqCst, Ordering::SeqCst).is_ok()
     }
 
     /// Whether the peer has sent no message over the link so far.
     pub(crate) fn is_silent(&self) -> bool {
-        *self.inbound() == Inbound::Silent
+        self.inbound.load(Ordering::SeqCst) == Inbound::Silent as u8
     }
 
     /// The peer sends over this link from now on.
     pub(crate) fn begin_carrying(&self) {
-        let mut inbound = self.inbound();
-        if *inbound == Inbound::Silent {
-            *inbound = Inbound::Carrying;
-        }
+        self.change_inbound(Inbound::Silent, Inbound::Carrying);
     }
 
     /// The peer is another incarnation by now: nothing more of this one is delivered.
     pub(crate) fn supersede(&self) {
-        *self.inbound() = Inbound::Superseded;
+        self.inbound.store(Inbound::Superseded as u8, Ordering::SeqCst);
     }
 
     /// The peer sends over another link by now. Whether that concerns this one.
     pub(crate) fn supersede_if_carrying(&self) -> bool {
-        let mut inbound = self.inbound();
-        let is_carrying = *inbound == Inbound::Carrying;
-        if is_carrying {
-            *inbound = Inbound::Superseded;
-        }
-        is_carrying
+        self.change_inbound(Inbound::Carrying, Inbound::Superseded)
     }
 
     /// Taken while a message of the peer's is delivered; none, if none may be any more.
     pub(crate) fn delivering(&self) -> Option<MutexGuard<'_, ()>> {
         let delivering = self.delivering.lock().unwrap_or_else(PoisonError::into_inner);
-        (*self.inbound() != Inbound::Superseded).then_some(delivering)
+        let is_superseded = self.inbound.load(Ordering::SeqCst) == Inbound::Superseded as u8;
+        (!is_superseded).then_some(delivering)
     }
 
     /// Waits for a delivery under way, and ends the link.
@@ -302,12 +296,23 @@ impl Link {
         self.close(why);
     }
 
+    /// Something has been queued. The driver is woken if it sleeps; else it looks at the queue before it does.
+    pub(crate) fn wake_driver(&self, mut state: MutexGuard<'_, State>) {
+        let is_asleep = std::mem::take(&mut state.is_driver_asleep);
+        drop(state);
+        if is_asleep {
+            self.work.notify_one();
+        }
+    }
+
     /// Adds what has been counted since the last time to the server's counters.
     pub(crate) fn sample(&self) {
-        let (received, sent) = {
-            let mut state = self.state();
-            (std::mem::take(&mut state.received), std::mem::take(&mut state.sent))
-        };
+        let counted = self.state().counted();
+        self.count(counted);
+    }
+
+    /// Adds to the server's counters.
+    pub(crate) fn count(&self, (received, sent): (u64, u64)) {
         let counters = self.server.counters();
         if received > 0 {
             counters.messages_in.add(received);
@@ -375,37 +380,18 @@ impl Link {
         Ok(sent)
     }
 
-    /// Sends an ask and waits for its answer.
-    pub(crate) async fn ask(&self, call: &RemoteCall) -> Result<(Encoding, Vec<u8>), Unsent<AskError>> {
+    /// Sends an ask, once there is room for it. What is returned is its answer, when there is one.
+    pub(crate) async fn ask(self: &Arc<Self>, call: &RemoteCall) -> Result<Awaited, Unsent<AskError>> {
         let sealed = self.seal(call).map_err(|refusal| Unsent::Failed(refusal.into()))?;
         let parcel = sealed.parcel();
-        let (port, answer) = oneshot::channel();
+        let (port, answer) = AnswerPort::new();
         let mut port = Some(port);
-        let sent = self.send(Some(&parcel), |state, now| {
-            let id = state.session.ask(&parcel, now)?;
-            state.sent += 1;
-            if let Some(port) = port.take() {
-                state.asks.insert(id, port);
-            }
-            Ok(id)
-        });
-        let id = sent.await.map_err(|error| match self.unsent(error) {
+        let sent = self.send(Some(&parcel), |state, now| state.ask(&parcel, now, &mut port)).await;
+        let id = sent.map_err(|error| match self.unsent(error) {
             Unsent::Over => Unsent::Over,
             Unsent::Failed(error) => Unsent::Failed(AskError::from(error)),
         })?;
-        let mut waiting = Waiting { link: self, id: Some(id) };
-        let outcome =
-            answer.await.unwrap_or_else(|_| Err(AskFailure::LinkLost("the server is stopping".into())));
-        waiting.id = None;
-        outcome.map_err(|failure| {
-            Unsent::Failed(match failure {
-                AskFailure::Refused(refusal) => AskError::Refused(refusal),
-                AskFailure::Dead(reason) => AskError::Dead(reason),
-                AskFailure::NoReply => AskError::NoReply,
-                AskFailure::LinkLost(why) => AskError::Dead(ExitReason::LinkLost(why.to_string())),
-                other => AskError::Refused(Refusal::new(RefusalCode::Internal, other.to_string())),
-            })
-        })
+        Ok(answer.asked(Arc::clone(self) as Arc<dyn Asks>, id))
     }
 
     /// Watches an actor of the peer's, if there is room for that now; its end is told to the server as `monitor`.
@@ -491,8 +477,27 @@ impl Link {
 }
 
 impl State {
-    fn tell(&mut self, parcel: &Parcel<'_>, now: Instant) -> Result<(), SendError> {
+    /// The messages since the last time: received, and sent.
+    pub(crate) fn counted(&mut self) -> (u64, u64) {
+        (std::mem::take(&mut self.received), std::mem::take(&mut self.sent))
+    }
+
+    pub(crate) fn tell(&mut self, parcel: &Parcel<'_>, now: Instant) -> Result<(), SendError> {
         self.session.tell(parcel, now).inspect(|()| self.sent += 1)
+    }
+
+    pub(crate) fn ask(
+        &mut self,
+        parcel: &Parcel<'_>,
+        now: Instant,
+        port: &mut Option<AnswerPort>,
+    ) -> Result<u64, SendError> {
+        let id = self.session.ask(parcel, now)?;
+        self.sent += 1;
+        if let Some(port) = port.take() {
+            self.asks.insert(id, port);
+        }
+        Ok(id)
     }
 
     fn watch(&mut self, actor: &ActorId, monitor: MonitorId) -> Result<u64, SendError> {
@@ -523,8 +528,7 @@ impl ReplySink for Link {
             Err(AskError::Refused(refusal)) => session.refuse_ask(ask, refusal),
             Err(other) => session.refuse_ask(ask, Refusal::new(RefusalCode::Internal, other.to_string())),
         }
-        drop(state);
-        self.work.notify_one();
+        self.wake_driver(state);
     }
 
     fn is_wanted(&self, ask: u64) -> bool {
@@ -532,22 +536,14 @@ impl ReplySink for Link {
     }
 }
 
-/// An ask whose asker waits. Whoever stops waiting before there is an answer tells the peer so.
-struct Waiting<'a> {
-    link: &'a Link,
-    id: Option<u64>,
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        let Some(id) = self.id else {
-            return;
-        };
-        let mut state = self.link.state();
-        if state.asks.remove(id).is_some() {
-            state.session.cancel(id);
+impl Asks for Link {
+    fn withdraw(&self, ask: u64) {
+        let mut state = self.state();
+        let port = state.asks.remove(ask);
+        if port.is_some() {
+            state.session.cancel(ask);
             drop(state);
-            self.link.work.notify_one();
+            self.work.notify_one();
         }
     }
 }

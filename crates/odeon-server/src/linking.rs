@@ -122,7 +122,7 @@ impl Server {
     /// Makes the side of our actor for a link that an actor of a peer's wants.
     pub(crate) fn link_for(&self, actor: &ActorId, sender: &Sender) -> Result<(), Refusal> {
         let (inbox, other) = self.ends(actor, sender)?;
-        let route: Arc<dyn Route> = Arc::new(ServerRoute(self.clone()));
+        let route: Arc<dyn Route> = Arc::new(ServerRoute::new(self.clone()));
         link_side(&inbox, &other, &route)
             .map_err(|error| Refusal::new(RefusalCode::LimitReached, error.to_string()))
     }

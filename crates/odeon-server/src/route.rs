@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use odeon_actor::{
-    Actor, Arguments, AskError, Delivery, Down, Handle, Inbox, MonitorId, Payload, RemoteCall, ReplySink,
-    Route, Sender, TellError,
+    Actor, Arguments, AskError, Awaited, Delivery, Down, Handle, Inbox, MonitorId, Offer, Payload,
+    RemoteCall, ReplySink, Route, Sender, System, TellError,
 };
 use odeon_core::seam::{BoxFuture, Clock};
 use odeon_core::{ActorId, Encoding, ExitReason, Reference, Refusal, RefusalCode, decode};
@@ -17,13 +17,23 @@ use crate::connect::ConnectError;
 use crate::control::{ControlPingActor, ControlStopActor};
 use crate::link::{Link, Unsent};
 use crate::server::Server;
+use crate::way::Way;
 
 /// Links tried for one message: one that is about to be closed for want of use, and two that take its place.
 const LINKS_TRIED: usize = 3;
 
 /// Routes calls over the server's links.
 #[derive(Debug)]
-pub(crate) struct ServerRoute(pub(crate) Server);
+pub(crate) struct ServerRoute {
+    server: Server,
+    way: Way,
+}
+
+impl ServerRoute {
+    pub(crate) fn new(server: Server) -> Self {
+        Self { server, way: Way::default() }
+    }
+}
 
 impl Server {
     /// Sends an encoded message to an actor anywhere, without waiting for an answer.
@@ -88,7 +98,7 @@ impl Server {
             match link.ask(&call).await {
                 Err(Unsent::Over) => {}
                 Err(Unsent::Failed(error)) => return Err(error),
-                Ok(reply) => return Ok(reply),
+                Ok(answer) => return answer.await,
             }
         }
         Err(none_lasted(&call.to).into())
@@ -99,6 +109,7 @@ impl Server {
         let (encoding, bytes) = encoded(call, Encoding::Cbor)?;
         self.local_inbox(&call.to.actor)?.deliver(Delivery {
             mark: &call.mark,
+            method: None,
             payload: Payload { encoding, bytes: &bytes },
             fingerprint: None,
             sender: if call.from == 0 { Sender::Outside } else { Sender::Actor(call.from) },
@@ -177,34 +188,46 @@ impl ReplySink for HereSink {
 }
 
 impl Route for ServerRoute {
+    fn system(&self) -> Option<&System> {
+        Some(self.server.system())
+    }
+
+    fn tell_now(&self, offer: &Offer<'_>) -> Option<Result<(), TellError>> {
+        self.way.tell(&self.server, offer)
+    }
+
+    fn ask_now(&self, offer: &Offer<'_>) -> Option<Result<Awaited, AskError>> {
+        self.way.ask(&self.server, offer)
+    }
+
     fn clock(&self) -> Arc<dyn Clock> {
-        Arc::clone(self.0.clock())
+        Arc::clone(self.server.clock())
     }
 
     fn reply_timeout(&self) -> Duration {
-        self.0.system().reply_timeout()
+        self.server.system().reply_timeout()
     }
 
     fn tell(self: Arc<Self>, call: RemoteCall) -> BoxFuture<'static, Result<(), TellError>> {
-        Box::pin(async move { self.0.tell_encoded(call).await })
+        Box::pin(async move { self.server.tell_encoded(call).await })
     }
 
     fn ask(self: Arc<Self>, call: RemoteCall) -> BoxFuture<'static, Result<(Encoding, Vec<u8>), AskError>> {
-        Box::pin(async move { self.0.ask_unbounded(call).await })
+        Box::pin(async move { self.server.ask_unbounded(call).await })
     }
 
     fn ping(self: Arc<Self>, to: Reference) -> BoxFuture<'static, Result<(), AskError>> {
         Box::pin(async move {
             let call = control_call(&to, "server/1#ping-actor", ControlPingActor { actor: to.actor.clone() });
-            let (encoding, bytes) = self.0.ask_unbounded(call).await?;
+            let (encoding, bytes) = self.server.ask_unbounded(call).await?;
             decode::<Result<(), Refusal>>(encoding, &bytes)?.map_err(AskError::Refused)
         })
     }
 
     fn stop(&self, to: &Reference) {
         let call = control_call(to, "server/1#stop-actor", ControlStopActor { actor: to.actor.clone() });
-        let server = self.0.clone();
-        self.0.spawn_service("stop-actor", async move |_| {
+        let server = self.server.clone();
+        self.server.spawn_service("stop-actor", async move |_| {
             // Nobody waits; a monitor tells those who want to know.
             if let Err(error) = server.tell_encoded(call).await {
                 tracing::warn!(%error, "cannot stop a remote actor");
@@ -213,19 +236,19 @@ impl Route for ServerRoute {
     }
 
     fn monitor(&self, to: &Reference, monitor: MonitorId, notify: Box<dyn FnOnce(Down) + Send>) {
-        self.0.monitor(to, monitor, notify);
+        self.server.monitor(to, monitor, notify);
     }
 
     fn demonitor(&self, monitor: MonitorId) {
-        self.0.monitors().take_back(monitor);
+        self.server.monitors().take_back(monitor);
     }
 
     fn link(&self, to: &Reference, from: &Arc<dyn Inbox>, lost: Box<dyn FnOnce(ExitReason) + Send>) {
-        self.0.link_there(to, from, lost);
+        self.server.link_there(to, from, lost);
     }
 
     fn unlink(&self, to: &Reference, from: u64) {
-        self.0.unlink_there(to, from);
+        self.server.unlink_there(to, from);
     }
 }
 

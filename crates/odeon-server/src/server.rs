@@ -194,7 +194,7 @@ impl Server {
         server.load_grants()?;
         server.start_control();
         server.start_audit();
-        server.system().set_route(Arc::new(ServerRoute(server.clone())));
+        server.system().set_route(Arc::new(ServerRoute::new(server.clone())));
         let _ = server.0.addresses.set(listeners.iter().map(|listener| listener.address()).collect());
         for listener in listeners {
             let accepting = accept(server.clone(), listener, server.0.stopping.subscribe());
@@ -285,7 +285,7 @@ impl Server {
         {
             return handle;
         }
-        Handle::remote(reference, Arc::new(ServerRoute(self.clone())))
+        Handle::remote(reference, Arc::new(ServerRoute::new(self.clone())))
     }
 
     /// Remembers where a server is; what was known of it before is forgotten.
