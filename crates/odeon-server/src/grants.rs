@@ -25,6 +25,12 @@ pub(crate) const DELEGATED_PER_GRANTEE_MAX: usize = 16;
 /// Most chains that others have presented, for all grantees.
 pub(crate) const DELEGATED_MAX: usize = 1_024;
 
+/// Of these, as many are left to admins: whoever got a grant can make keys and names for others without end.
+pub(crate) const DELEGATED_OF_ADMINS: usize = 512;
+
+/// Most chains that grow from one grant of the admin's, presented for others. Those left to admins do not count.
+pub(crate) const DELEGATED_PER_GRANT_MAX: usize = 128;
+
 /// Most retractions that are remembered.
 pub(crate) const RETRACTIONS_MAX: usize = 4_096;
 
@@ -193,13 +199,25 @@ impl Grants {
             held.retain(|held| !held.is_over(now_ms) && held.chain != chain);
             !held.is_empty()
         });
-        let all: usize = self.delegated.values().map(Vec::len).sum();
         let of_grantee = self.delegated.get(grantee).map_or(0, Vec::len);
-        if all >= DELEGATED_MAX || of_grantee >= DELEGATED_PER_GRANTEE_MAX {
+        if of_grantee >= DELEGATED_PER_GRANTEE_MAX || !self.has_room_for(&chain) {
             return Err(NotTaken::DelegatedFull);
         }
         self.delegated.entry(grantee.clone()).or_default().push(Held::new(chain, true));
         Ok(())
+    }
+
+    /// Whether there is room for one more chain that was presented for another. What the admin gives has all of it;
+    /// what a holder passes on has a share, and leaves some to the admin.
+    fn has_room_for(&self, chain: &GrantChain) -> bool {
+        let all = || self.delegated.values().flatten().map(|held| &held.chain);
+        let is_passed_on = |chain: &&GrantChain| chain.blocks().len() > 1;
+        let root = chain.blocks()[0].id;
+        if !is_passed_on(&chain) {
+            return all().count() < DELEGATED_MAX;
+        }
+        let of_grant = all().filter(is_passed_on).filter(|chain| chain.blocks()[0].id == root).count();
+        of_grant < DELEGATED_PER_GRANT_MAX && all().count() < DELEGATED_MAX - DELEGATED_OF_ADMINS
     }
 
     /// What the peer of a link holds by grants.
@@ -272,7 +290,9 @@ impl Grants {
                 self.retracted.insert(id, forget_after.unwrap_or(u64::MAX));
             }
             Retracted::Grantee(grantee) => {
-                self.retracted_for.insert(grantee.clone(), now_ms);
+                // A clock that was set back takes no retraction back.
+                let until = self.retracted_for.entry(grantee.clone()).or_default();
+                *until = now_ms.max(*until);
             }
         }
         for link in self.links.values_mut() {
