@@ -74,7 +74,7 @@ impl Link {
         let welcome = match claimed {
             // Only now is the claim proven, so that no stranger learns who was here.
             Some((server, epoch)) if is_right => match self.channel.vouches_for(&server, epoch) {
-                Ok(()) => self.server.check(&server, epoch),
+                Ok(()) => self.server.check(self, &server, epoch),
                 Err(detail) => Err((RefuseCode::Authentication, detail)),
             },
             _ => Ok(()),
@@ -137,7 +137,7 @@ impl Link {
                 link.with_session(|session| session.down(monitor_id, reason, number));
             }
         };
-        let found = self.server.local_inbox(actor).ok().or_else(|| self.server.linking().actor(actor));
+        let found = self.server.find_inbox(actor).or_else(|| self.server.linking().actor(actor));
         let Some(inbox) = found else {
             return tell(ExitReason::NoActor, None);
         };

@@ -227,7 +227,7 @@ impl Intake {
         let type_id = usize::try_from(arrival.type_id).ok();
         let known = type_id.and_then(|type_id| self.types.get(type_id)).cloned();
         let (mark, fingerprint) = known.as_ref().map_or(("", None), |(mark, known)| (mark.as_str(), *known));
-        let (inbox, waker) = self.inbox(link, arrival.flow)?;
+        let (inbox, waker) = self.inbox(link, arrival.flow, arrival.ask_id.is_some())?;
         let delivery = Delivery {
             mark,
             payload: Payload { encoding: arrival.encoding, bytes: &arrival.payload },
@@ -246,7 +246,12 @@ impl Intake {
     }
 
     /// The actor that a flow goes to, and who is woken when a message of it has stood in line.
-    fn inbox(&mut self, link: &Link, number: u32) -> Result<(&Arc<dyn Inbox>, &Waker), Refusal> {
+    fn inbox(
+        &mut self,
+        link: &Link,
+        number: u32,
+        is_ask: bool,
+    ) -> Result<(&Arc<dyn Inbox>, &Waker), Refusal> {
         let Some(flow) = self.flow_mut(number) else {
             return Err(Refusal::new(RefusalCode::Internal, "its flow is not open"));
         };
@@ -255,7 +260,11 @@ impl Intake {
         }
         let inbox = match &mut flow.inbox {
             Some(inbox) => inbox,
-            none => none.insert(link.server.local_inbox(&flow.to)?),
+            // A hint is for whoever reads the answer, and a tell has none.
+            none => match link.server.find_inbox(&flow.to) {
+                Some(inbox) => none.insert(inbox),
+                None => return Err(link.server.unknown(&flow.to, is_ask)),
+            },
         };
         Ok((inbox, &flow.waker))
     }

@@ -9,7 +9,7 @@ use odeon_wire::RefuseCode;
 
 use super::Server;
 use crate::link::Link;
-use crate::peers::Unwelcome;
+use crate::peers::{Standing, Unwelcome};
 use crate::secure::Channel;
 
 impl Server {
@@ -53,23 +53,23 @@ impl Server {
     }
 
     /// Whether a peer that has proven itself is welcome.
-    pub(crate) fn check(&self, peer: &ServerId, epoch: Epoch) -> Result<(), Unwelcome> {
+    pub(crate) fn check(&self, link: &Link, peer: &ServerId, epoch: Epoch) -> Result<(), Unwelcome> {
         let peers = self.peers();
         self.check_not_stopping()?;
-        peers.check(peer, epoch, self.limits())
+        peers.check(peer, epoch, link.standing(), self.limits())
     }
 
-    /// Takes in a link whose peer has proven itself; links of its older incarnations are closed.
+    /// Takes in a link whose peer has proven itself; links that it replaces are closed.
     pub(crate) fn admit(&self, link: &Arc<Link>, peer: &Arc<Peer>) -> Result<(), Unwelcome> {
-        let older = {
+        let replaced = {
             // Looked at under the lock: a link taken in is seen by the shutdown, which closes it.
             let mut peers = self.peers();
             self.check_not_stopping()?;
             peers.admit(link, peer, self.limits())?
         };
-        for link in older {
+        for link in replaced {
             link.supersede();
-            link.close_superseded("a newer incarnation has connected");
+            link.close_superseded("a newer incarnation has connected, or one with a certificate");
         }
         Ok(())
     }
@@ -93,6 +93,17 @@ impl Server {
         self.peers().remove(link);
         self.grants().close(link.number);
         self.0.links.send_modify(|links| *links -= 1);
+    }
+}
+
+impl Link {
+    /// What it stands on that the peer is who it says, once it has proven itself.
+    pub(crate) fn standing(&self) -> Standing {
+        if self.channel.certificate().is_some() {
+            return Standing::Certificate;
+        }
+        let is_us = self.server.authority().believes(self.credentials);
+        if is_us { Standing::SameUser } else { Standing::Cookie }
     }
 }
 

@@ -9,5 +9,6 @@ mod ensemble;
 mod failures;
 #[path = "../hostile/memory_net.rs"]
 mod memory_net;
+mod names;
 mod reload;
 mod support;
