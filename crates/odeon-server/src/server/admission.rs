@@ -69,7 +69,11 @@ impl Server {
         };
         for link in replaced {
             link.supersede();
-            link.close_superseded("a newer incarnation has connected, or one with a certificate");
+            let is_older = link.peer().is_some_and(|theirs| theirs.epoch < peer.epoch);
+            link.close_superseded(match is_older {
+                true => "a newer incarnation has connected",
+                false => "the peer of this name has shown a certificate",
+            });
         }
         Ok(())
     }

@@ -7,6 +7,8 @@ extern crate odeon_actor as odeon;
 mod certificates;
 mod ensemble;
 mod failures;
+mod hostile_peers;
+mod intruder;
 #[path = "../hostile/memory_net.rs"]
 mod memory_net;
 mod names;
