@@ -168,11 +168,15 @@ impl Audit {
         self.wake.notify_one();
     }
 
-    /// The last lines, oldest first. Refusals take no more than half of them from acts.
+    /// The last lines, oldest first. However many refusals came last, half of the lines are left to acts.
     pub(crate) fn recent(&self, most: usize) -> Vec<String> {
         let most = most.min(RECENT_LINES_MAX);
         let Gathered { acts, refusals, .. } = &*self.gathered();
-        let of_refusals = refusals.len().min(most - acts.len().min(most.div_ceil(2)));
+        let mut numbers: Vec<(u64, bool)> = acts.iter().map(|(number, _)| (*number, false)).collect();
+        numbers.extend(refusals.iter().map(|(number, _)| (*number, true)));
+        numbers.sort_unstable();
+        let came_last = numbers.iter().rev().take(most).filter(|(_, is_refusal)| *is_refusal).count();
+        let of_refusals = came_last.min(most - acts.len().min(most / 2));
         let of_acts = acts.len().min(most - of_refusals);
         let last = |lines: &VecDeque<(u64, String)>, many: usize| -> Vec<(u64, String)> {
             lines.iter().skip(lines.len() - many).cloned().collect()

@@ -47,7 +47,9 @@ fn refusals_do_not_push_out_what_was_done() {
     for number in 0..=RECENT_LINES_MAX {
         add(&audit, number, true, None);
     }
-    assert_eq!(audit.recent(usize::MAX).iter().filter(is_act).count(), RECENT_LINES_MAX / 2);
+    assert_eq!(audit.recent(usize::MAX).iter().filter(is_act).count(), RECENT_LINES_MAX);
+    add(&audit, 0, false, None);
+    assert!(!is_act(&&audit.recent(1)[0]), "the refusal just now");
     assert_eq!(audit.recent(0), Vec::<String>::new());
 }
 
