@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use crate::checks::{
-    documents, exceptions, features, layers, length, links, manifests, module_docs, sleeps, words,
+    codes, documents, exceptions, features, layers, length, links, manifests, module_docs, sleeps, words,
 };
 use crate::finding::Finding;
 use crate::tree::{ReadError, Tree};
@@ -12,7 +12,7 @@ use crate::tree::{ReadError, Tree};
 type Check = fn(&Tree) -> Vec<Finding>;
 
 /// All checks, in the order of the house rules they keep.
-const CHECKS: [Check; 10] = [
+const CHECKS: [Check; 11] = [
     layers::check,
     manifests::check,
     length::check,
@@ -22,6 +22,7 @@ const CHECKS: [Check; 10] = [
     sleeps::check,
     documents::check,
     links::check,
+    codes::check,
     features::check,
 ];
 

@@ -133,7 +133,9 @@ impl<A: Actor> Cx<A> {
             }
             Sender::Remote(remote) if remote.number == 0 => None,
             Sender::Remote(remote) => {
-                let reference = Reference::new(remote.peer.server.clone(), ActorId::Number(remote.number));
+                // A number means its actor in this incarnation of its server alone.
+                let actor = ActorId::NumberOf(remote.number, remote.peer.epoch);
+                let reference = Reference::new(remote.peer.server.clone(), actor);
                 self.system().route().map(|route| Handle::remote(reference, route))
             }
         }

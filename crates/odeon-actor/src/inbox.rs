@@ -1,6 +1,7 @@
 //! Actors with their type erased: what a server needs to route messages by name and number.
 
 use std::any::Any;
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -11,8 +12,9 @@ use odeon_core::{
     Encoding, ExitReason, Fingerprint, Instant, Method, Protocol, Refusal, RefusalCode, decode,
 };
 use odeon_mailbox::{Entry, Overflow, SendError, Standing, Ticket, TrySendError};
+use serde::Deserializer as _;
 use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Error as _, IgnoredAny, MapAccess, Visitor};
 
 use crate::actor::Actor;
 use crate::envelope::{Envelope, Meta};
@@ -25,6 +27,9 @@ use crate::overflow;
 use crate::reply::{FarPort, Reply};
 use crate::sender::Sender;
 use crate::stats::{self, Stats};
+
+/// Most bytes of an unknown field that are quoted, and compared with the known ones.
+const FIELD_BYTES_MAX: usize = 100;
 
 /// An encoded payload, not yet trusted.
 #[derive(Debug, Clone, Copy)]
@@ -387,20 +392,82 @@ fn at(mark: &str, refusal: Refusal) -> Refusal {
 
 /// JSON comes from people, who mistype; CBOR comes from servers, which may be newer than this one.
 fn refuse_unknown_fields(method: &Method, bytes: &[u8]) -> Result<(), Refusal> {
-    let Ok(serde_json::Value::Object(given)) = serde_json::from_slice(bytes) else {
-        return Ok(());
-    };
     let schema = (method.arguments)().to_value();
     let known: Vec<&str> =
         schema["properties"].as_object().into_iter().flatten().map(|(k, _)| k.as_str()).collect();
-    let Some(unknown) = given.keys().find(|key| !known.contains(&key.as_str())) else {
+    let Some(unknown) = unknown_field(bytes, &known) else {
         return Ok(());
     };
-    let hint = match odeon_core::suggest(unknown, known.iter().copied()) {
+    let hint = match odeon_core::suggest(&unknown, known.iter().copied()) {
         Some(near) => near.to_string(),
         None if known.is_empty() => "it takes no arguments".to_owned(),
         None => format!("it takes {}", known.join(", ")),
     };
     let detail = format!("{}: unknown argument `{unknown}`; {hint}", method.mark);
     Err(Refusal::new(RefusalCode::BadPayload, detail))
+}
+
+/// The first key of the object that is none of the known ones, cut. Of the rest nothing is kept: the payload may be as
+/// large as a frame, and take many times as much as a value. What is no object is for the decoding to refuse.
+fn unknown_field(bytes: &[u8], known: &[&str]) -> Option<String> {
+    let mut unknown = None;
+    let mut json = serde_json::Deserializer::from_slice(bytes);
+    // An error is that of the payload, or the end of the search.
+    let _ = json.deserialize_map(Fields { known, unknown: &mut unknown });
+    unknown
+}
+
+/// Reads the keys of an object until one is unknown.
+struct Fields<'a> {
+    known: &'a [&'a str],
+    unknown: &'a mut Option<String>,
+}
+
+impl<'de> Visitor<'de> for Fields<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<(), M::Error> {
+        while let Some(key) = map.next_key::<Cow<'de, str>>()? {
+            if !self.known.contains(&key.as_ref()) {
+                *self.unknown = Some(key[..key.floor_char_boundary(FIELD_BYTES_MAX)].to_owned());
+                return Err(M::Error::custom("an unknown field"));
+            }
+            map.next_value::<IgnoredAny>()?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_json_payload_only_the_keys_are_read_and_only_to_the_first_unknown_one() {
+        let find = |text: &str| unknown_field(text.as_bytes(), &["a", "b"]);
+        for fits in [
+            "{}",
+            r#"{"a":1,"b":{"c":[1]}}"#,
+            r#"{"a":1,"a":2}"#,
+            "[1]",
+            "7",
+            "",
+            "{\"a\":",
+            r#"{"\u0061":0}"#,
+        ] {
+            assert_eq!(find(fits), None, "{fits}");
+        }
+        for unknown in [r#"{"c":1}"#, r#"{"a":[{"x":2}],"c":1,"d":2}"#, r#"{"c":1,"a":"#, r#"{"c" broken"#] {
+            assert_eq!(find(unknown).as_deref(), Some("c"), "{unknown}");
+        }
+        // A value would not be taken apart to such a depth; the keys after it are still seen.
+        let deep = format!(r#"{{"a":{}{},"c":0}}"#, "[".repeat(100_000), "]".repeat(100_000));
+        assert_eq!(find(&deep).as_deref(), Some("c"));
+        let long = "x".repeat(FIELD_BYTES_MAX + 1);
+        assert_eq!(find(&format!(r#"{{"{long}":0}}"#)).as_deref(), Some(&long[1..]), "cut");
+    }
 }

@@ -11,12 +11,11 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::time::Duration;
 
-use odeon_core::{Capabilities, Capability, Domain, ServerId};
+use odeon_core::{Capabilities, Capability, Domain, ServerId, moment, to_hex};
 use sha2::{Digest, Sha256};
 use x509_cert::Certificate;
-use x509_cert::der::{DateTime, Decode as _};
+use x509_cert::der::Decode as _;
 use x509_cert::ext::pkix::SubjectAltName;
 use x509_cert::ext::pkix::name::GeneralName;
 
@@ -148,16 +147,7 @@ pub(crate) fn serial_text(bytes: &[u8]) -> String {
         [0, rest @ ..] if !rest.is_empty() => rest,
         all => all,
     };
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// A moment in seconds since 1970, as people and programs read it: `2026-11-26T17:00:00Z`.
-#[must_use]
-pub fn moment(unix_s: u64) -> String {
-    match DateTime::from_unix_duration(Duration::from_secs(unix_s)) {
-        Ok(moment) => moment.to_string(),
-        Err(_) => format!("{unix_s} seconds after 1970"),
-    }
+    to_hex(bytes)
 }
 
 /// A certificate is refused.

@@ -4,20 +4,20 @@
 //! or not at all: it is written beside its place, synced, and then linked or renamed into it.
 
 use std::fmt;
-use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use odeon_core::seam::Rng;
+use odeon_core::to_hex;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
+use crate::files::{self, Contents, FileError, MODE_SECRET, Readers};
+
+const WHAT: &str = "ensemble cookie";
+
 /// Length of the cookie: as much as the output of the HMAC it keys, more would add nothing.
 pub const COOKIE_BYTES: usize = 32;
-
-/// The mode bits that let group or others at the file.
-const MODE_NOT_OWNER: u32 = 0o077;
 
 /// What becomes of a cookie that is there already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,6 +90,20 @@ pub enum CookieError {
     },
 }
 
+/// The same with what is to be done about a cookie, which `admin cookie` makes.
+impl From<FileError> for CookieError {
+    fn from(error: FileError) -> Self {
+        match error {
+            FileError::Missing { path, .. } => Self::Missing { path },
+            FileError::Exists { path, .. } => Self::Exists { path },
+            FileError::Exposed { path, mode, .. } => Self::Exposed { path, mode },
+            FileError::NotAFile { path, .. } => Self::NotAFile { path },
+            FileError::TooLong { path, bytes_max, .. } => Self::Length { path, bytes: bytes_max + 1 },
+            FileError::Io { path, doing, source, .. } => Self::Io { path, doing, source },
+        }
+    }
+}
+
 /// A length as it is printed, where only the first bytes past a cookie's were looked at.
 struct Length(usize);
 
@@ -127,27 +141,7 @@ impl Cookie {
     /// When it is missing, has another length than [`COOKIE_BYTES`], is no regular file, or can be reached by
     /// others than its owner.
     pub fn load(path: &Path) -> Result<Self, CookieError> {
-        let failed = |source: io::Error| match source.kind() {
-            io::ErrorKind::NotFound => CookieError::Missing { path: path.into() },
-            _ => io_error(path, "read", source),
-        };
-        // Opening a pipe would wait for its writer, so what the path leads to is asked first.
-        if !std::fs::metadata(path).map_err(failed)?.is_file() {
-            return Err(CookieError::NotAFile { path: path.into() });
-        }
-        let file = File::open(path).map_err(failed)?;
-        // Of the open file and not of the path, which may lead elsewhere by now.
-        let metadata = file.metadata().map_err(failed)?;
-        if !metadata.is_file() {
-            return Err(CookieError::NotAFile { path: path.into() });
-        }
-        let mode = metadata.permissions().mode() & 0o7777;
-        if mode & MODE_NOT_OWNER != 0 {
-            return Err(CookieError::Exposed { path: path.into(), mode });
-        }
-        // Room for the one byte more that shows a file too long, so that the vector never moves and leaves a copy.
-        let mut bytes = Zeroizing::new(Vec::with_capacity(COOKIE_BYTES + 1));
-        file.take(COOKIE_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(failed)?;
+        let bytes = files::read(path, WHAT, COOKIE_BYTES, Readers::Owner)?;
         let bytes: [u8; COOKIE_BYTES] = bytes
             .as_slice()
             .try_into()
@@ -166,39 +160,15 @@ impl Cookie {
     pub fn create(path: &Path, rng: &dyn Rng, existing: Existing) -> Result<Self, CookieError> {
         let mut cookie = Self::from_bytes([0; COOKIE_BYTES]);
         rng.fill(cookie.0.as_mut_slice());
-        let failed = |source: io::Error| match source.kind() {
-            io::ErrorKind::AlreadyExists => CookieError::Exists { path: path.into() },
-            _ => io_error(path, "written", source),
-        };
-        if existing == Existing::Keep && path.symlink_metadata().is_ok() {
-            return Err(CookieError::Exists { path: path.into() });
-        }
-        let directory = match path.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            _ => Path::new("."),
-        };
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(directory)
-            .map_err(|source| io_error(path, "written", source))?;
-        let beside = directory.join(format!(".cookie.{:016x}", rng.next_u64()));
-        write_new(&beside, cookie.secret()).map_err(|source| io_error(path, "written", source))?;
-        let placed = place(&beside, path, existing).and_then(|()| File::open(directory)?.sync_all());
-        placed.map_err(failed)?;
+        let contents = Contents { what: WHAT, path, bytes: cookie.secret(), mode: MODE_SECRET };
+        files::write(&contents, existing, rng)?;
         Ok(cookie)
     }
 
     /// The cookie as 64 lower-case hexadecimal digits. It is as secret as the cookie.
     #[must_use]
     pub fn to_hex(&self) -> Zeroizing<String> {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let mut hex = Zeroizing::new(String::with_capacity(2 * COOKIE_BYTES));
-        for byte in self.0.iter() {
-            hex.push(char::from(DIGITS[usize::from(byte >> 4)]));
-            hex.push(char::from(DIGITS[usize::from(byte & 15)]));
-        }
-        hex
+        Zeroizing::new(to_hex(self.secret()))
     }
 
     /// The secret itself.
@@ -223,38 +193,9 @@ impl fmt::Debug for Cookie {
     }
 }
 
-fn io_error(path: &Path, doing: &'static str, source: io::Error) -> CookieError {
-    CookieError::Io { path: path.into(), doing, source }
-}
-
-/// Writes and syncs a file that was not there before; leaves none behind when it fails.
-#[expect(clippy::disallowed_methods, reason = "the cookie's file is this module's own")]
-fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    let written = file.write_all(bytes).and_then(|()| file.sync_all());
-    if written.is_err() {
-        // The first error is the one to tell.
-        let _ = std::fs::remove_file(path);
-    }
-    written
-}
-
-/// Moves the finished file to its place. A hard link, unlike a rename, fails where something is already.
-#[expect(clippy::disallowed_methods, reason = "the cookie's file is this module's own")]
-fn place(beside: &Path, path: &Path, existing: Existing) -> io::Result<()> {
-    let placed = match existing {
-        Existing::Keep => std::fs::hard_link(beside, path),
-        Existing::Replace => std::fs::rename(beside, path),
-    };
-    if existing == Existing::Keep || placed.is_err() {
-        // What is left beside is a second name of the same file, or of a file nobody will use.
-        let _ = std::fs::remove_file(beside);
-    }
-    placed
-}
-
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
     use std::sync::atomic::{AtomicU64, Ordering};
 
     use super::*;
@@ -312,18 +253,6 @@ mod tests {
         assert!(Cookie::load(&path).expect("loaded") == first);
         let second = Cookie::create(&path, &rng, Existing::Replace).expect("replaced");
         assert!(second != first && Cookie::load(&path).expect("loaded") == second);
-    }
-
-    #[test]
-    fn losing_the_race_for_the_place_keeps_the_winner() {
-        let home = home();
-        let path = file(&home, &[1; COOKIE_BYTES], 0o600);
-        let beside = home.path().join("beside");
-        write_new(&beside, &[2; COOKIE_BYTES]).expect("written");
-        let error = place(&beside, &path, Existing::Keep).expect_err("taken");
-        assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
-        assert!(!beside.exists());
-        assert!(Cookie::load(&path).expect("loaded") == Cookie::from_bytes([1; COOKIE_BYTES]));
     }
 
     #[test]

@@ -2,9 +2,7 @@
 
 use std::fmt;
 
-use crate::certificate::moment;
-
-const DAY_S: u64 = 86_400;
+use odeon_core::{DAY_S, moment};
 
 /// How many days before a certificate's end people are told, the last first.
 pub const EXPIRY_WARNING_DAYS: [u64; 3] = [1, 7, 30];

@@ -1,4 +1,4 @@
-//! Files of keys and certificates: read under a limit, written whole or not at all.
+//! Files of secrets and certificates: read under a limit, written whole or not at all.
 //!
 //! A file is written beside its place, synced, and then linked or renamed into it, so that a crash leaves the
 //! old one or the new one. A file with a secret in it is refused when group or others can get at it.
@@ -196,7 +196,7 @@ fn parent(path: &Path) -> &Path {
 }
 
 /// Writes and syncs a file that was not there before; leaves none behind when it fails.
-#[expect(clippy::disallowed_methods, reason = "the files of keys and certificates are this module's own")]
+#[expect(clippy::disallowed_methods, reason = "the files of secrets and certificates are this module's own")]
 fn write_new(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
     let written = file.write_all(bytes).and_then(|()| file.sync_all());
@@ -208,7 +208,7 @@ fn write_new(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
 }
 
 /// Moves the finished file to its place. A hard link, unlike a rename, fails where something is already.
-#[expect(clippy::disallowed_methods, reason = "the files of keys and certificates are this module's own")]
+#[expect(clippy::disallowed_methods, reason = "the files of secrets and certificates are this module's own")]
 fn place(beside: &Path, path: &Path, existing: Existing) -> io::Result<()> {
     let placed = match existing {
         Existing::Keep => std::fs::hard_link(beside, path),
@@ -219,4 +219,22 @@ fn place(beside: &Path, path: &Path, existing: Existing) -> io::Result<()> {
         let _ = std::fs::remove_file(beside);
     }
     placed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn losing_the_race_for_the_place_keeps_the_winner() {
+        let home = tempfile::tempdir().expect("a temporary directory");
+        let (path, beside) = (home.path().join("key"), home.path().join("beside"));
+        write_new(&path, b"the winner's", MODE_SECRET).expect("written");
+        write_new(&beside, b"the loser's", MODE_SECRET).expect("written");
+        let error = place(&beside, &path, Existing::Keep).expect_err("taken");
+        assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
+        assert!(!beside.exists());
+        let kept = read(&path, "key", KEY_FILE_BYTES_MAX, Readers::Owner).expect("read");
+        assert_eq!(kept.as_slice(), b"the winner's");
+    }
 }

@@ -68,6 +68,8 @@ pub fn verify(cookie: &Cookie, side: Side, transcript: &[u8; 32], proof: &Proof)
 
 #[cfg(test)]
 mod tests {
+    use odeon_core::to_hex;
+
     use super::*;
 
     /// The bytes 0, 1, … 31.
@@ -75,21 +77,17 @@ mod tests {
         Cookie::from_bytes(std::array::from_fn(|i| u8::try_from(i).expect("below 32")))
     }
 
-    fn hex(bytes: &[u8]) -> String {
-        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-    }
-
     /// Expected values from an independent implementation (Python's `hashlib` and `hmac`).
     #[test]
     fn known_answers() {
         let seen = transcript(b"dialler's hello", b"listener's hello");
-        assert_eq!(hex(&seen), "b7ecb5e213438167388145a0e795b9fe812efed1fcf505d7d053e8749baf7c70");
+        assert_eq!(to_hex(&seen), "b7ecb5e213438167388145a0e795b9fe812efed1fcf505d7d053e8749baf7c70");
         assert_eq!(
-            hex(&prove(&counting(), Side::Dialler, &seen).0),
+            to_hex(&prove(&counting(), Side::Dialler, &seen).0),
             "13c3d933ec4cedae020fa475e3911e44a3dc301c05401e566122f98e8aa7ffcf"
         );
         assert_eq!(
-            hex(&prove(&counting(), Side::Listener, &seen).0),
+            to_hex(&prove(&counting(), Side::Listener, &seen).0),
             "06733c67a3a00ac5d7d4ce108b0626d7d7d8fa5c19569f2f0bf98aec042033aa"
         );
     }

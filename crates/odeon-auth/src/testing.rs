@@ -20,7 +20,7 @@ use crate::tls::TlsFiles;
 
 /// The tests' present: 2026-07-25.
 pub(crate) const NOW: u64 = 1_785_000_000;
-pub(crate) const DAY: u64 = 86_400;
+pub(crate) use odeon_core::DAY_S as DAY;
 
 /// Different bytes at each call, the same in each run.
 #[derive(Debug, Default)]

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use odeon_core::{Domain, Role};
+use odeon_core::{DURATION_EXPECTED, Domain, Role, read_duration};
 
 pub(crate) use self::admin::{Admin, AuditArgs, Authorize, Can, Limits, Narrow};
 pub(crate) use self::ca::{Ca, Cert, PassphraseFd, Renew, Setup, SubjectArgs};
@@ -37,7 +37,7 @@ pub(crate) struct Global {
     /// The domain that completes bare names [default: that of odeon.toml, else /]
     #[arg(long, global = true, value_name = "D")]
     pub(crate) domain: Option<Domain>,
-    /// How long to wait for an answer [default: 5s; 2m where servers start or stop]
+    /// How long to wait for an answer, such as 250ms, 5s, 2m or 1h [default: 5s; 2m where servers start or stop]
     #[arg(long, global = true, value_name = "TIME", value_parser = parse_duration)]
     pub(crate) timeout: Option<Duration>,
     /// Print JSON: one document, or one line per event
@@ -289,20 +289,11 @@ pub(crate) enum Config {
     },
 }
 
-/// `250ms`, `5s`, `2m`, `1h`; without a unit, seconds.
+/// A duration as everywhere; without a unit, seconds.
 fn parse_duration(text: &str) -> Result<Duration, String> {
-    let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(split);
-    let number: u64 =
-        number.parse().map_err(|_| format!("`{text}` is not a time such as 250ms, 5s or 2m"))?;
-    match unit {
-        "ms" => Ok(Duration::from_millis(number)),
-        "s" | "" => Ok(Duration::from_secs(number)),
-        "m" => Ok(Duration::from_secs(number.saturating_mul(60))),
-        "h" => Ok(Duration::from_secs(number.saturating_mul(60 * 60))),
-        "d" => Ok(Duration::from_secs(number.saturating_mul(24 * 60 * 60))),
-        _ => Err(format!("`{unit}` is not a unit of time; write 250ms, 5s or 2m")),
-    }
+    let is_bare = text.bytes().all(|byte| byte.is_ascii_digit());
+    let read = if is_bare { read_duration(&format!("{text}s")) } else { read_duration(text) };
+    read.ok_or_else(|| format!("expected {DURATION_EXPECTED}"))
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use odeon_ensemble::config::{Ensemble, TlsUse};
 use odeon_ensemble::identity;
 use odeon_ensemble::registry::{REGISTRY, RegistryClient};
 use odeon_ensemble::supervisor::{SUPERVISOR, Supervisor, supervisor_id};
-use odeon_server::{Home, Locate, OsRng, Server, ServerConfig, World};
+use odeon_server::{CONSOLE, Home, Locate, OsRng, Server, ServerConfig, World};
 
 use crate::args::Global;
 use crate::error::CliError;
@@ -22,9 +22,6 @@ use crate::reach::not_up;
 
 /// The ensemble's file.
 pub(crate) const FILE: &str = "odeon.toml";
-
-/// The name of the certificate by which commands speak to other hosts, and the beginning of their own names.
-pub(crate) const CONSOLE: &str = "console";
 
 /// How long a question may take if nothing else is said.
 const TIMEOUT: Duration = Duration::from_secs(5);

@@ -8,15 +8,12 @@ use odeon_core::{ActorId, Caveat, Reference, ServerId, suggest};
 use odeon_ensemble::registry::RegistryActor;
 use odeon_ensemble::supervisor::state::Phase;
 use odeon_ensemble::supervisor::{Selection, ServerRow, Supervisor, SupervisorCalls};
-use odeon_server::{ConnectError, Control, Fault};
+use odeon_server::{ConnectError, Control, Fault, LINK_CHAINS_MAX};
 
 use crate::commands::admin::{console_key, has_console_key};
 use crate::commands::grant::kept;
 use crate::context::Console;
 use crate::error::{CliError, ExitStatus};
-
-/// Most grants that are presented by one command: as many as a link takes.
-const PRESENTED_MAX: usize = 16;
 
 /// How long the supervisor may take to say who runs; without an answer the error says less.
 const EXPLAIN_TIMEOUT: Duration = Duration::from_secs(1);
@@ -85,7 +82,7 @@ impl Console {
             let is_for = |caveat: &Caveat| matches!(caveat, Caveat::Servers(servers) if servers.contains(id));
             chain.last().holder == Some(key.public()) && chain.blocks()[0].caveats.iter().any(is_for)
         });
-        for chain in own.take(PRESENTED_MAX) {
+        for chain in own.take(LINK_CHAINS_MAX) {
             if let Err(error) = self.server.admin_authorize(id, &chain, &key).await {
                 tracing::warn!(grant = %chain.id(), %error, "a grant is not taken at {id}");
             }

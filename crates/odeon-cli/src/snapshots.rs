@@ -74,8 +74,8 @@ Options of every command:
                         .odeon beside odeon.toml, else ~/.odeon]
       --domain <D>      The domain that completes bare names [default: that of
                         odeon.toml, else /]
-      --timeout <TIME>  How long to wait for an answer [default: 5s; 2m where
-                        servers start or stop]
+      --timeout <TIME>  How long to wait for an answer, such as 250ms, 5s, 2m or
+                        1h [default: 5s; 2m where servers start or stop]
       --json            Print JSON: one document, or one line per event
 
 Exit status: 0 done, 1 failed, 2 wrong usage, 3 not authorised, 4 unreachable,
@@ -107,8 +107,8 @@ Options of every command:
                         .odeon beside odeon.toml, else ~/.odeon]
       --domain <D>      The domain that completes bare names [default: that of
                         odeon.toml, else /]
-      --timeout <TIME>  How long to wait for an answer [default: 5s; 2m where
-                        servers start or stop]
+      --timeout <TIME>  How long to wait for an answer, such as 250ms, 5s, 2m or
+                        1h [default: 5s; 2m where servers start or stop]
       --json            Print JSON: one document, or one line per event
 
 "#]]
@@ -137,8 +137,8 @@ Options of every command:
                         .odeon beside odeon.toml, else ~/.odeon]
       --domain <D>      The domain that completes bare names [default: that of
                         odeon.toml, else /]
-      --timeout <TIME>  How long to wait for an answer [default: 5s; 2m where
-                        servers start or stop]
+      --timeout <TIME>  How long to wait for an answer, such as 250ms, 5s, 2m or
+                        1h [default: 5s; 2m where servers start or stop]
       --json            Print JSON: one document, or one line per event
 
 An answer `Err` is printed like any other; the exit status is then 1.
@@ -315,8 +315,8 @@ Options of every command:
                         .odeon beside odeon.toml, else ~/.odeon]
       --domain <D>      The domain that completes bare names [default: that of
                         odeon.toml, else /]
-      --timeout <TIME>  How long to wait for an answer [default: 5s; 2m where
-                        servers start or stop]
+      --timeout <TIME>  How long to wait for an answer, such as 250ms, 5s, 2m or
+                        1h [default: 5s; 2m where servers start or stop]
       --json            Print JSON: one document, or one line per event
 
 "#]]
@@ -354,8 +354,8 @@ Options of every command:
                         .odeon beside odeon.toml, else ~/.odeon]
       --domain <D>      The domain that completes bare names [default: that of
                         odeon.toml, else /]
-      --timeout <TIME>  How long to wait for an answer [default: 5s; 2m where
-                        servers start or stop]
+      --timeout <TIME>  How long to wait for an answer, such as 250ms, 5s, 2m or
+                        1h [default: 5s; 2m where servers start or stop]
       --json            Print JSON: one document, or one line per event
 
 Both authorities' keys are kept under passphrases, which are asked for on the
@@ -388,8 +388,8 @@ Options of every command:
                         .odeon beside odeon.toml, else ~/.odeon]
       --domain <D>      The domain that completes bare names [default: that of
                         odeon.toml, else /]
-      --timeout <TIME>  How long to wait for an answer [default: 5s; 2m where
-                        servers start or stop]
+      --timeout <TIME>  How long to wait for an answer, such as 250ms, 5s, 2m or
+                        1h [default: 5s; 2m where servers start or stop]
       --json            Print JSON: one document, or one line per event
 
 The subordinate's passphrase is asked for on the terminal. From a file

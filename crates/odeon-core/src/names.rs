@@ -204,6 +204,9 @@ pub struct ServerId {
     name: Arc<str>,
 }
 
+/// How many hexadecimal digits end the name of a transient server: 128 bits, so that no two are one.
+const TRANSIENT_DIGITS: usize = 32;
+
 impl ServerId {
     /// The server `name` of `domain`.
     ///
@@ -235,7 +238,22 @@ impl ServerId {
     pub fn transient(prefix: &str, domain: &Domain, rng: &dyn Rng) -> Result<Self, NameError> {
         let mut bits = [0; 16];
         rng.fill(&mut bits);
-        Self::new(&format!("{prefix}-{:032x}", u128::from_be_bytes(bits)), domain.clone())
+        Self::new(&format!("{prefix}-{:0TRANSIENT_DIGITS$x}", u128::from_be_bytes(bits)), domain.clone())
+    }
+
+    /// Whether this is an id that [`transient`](Self::transient) makes of `prefix`, in whatever domain.
+    ///
+    /// ```
+    /// # use odeon_core::ServerId;
+    /// let id: ServerId = format!("job-{}@/", "a5".repeat(16)).parse().unwrap();
+    /// assert!(id.is_transient_of("job"));
+    /// assert!(!id.is_transient_of("jo"));
+    /// ```
+    #[must_use]
+    pub fn is_transient_of(&self, prefix: &str) -> bool {
+        let is_hex = |c: char| matches!(c, '0'..='9' | 'a'..='f');
+        let digits = self.name.strip_prefix(prefix).and_then(|rest| rest.strip_prefix('-'));
+        digits.is_some_and(|digits| digits.len() == TRANSIENT_DIGITS && digits.chars().all(is_hex))
     }
 
     /// Reads `name@domain`, or a bare `name`, which is completed with `domain`.
@@ -432,6 +450,12 @@ mod tests {
         let id = ServerId::transient("transient", &shop, &rng).expect("an id");
         assert_eq!(id.to_string(), "transient-0102030405060708090a0b0c0d0e0f10@/shop");
         assert_eq!(id.to_string().parse::<ServerId>(), Ok(id.clone()));
+        assert!(id.is_transient_of("transient") && !id.is_transient_of("trans"));
+        for other in
+            ["transient@/", "transient-0102030405060708@/", "transient-0102030405060708090a0b0c0d0e0f1g@/"]
+        {
+            assert!(!other.parse::<ServerId>().expect("an id").is_transient_of("transient"), "{other}");
+        }
         assert_ne!(ServerId::transient("transient", &shop, &rng), Ok(id));
         let longest = "a".repeat(SEGMENT_BYTES_MAX - 33);
         assert!(ServerId::transient(&longest, &shop, &rng).is_ok());

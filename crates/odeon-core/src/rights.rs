@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::capability::Capabilities;
 use crate::mark::Mark;
+use crate::moment::moment;
 use crate::names::{NameError, Role, ServerId};
 use crate::reference::ActorId;
 use crate::text::text_form;
@@ -160,7 +161,7 @@ impl fmt::Display for Caveat {
             Self::Paths(set) => list(f, "below path", set.iter()),
             Self::Marks(set) => list(f, "for message", set.iter()),
             Self::Capabilities(set) => list(f, "only", set.iter()),
-            Self::NotAfter(seconds) => write!(f, "until {seconds} s after 1970"),
+            Self::NotAfter(seconds) => write!(f, "until {}", moment(*seconds)),
         }
     }
 }

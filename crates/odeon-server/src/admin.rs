@@ -4,23 +4,24 @@
 //! as long as the link lasts. An answer with the key that signed the last block presents the chain for its grantee,
 //! who then holds it over every link, until it ends or is retracted.
 
+use std::collections::BTreeMap;
+use std::fmt;
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, MutexGuard};
-use std::time::Duration;
 
 use odeon_actor::{AskError, Deed, Peer, Sender, message};
 use odeon_auth::{
     CHALLENGE_BYTES, GrantChain, GrantError, GrantId, GrantKey, GrantQuestion, PublicKey, Signature,
 };
-use odeon_core::limits::REPLY_TIMEOUT_DEFAULT;
-use odeon_core::{Encoding, ExitReason, Origin, Reference, Refusal, RefusalCode, Right, ServerId, decode};
+use odeon_core::{
+    Encoding, ExitReason, Reference, Refusal, RefusalCode, Right, ServerId, chain, decode, from_hex, to_hex,
+};
 
 use crate::authority::AdminKey;
 use crate::control::{ControlAnswerChallenge, ControlPresentGrant, ControlRetractGrants};
-use crate::grants::{By, Grants, NotTaken, Retracted};
+use crate::grants::{By, NotTaken, Retracted};
 use crate::link::{Link, Unsent};
-use crate::rights::LinkRights;
 use crate::route::{control_call, unreachable};
 use crate::server::{Server, StartError};
 
@@ -40,6 +41,32 @@ pub enum Retract {
     Grant(String),
     /// Every grant for this server, and what it has passed on, as far as they were made until now.
     Grantee(ServerId),
+}
+
+impl fmt::Display for Retract {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Grant(id) => write!(f, "grant {id}"),
+            Self::Grantee(grantee) => write!(f, "the grants of {grantee}"),
+        }
+    }
+}
+
+/// Held by whoever changes what is kept of grants, from the change to the end of its writing.
+#[derive(Debug, Default)]
+pub(crate) struct GrantFiles {
+    /// Whether what others have presented to an earlier incarnation is in the table.
+    is_delegated_read: bool,
+}
+
+/// A page of a list of grants.
+#[message(mark = "grant-page/1")]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GrantPage {
+    /// The grants, by id.
+    pub grants: Vec<GrantEntry>,
+    /// After which id the next page begins; none on the last.
+    pub next: Option<String>,
 }
 
 /// One grant that counts at a server.
@@ -76,17 +103,35 @@ impl Server {
     /// What was kept of an earlier incarnation.
     pub(crate) fn load_grants(&self) -> Result<(), StartError> {
         let Some(directory) = &self.authority().directory else { return Ok(()) };
-        let (retractions, delegated) = (directory.join(RETRACTIONS_FILE), directory.join(DELEGATED_FILE));
-        let mut grants = self.grants();
+        let retractions = directory.join(RETRACTIONS_FILE);
         if let Some(text) = self.read_text(&retractions)? {
-            grants
+            self.grants()
                 .read_retractions(&text)
                 .map_err(|line| StartError::Retractions { path: retractions.clone(), line })?;
         }
-        if let (Some(text), Ok(admin)) = (self.read_text(&delegated)?, self.admin_key()) {
-            grants
-                .read_delegated(&text, &admin, self.clock().unix_ms())
-                .map_err(|line| StartError::Delegated { path: delegated.clone(), line })?;
+        self.load_delegated(&mut self.grant_files())
+    }
+
+    /// Takes in what others have presented to an earlier incarnation, unless that is done. Without the admin key it
+    /// cannot be: then the file stays as it is, and with the next grant that is presented it is tried again.
+    fn load_delegated(&self, files: &mut GrantFiles) -> Result<(), StartError> {
+        let Some(directory) = self.authority().directory.as_ref().filter(|_| !files.is_delegated_read) else {
+            return Ok(());
+        };
+        let path = directory.join(DELEGATED_FILE);
+        let Some(text) = self.read_text(&path)? else {
+            files.is_delegated_read = true;
+            return Ok(());
+        };
+        match self.admin_key() {
+            Ok(admin) => {
+                let read = self.grants().read_delegated(&text, &admin, self.clock().unix_ms());
+                read.map_err(|line| StartError::Delegated { path, line })?;
+                files.is_delegated_read = true;
+            }
+            Err(why) => {
+                tracing::warn!("the grants in {} count for nothing as yet: {}", path.display(), why.detail);
+            }
         }
         Ok(())
     }
@@ -103,19 +148,50 @@ impl Server {
         Err(StartError::Grants { path: path.into(), source })
     }
 
-    /// Keeps what must outlast the process.
-    fn save_grants(&self, grants: &MutexGuard<'_, Grants>) -> Result<(), Refusal> {
+    /// The same while the server runs.
+    fn delegated_loaded(&self, files: &mut GrantFiles) -> Result<(), Refusal> {
+        self.load_delegated(files).map_err(|error| Refusal::new(RefusalCode::Internal, chain(&error)))
+    }
+
+    /// Writes a file of grants. The table is not locked meanwhile: whoever asks for a right would wait for the disk.
+    fn keep(&self, name: &str, text: &str) -> Result<(), Refusal> {
         let Some(directory) = &self.authority().directory else { return Ok(()) };
-        let texts =
-            [(RETRACTIONS_FILE, grants.retractions_text()), (DELEGATED_FILE, grants.delegated_text())];
-        for (name, text) in texts {
-            let path = directory.join(name);
-            self.world().disk.replace(&path, text.as_bytes()).map_err(|error| {
-                let detail = format!("{} cannot be written: {error}", path.display());
-                Refusal::new(RefusalCode::Internal, detail)
-            })?;
+        let path = directory.join(name);
+        self.world().disk.replace(&path, text.as_bytes()).map_err(|error| {
+            let detail = format!("{} cannot be written: {error}", path.display());
+            Refusal::new(RefusalCode::Internal, detail)
+        })
+    }
+
+    /// Keeps what a retraction has changed. It counts already, whether it can be kept or not.
+    fn keep_retracted(&self, _files: &MutexGuard<'_, GrantFiles>) -> Result<(), Refusal> {
+        let (unsaved, retractions, delegated) = {
+            let mut grants = self.grants();
+            let unsaved = grants.take_unsaved();
+            let retractions = unsaved.retractions.then(|| grants.retractions_text());
+            let delegated = unsaved.delegated.then(|| grants.delegated_text());
+            (unsaved, retractions, delegated)
+        };
+        let write = |name, text: Option<String>| text.map_or(Ok(()), |text| self.keep(name, &text));
+        write(RETRACTIONS_FILE, retractions)
+            .and_then(|()| write(DELEGATED_FILE, delegated))
+            .inspect_err(|_| self.grants().still_unsaved(unsaved))
+    }
+
+    /// A grantee holds a chain from now on; not before that is kept, for else it would end with the process.
+    fn delegate(&self, grantee: &ServerId, chain: GrantChain) -> Result<(), Refusal> {
+        let mut files = self.grant_files();
+        self.delegated_loaded(&mut files)?;
+        if self.authority().directory.is_some() && !files.is_delegated_read {
+            return refuse(
+                RefusalCode::Internal,
+                "what was granted before cannot be read, and would be lost",
+            );
         }
-        Ok(())
+        let now_ms = self.clock().unix_ms();
+        let text = self.grants().delegated_text_with(grantee, &chain, now_ms).map_err(not_taken)?;
+        self.keep(DELEGATED_FILE, &text)?;
+        self.grants().delegate(grantee, chain, now_ms).map_err(not_taken)
     }
 
     /// The ensemble's admin key.
@@ -157,13 +233,22 @@ impl Server {
 
     /// Looks at a chain that somebody presents, and asks them to prove its key.
     pub(crate) fn present(&self, sender: &Sender, grant: &str) -> Result<String, Refusal> {
-        let (link, _) = self.link_of(sender)?;
+        let (link, peer) = self.link_of(sender)?;
+        let presented = self.check_presented(&link, grant);
+        if let (Some(rights), Err(refusal)) = (link.rights(), &presented) {
+            rights.audit(&peer, &deed(sender), Err(&refusal.detail));
+        }
+        presented
+    }
+
+    fn check_presented(&self, link: &Link, grant: &str) -> Result<String, Refusal> {
         let admin = self.admin_key()?;
+        self.delegated_loaded(&mut self.grant_files())?;
         let chain = GrantChain::from_text(grant, &admin).map_err(|error| grant_refusal(&error))?;
         self.grants().check(&chain, self.clock().unix_ms()).map_err(not_taken)?;
         let challenge: [u8; CHALLENGE_BYTES] = self.nonce();
         self.grants().challenge(link.number, chain, challenge, self.clock().now());
-        Ok(hex(&challenge))
+        Ok(to_hex(&challenge))
     }
 
     /// Takes the answer to a challenge, which is used up by it.
@@ -176,7 +261,8 @@ impl Server {
         let (link, peer) = self.link_of(sender)?;
         let taken = self.check_answer(&link, &peer, challenge, signature);
         if let Some(rights) = link.rights() {
-            audit(rights, &peer, sender, taken.as_ref().map(|entry| entry.right.origin.clone()));
+            let decision = taken.as_ref().map(|entry| &entry.right.origin);
+            rights.audit(&peer, &deed(sender), decision.map_err(|refusal| refusal.detail.as_str()));
         }
         taken
     }
@@ -188,7 +274,8 @@ impl Server {
         challenge: &str,
         signature: &str,
     ) -> Result<GrantEntry, Refusal> {
-        let (Some(challenge), Ok(signature)) = (unhex(challenge), signature.parse::<Signature>()) else {
+        let (Some(challenge), Ok(signature)) = (challenge_of(challenge), signature.parse::<Signature>())
+        else {
             return refuse(
                 RefusalCode::BadPayload,
                 "challenge and signature are 32 and 64 bytes in hexadecimal",
@@ -222,9 +309,7 @@ impl Server {
         match last.grantee.clone() {
             Some(grantee) if is_issuers => {
                 let entry = GrantEntry::of(&chain, true);
-                let mut grants = self.grants();
-                grants.delegate(&grantee, chain, self.clock().unix_ms()).map_err(not_taken)?;
-                self.save_grants(&grants)?;
+                self.delegate(&grantee, chain)?;
                 Ok(entry)
             }
             Some(grantee) if is_holders => {
@@ -245,38 +330,53 @@ impl Server {
             })?,
             Retract::Grantee(grantee) => Retracted::Grantee(grantee),
         };
+        let mut files = self.grant_files();
+        self.delegated_loaded(&mut files)?;
         let is_own = sender.server().is_some_and(|server| self.grants().is_own(server, parsed));
-        let by = if is_own { By::Grantee } else { By::Admin };
-        if by == By::Admin {
+        if !is_own {
             sender.require("admin")?;
         }
-        let mut grants = self.grants();
-        let retracted = grants.retract(parsed, by, self.clock().unix_ms()).map_err(not_taken)?;
-        self.save_grants(&grants)?;
-        Ok(retracted as u64)
+        let by = if is_own { By::Grantee } else { By::Admin };
+        let retracted = self.grants().retract(parsed, by, self.clock().unix_ms()).map_err(not_taken);
+        let retracted = retracted.and_then(|count| self.keep_retracted(&files).map(|()| count as u64));
+        drop(files);
+        if is_own
+            && let Ok((link, peer)) = self.link_of(sender)
+            && let Some(rights) = link.rights()
+        {
+            let (deed, outcome) =
+                (deed(sender), retracted.as_ref().map_err(|refusal| refusal.detail.as_str()));
+            rights.audit_own(&peer, &deed, outcome.map(|_| what.to_string()));
+        }
+        retracted
     }
 
-    /// The grants that count now.
-    pub(crate) fn list_grants(&self) -> Vec<GrantEntry> {
-        let unix_ms = self.clock().unix_ms();
-        self.grants()
-            .list(unix_ms)
-            .into_iter()
-            .map(|(chain, delegated)| GrantEntry::of(chain, delegated))
-            .collect()
+    /// A page of the grants that count now, by id: those after one, at most of so many ids.
+    pub(crate) fn grants_after(&self, after: Option<&str>, most: usize) -> GrantPage {
+        let grants = self.grants();
+        let listed = grants.list(self.clock().unix_ms());
+        let mut by_id: BTreeMap<String, Vec<GrantEntry>> = BTreeMap::new();
+        for (chain, is_delegated) in listed {
+            let entry = GrantEntry::of(chain, is_delegated);
+            if after.is_none_or(|after| entry.id.as_str() > after) {
+                by_id.entry(entry.id.clone()).or_default().push(entry);
+            }
+        }
+        drop(grants);
+        let is_more = by_id.len() > most;
+        let grants: Vec<_> = by_id.into_values().take(most).flatten().collect();
+        let next = if is_more { grants.last().map(|last| last.id.clone()) } else { None };
+        GrantPage { grants, next }
     }
 }
 
-fn audit(rights: &LinkRights, peer: &Peer, sender: &Sender, outcome: Result<Origin, &Refusal>) {
+/// Presenting or retracting, as the audit log calls it.
+fn deed(sender: &Sender) -> Deed<'_> {
     let message = match sender {
         Sender::Remote(remote) => remote.message(),
         _ => None,
     };
-    let deed = Deed { capability: DEED, message, path: None };
-    match outcome {
-        Ok(origin) => rights.audit(peer, &deed, Ok(&origin)),
-        Err(refusal) => rights.audit(peer, &deed, Err(&refusal.detail)),
-    }
+    Deed { capability: DEED, message, path: None }
 }
 
 fn grant_refusal(error: &GrantError) -> Refusal {
@@ -320,7 +420,7 @@ impl Server {
             self.ask_over(&link, at, "server/1#present-grant", present).await?;
         let text = challenge.map_err(AskError::Refused)?;
         let internal = |detail: &str| AskError::Refused(Refusal::new(RefusalCode::Internal, detail));
-        let challenge = unhex(&text).ok_or_else(|| internal("the challenge is not 32 bytes"))?;
+        let challenge = challenge_of(&text).ok_or_else(|| internal("the challenge is not 32 bytes"))?;
         let transcript = link.transcript().ok_or_else(|| internal("the link has no transcript"))?;
         let question = GrantQuestion {
             server: at,
@@ -361,7 +461,7 @@ impl Server {
         R: serde::de::DeserializeOwned,
     {
         let call = control_call(&Reference::new(at.clone(), odeon_core::ActorId::SERVER), mark, arguments);
-        let patience: Duration = REPLY_TIMEOUT_DEFAULT;
+        let patience = self.system().reply_timeout();
         let until = self.clock().now() + patience;
         let (encoding, bytes): (Encoding, Vec<u8>) = tokio::select! {
             biased;
@@ -376,16 +476,6 @@ impl Server {
     }
 }
 
-fn hex(bytes: &[u8; CHALLENGE_BYTES]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
-
-fn unhex(text: &str) -> Option<[u8; CHALLENGE_BYTES]> {
-    let (pairs, []) = text.as_bytes().as_chunks::<2>() else { return None };
-    let digits = pairs.iter().map(|pair| u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok());
-    digits.collect::<Option<Vec<u8>>>()?.try_into().ok()
+fn challenge_of(text: &str) -> Option<[u8; CHALLENGE_BYTES]> {
+    from_hex(text)?.try_into().ok()
 }

@@ -1,7 +1,8 @@
 //! The audit log: who did what by which right, and who was refused.
 //!
 //! One line of JSON for each privileged act. Lines are gathered in memory and written by a task of their own, so no
-//! actor waits for the disk; what there was no room for is counted in the next line. Refusals have a file of their own,
+//! actor waits for the disk; what is not written, for want of room, by the disk's fault or as one more refusal of the same kind, is
+//! counted in the next line that is. Refusals have a file of their own,
 //! so that nobody can push out what was allowed by being refused often, and the same refusal of the same peer is
 //! written when its number is a power of two.
 //!
@@ -9,6 +10,7 @@
 //! missing.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -58,7 +60,7 @@ pub(crate) struct Entry<'a> {
     /// The how manieth refusal of this kind it is, within a minute.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) so_far: Option<u64>,
-    /// How many lines before this one found no room.
+    /// How many acts since the line before are not written.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) left_out: Option<u64>,
 }
@@ -97,7 +99,14 @@ struct Gathered {
 
 #[derive(Debug, Default)]
 struct Lines {
-    waiting: VecDeque<String>,
+    waiting: VecDeque<Line>,
+    left_out: u64,
+}
+
+#[derive(Debug)]
+struct Line {
+    text: String,
+    /// What it says was left out before it: should it be lost, so is that.
     left_out: u64,
 }
 
@@ -148,14 +157,15 @@ impl Audit {
             lines.left_out += 1;
             return;
         }
-        entry.left_out = Some(std::mem::take(&mut lines.left_out)).filter(|lines| *lines > 0);
+        let left_out = std::mem::take(&mut lines.left_out);
+        entry.left_out = Some(left_out).filter(|lines| *lines > 0);
         let mut bytes = Vec::new();
         if encode(&entry, Encoding::Json, &mut bytes).is_err() {
             return;
         }
         let line = String::from_utf8(bytes).unwrap_or_default();
         if has_file {
-            lines.waiting.push_back(line.clone());
+            lines.waiting.push_back(Line { text: line.clone(), left_out });
         }
         gathered.lines += 1;
         let number = gathered.lines;
@@ -202,44 +212,54 @@ impl Audit {
         let Sizes { allowed: allowed_bytes, refused: refused_bytes, failures } = &mut *sizes;
         let of_acts = self.write(self.allowed.as_deref(), allowed_bytes, &allowed);
         let of_refusals = self.write(self.refused.as_deref(), refused_bytes, &refused);
-        let lost = [(of_acts, allowed.len()), (of_refusals, refused.len())];
-        for (outcome, lines) in lost {
-            let Err(error) = outcome else { continue };
+        for (outcome, is_of_acts) in [(of_acts, true), (of_refusals, false)] {
+            let Err((error, lost)) = outcome else { continue };
+            let mut gathered = self.gathered();
+            let lines = if is_of_acts { &mut gathered.allowed } else { &mut gathered.refused };
+            lines.left_out += lost;
+            drop(gathered);
             *failures += 1;
             if failures.is_power_of_two() {
-                tracing::error!(%error, lines, failures, "the audit log cannot be written");
+                tracing::error!(%error, lost, failures, "the audit log cannot be written");
             }
         }
     }
 
+    /// Writes lines at the end of a file; or what the disk said, and how many acts are not written for that.
     fn write(
         &self,
         path: Option<&Path>,
         size: &mut Option<usize>,
-        lines: &VecDeque<String>,
-    ) -> std::io::Result<()> {
-        let (Some(path), false) = (path, lines.is_empty()) else { return Ok(()) };
-        for line in lines {
-            let before = match *size {
-                Some(size) => size,
-                None => match self.disk.read(path) {
-                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => 0,
-                    read => read?.len(),
-                },
-            };
-            let before = if before > 0 && before + line.len() >= FILE_BYTES_MAX {
-                let whole = self.disk.read(path)?;
-                self.disk.replace(&path.with_extension("jsonl.1"), &whole)?;
-                self.disk.replace(path, &[])?;
-                0
-            } else {
-                before
-            };
-            // Unknown again if the write fails half way.
-            *size = None;
-            self.disk.append(path, format!("{line}\n").as_bytes())?;
-            *size = Some(before + line.len() + 1);
+        lines: &VecDeque<Line>,
+    ) -> Result<(), (io::Error, u64)> {
+        let Some(path) = path else { return Ok(()) };
+        for (written, line) in lines.iter().enumerate() {
+            self.write_line(path, size, &line.text)
+                .map_err(|error| (error, lines.iter().skip(written).map(|lost| 1 + lost.left_out).sum()))?;
         }
+        Ok(())
+    }
+
+    fn write_line(&self, path: &Path, size: &mut Option<usize>, line: &str) -> io::Result<()> {
+        let before = match *size {
+            Some(size) => size,
+            None => match self.disk.read(path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
+                read => read?.len(),
+            },
+        };
+        let before = if before > 0 && before + line.len() >= FILE_BYTES_MAX {
+            let whole = self.disk.read(path)?;
+            self.disk.replace(&path.with_extension("jsonl.1"), &whole)?;
+            self.disk.replace(path, &[])?;
+            0
+        } else {
+            before
+        };
+        // Unknown again if the write fails half way.
+        *size = None;
+        self.disk.append(path, format!("{line}\n").as_bytes())?;
+        *size = Some(before + line.len() + 1);
         Ok(())
     }
 }
@@ -271,3 +291,7 @@ impl Gathered {
 #[cfg(test)]
 #[path = "audit_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "audit_recent_tests.rs"]
+mod recent_tests;

@@ -10,7 +10,7 @@ use odeon_core::{
     RefusalCode, ServerId,
 };
 
-use crate::admin::{GrantEntry, Retract};
+use crate::admin::{GrantEntry, GrantPage, Retract};
 use crate::connect::ConnectError;
 use crate::rights::{Question, Verdict};
 use crate::secure::{LinkCertificate, Transport};
@@ -261,7 +261,8 @@ impl Control {
         self.server.present(&cx.sender(), &grant)
     }
 
-    /// Answers a challenge by a signature, in hexadecimal, of what was asked; see the page on grants.
+    /// Answers a challenge by a signature, in hexadecimal, by the key of the grant's holder. What is signed names the
+    /// challenge, the link, both servers and the grant: `GrantQuestion` of `odeon-auth`.
     #[handle]
     fn answer_challenge(
         &self,
@@ -278,10 +279,10 @@ impl Control {
         self.server.retract(&cx.sender(), &what)
     }
 
-    /// The grants that count at this moment.
+    /// A page of the grants that count at this moment, by id: those after one, at most of so many ids.
     #[handle(needs = "admin")]
-    fn list_grants(&self) -> Vec<GrantEntry> {
-        self.server.list_grants()
+    fn list_grants(&self, after: Option<String>, limit: Option<u32>) -> GrantPage {
+        self.server.grants_after(after.as_deref(), page(limit))
     }
 
     /// Whether a server may do something here, and by which right. Of oneself, or with `admin`.
@@ -354,15 +355,11 @@ fn page(limit: Option<u32>) -> usize {
 /// # Cancel safety
 /// Dropping the future gives the question up.
 pub async fn all_actors(control: &Handle<Control>, within: Duration) -> Result<Vec<ActorEntry>, AskError> {
-    let (mut all, mut after) = (Vec::new(), None);
-    loop {
+    all_pages(async |after| {
         let page = control.list_actors(after, None).within(within).await?;
-        all.extend(page.actors);
-        match page.next {
-            Some(next) => after = Some(next),
-            None => return Ok(all),
-        }
-    }
+        Ok((page.actors, page.next))
+    })
+    .await
 }
 
 /// Every link of a server, page by page.
@@ -376,10 +373,40 @@ pub async fn all_connections(
     control: &Handle<Control>,
     within: Duration,
 ) -> Result<Vec<ConnectionEntry>, AskError> {
+    all_pages(async |after| {
+        let page = control.list_connections(after, None).within(within).await?;
+        Ok((page.connections, page.next))
+    })
+    .await
+}
+
+/// What stands on all pages: each page says after what the next begins.
+async fn all_pages<Entry, Key>(
+    ask: impl AsyncFn(Option<Key>) -> Result<(Vec<Entry>, Option<Key>), AskError>,
+) -> Result<Vec<Entry>, AskError> {
     let (mut all, mut after) = (Vec::new(), None);
     loop {
-        let page = control.list_connections(after, None).within(within).await?;
-        all.extend(page.connections);
+        let (entries, next) = ask(after).await?;
+        all.extend(entries);
+        match next {
+            Some(next) => after = Some(next),
+            None => return Ok(all),
+        }
+    }
+}
+
+/// Every grant that counts at a server, page by page.
+///
+/// # Errors
+/// As for any ask; each page has `within` of its own.
+///
+/// # Cancel safety
+/// Dropping the future gives the question up.
+pub async fn all_grants(control: &Handle<Control>, within: Duration) -> Result<Vec<GrantEntry>, AskError> {
+    let (mut all, mut after) = (Vec::new(), None);
+    loop {
+        let page = control.list_grants(after, None).within(within).await?;
+        all.extend(page.grants);
         match page.next {
             Some(next) => after = Some(next),
             None => return Ok(all),

@@ -62,6 +62,9 @@ impl Link {
                 }
             }
             Event::Down { monitor_id, reason, .. } => self.told_down(monitor_id, reason),
+            Event::MonitorLost { monitor_id, why } => {
+                self.told_down(monitor_id, ExitReason::LinkLost(why.to_string()));
+            }
             Event::MaybeLost { to, from, mark, count } => self.maybe_lost(&to, from, &mark, count),
             Event::Refused { refusal } => self.tell_was_refused(&refusal),
             _ => {}
@@ -137,7 +140,8 @@ impl Link {
                 link.with_session(|session| session.down(monitor_id, reason, number));
             }
         };
-        let found = self.server.find_inbox(actor).or_else(|| self.server.linking().actor(actor));
+        let (server, epoch) = (&self.server, self.server.epoch());
+        let found = server.find_inbox(actor).or_else(|| server.linking().actor(actor, epoch));
         let Some(inbox) = found else {
             return tell(ExitReason::NoActor, None);
         };

@@ -7,11 +7,11 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use odeon_auth::{CHALLENGE_BYTES, GrantChain, GrantId, PublicKey};
+use odeon_auth::{CHALLENGE_BYTES, GRANT_TEXT_PREFIX, GrantChain, GrantId, PublicKey};
 use odeon_core::{Caveat, Instant, Right, ServerId};
 
 /// Most chains that one link holds: nobody needs more rights of different shapes.
-pub(crate) const LINK_CHAINS_MAX: usize = 16;
+pub const LINK_CHAINS_MAX: usize = 16;
 
 /// Most challenges that one link has open; one more takes the place of the oldest, so nobody is locked out.
 pub(crate) const LINK_CHALLENGES_MAX: usize = 4;
@@ -106,12 +106,25 @@ pub(crate) struct Grants {
     retracted: BTreeMap<GrantId, u64>,
     /// Blocks for them that were made until then are void, in milliseconds since 1970.
     retracted_for: BTreeMap<ServerId, u64>,
+    unsaved: Unsaved,
+}
+
+/// What has changed since it was last written.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Unsaved {
+    pub(crate) retractions: bool,
+    pub(crate) delegated: bool,
 }
 
 impl Held {
     fn new(chain: GrantChain, is_delegated: bool) -> Self {
         let right = chain.right(is_delegated);
         Self { chain, right }
+    }
+
+    /// Whether it is kept when `chain` is taken in.
+    fn stays_beside(&self, chain: &GrantChain, now_ms: u64) -> bool {
+        !self.is_over(now_ms) && self.chain != *chain
     }
 
     fn is_over(&self, now_ms: u64) -> bool {
@@ -179,12 +192,35 @@ impl Grants {
     pub(crate) fn hold(&mut self, link: u64, chain: GrantChain, now_ms: u64) -> Result<(), NotTaken> {
         self.check(&chain, now_ms)?;
         let Some(link) = self.links.get_mut(&link) else { return Ok(()) };
-        link.held.retain(|held| !held.is_over(now_ms) && held.chain != chain);
+        link.held.retain(|held| held.stays_beside(&chain, now_ms));
         if link.held.len() >= LINK_CHAINS_MAX {
             return Err(NotTaken::LinkFull);
         }
         link.held.push(Held::new(chain, false));
         Ok(())
+    }
+
+    /// Whether a grantee may hold a chain over whatever link.
+    fn check_delegated(&self, grantee: &ServerId, chain: &GrantChain, now_ms: u64) -> Result<(), NotTaken> {
+        self.check(chain, now_ms)?;
+        let count = |held: &Vec<Held>| held.iter().filter(|held| held.stays_beside(chain, now_ms)).count();
+        let of_grantee = self.delegated.get(grantee).map_or(0, count);
+        if of_grantee >= DELEGATED_PER_GRANTEE_MAX || !self.has_room_for(chain, now_ms) {
+            return Err(NotTaken::DelegatedFull);
+        }
+        Ok(())
+    }
+
+    /// What [`delegated_text`](Self::delegated_text) will be once a grantee holds this chain too.
+    pub(crate) fn delegated_text_with(
+        &self,
+        grantee: &ServerId,
+        chain: &GrantChain,
+        now_ms: u64,
+    ) -> Result<String, NotTaken> {
+        self.check_delegated(grantee, chain, now_ms)?;
+        let others = self.delegated.values().flatten().filter(|held| held.stays_beside(chain, now_ms));
+        Ok(file_text(others.map(|held| &held.chain).chain([chain])))
     }
 
     /// A grantee holds a chain from now on, over whatever link.
@@ -194,30 +230,29 @@ impl Grants {
         chain: GrantChain,
         now_ms: u64,
     ) -> Result<(), NotTaken> {
-        self.check(&chain, now_ms)?;
+        self.check_delegated(grantee, &chain, now_ms)?;
         self.delegated.retain(|_, held| {
-            held.retain(|held| !held.is_over(now_ms) && held.chain != chain);
+            held.retain(|held| held.stays_beside(&chain, now_ms));
             !held.is_empty()
         });
-        let of_grantee = self.delegated.get(grantee).map_or(0, Vec::len);
-        if of_grantee >= DELEGATED_PER_GRANTEE_MAX || !self.has_room_for(&chain) {
-            return Err(NotTaken::DelegatedFull);
-        }
         self.delegated.entry(grantee.clone()).or_default().push(Held::new(chain, true));
         Ok(())
     }
 
     /// Whether there is room for one more chain that was presented for another. What the admin gives has all of it;
     /// what a holder passes on has a share, and leaves some to the admin.
-    fn has_room_for(&self, chain: &GrantChain) -> bool {
-        let all = || self.delegated.values().flatten().map(|held| &held.chain);
-        let is_passed_on = |chain: &&GrantChain| chain.blocks().len() > 1;
-        let root = chain.blocks()[0].id;
-        if !is_passed_on(&chain) {
-            return all().count() < DELEGATED_MAX;
+    fn has_room_for(&self, chain: &GrantChain, now_ms: u64) -> bool {
+        let others = self.delegated.values().flatten().filter(|held| held.stays_beside(chain, now_ms));
+        let (root, is_passed_on) = (chain.blocks()[0].id, |chain: &GrantChain| chain.blocks().len() > 1);
+        let (mut all, mut of_grant) = (0, 0);
+        for held in others {
+            all += 1;
+            of_grant += usize::from(is_passed_on(&held.chain) && held.chain.blocks()[0].id == root);
         }
-        let of_grant = all().filter(is_passed_on).filter(|chain| chain.blocks()[0].id == root).count();
-        of_grant < DELEGATED_PER_GRANT_MAX && all().count() < DELEGATED_MAX - DELEGATED_OF_ADMINS
+        if !is_passed_on(chain) {
+            return all < DELEGATED_MAX;
+        }
+        of_grant < DELEGATED_PER_GRANT_MAX && all < DELEGATED_MAX - DELEGATED_OF_ADMINS
     }
 
     /// What the peer of a link holds by grants.
@@ -295,14 +330,27 @@ impl Grants {
                 *until = now_ms.max(*until);
             }
         }
+        self.unsaved.retractions = true;
         for link in self.links.values_mut() {
             link.held.retain(|held| !concerns(&held.chain));
         }
+        self.unsaved.delegated |= self.delegated.values().flatten().any(|held| concerns(&held.chain));
         self.delegated.retain(|_, held| {
             held.retain(|held| !concerns(&held.chain));
             !held.is_empty()
         });
         Ok(before - self.chains().count())
+    }
+
+    /// What is to be written; it counts as written from now on.
+    pub(crate) fn take_unsaved(&mut self) -> Unsaved {
+        std::mem::take(&mut self.unsaved)
+    }
+
+    /// Writing that has failed: it is to be tried again with whatever is written next.
+    pub(crate) fn still_unsaved(&mut self, unsaved: Unsaved) {
+        self.unsaved.retractions |= unsaved.retractions;
+        self.unsaved.delegated |= unsaved.delegated;
     }
 
     /// The retractions, as they are kept in a file.
@@ -319,8 +367,7 @@ impl Grants {
 
     /// The chains presented for others, as they are kept in a file.
     pub(crate) fn delegated_text(&self) -> String {
-        let lines = self.delegated.values().flatten().map(|held| held.chain.to_text() + "\n");
-        std::iter::once(format!("{DELEGATED_HEAD}\n")).chain(lines).collect()
+        file_text(self.delegated.values().flatten().map(|held| &held.chain))
     }
 
     /// Takes in what [`retractions_text`](Self::retractions_text) gave; or the number of the line that makes no sense.
@@ -350,7 +397,7 @@ impl Grants {
     /// the number of the line that makes no sense.
     pub(crate) fn read_delegated(&mut self, text: &str, admin: &PublicKey, now_ms: u64) -> Result<(), usize> {
         for (number, line) in lines(text, DELEGATED_HEAD)? {
-            if number > DELEGATED_MAX + 1 || !line.starts_with("odeon-grant-1:") {
+            if number > DELEGATED_MAX + 1 || !line.starts_with(GRANT_TEXT_PREFIX) {
                 return Err(number);
             }
             // Of another admin key, expired or retracted since: it counts for nothing, and goes at the next write.
@@ -362,6 +409,12 @@ impl Grants {
         }
         Ok(())
     }
+}
+
+/// Chains, as they are kept in a file.
+fn file_text<'a>(chains: impl Iterator<Item = &'a GrantChain>) -> String {
+    let lines = chains.map(|chain| chain.to_text() + "\n");
+    std::iter::once(format!("{DELEGATED_HEAD}\n")).chain(lines).collect()
 }
 
 /// When a retraction of a block may be forgotten: once every chain with that block is over.

@@ -5,7 +5,7 @@
 //! the credit that the peer was given. So a slow actor holds up its own flow and no other. Of all that the mailboxes
 //! have taken the session is told once per round.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::{Wake, Waker};
 
@@ -76,12 +76,21 @@ enum Waiting {
     Skipped(u64),
 }
 
+impl Waiting {
+    /// The number of the actor that sent it.
+    const fn from(&self) -> Option<u64> {
+        match self {
+            Self::Message(arrival) => Some(arrival.from),
+            Self::Skipped(_) => None,
+        }
+    }
+}
+
 /// A notice that an actor has ended, which its messages come before.
 #[derive(Debug)]
 struct HeldDown {
     monitor_id: u64,
     reason: ExitReason,
-    number: u64,
 }
 
 /// Everything that has come over one link and has not been taken. The driver's own.
@@ -94,7 +103,62 @@ pub(crate) struct Intake {
     dirty: Vec<u32>,
     /// Messages that wait, over all flows.
     waiting: usize,
-    downs: Vec<HeldDown>,
+    held: HeldDowns,
+}
+
+/// The notices that wait for messages, by the number of the actor that sent these and has ended. A peer may have tens
+/// of thousands of both, so nothing is searched for.
+#[derive(Debug, Default)]
+struct HeldDowns {
+    /// How many messages of each actor wait.
+    waiting: BTreeMap<u64, usize>,
+    downs: BTreeMap<u64, Vec<HeldDown>>,
+    /// Actors of which the last message that waited has gone on, with notices.
+    due: Vec<u64>,
+}
+
+impl HeldDowns {
+    fn waits(&mut self, from: u64) {
+        *self.waiting.entry(from).or_default() += 1;
+    }
+
+    fn goes_on(&mut self, from: u64) {
+        let Some(many) = self.waiting.get_mut(&from) else {
+            return;
+        };
+        *many -= 1;
+        if *many == 0 {
+            self.waiting.remove(&from);
+            if self.downs.contains_key(&from) {
+                self.due.push(from);
+            }
+        }
+    }
+
+    /// Whether a message from this actor of the peer's waits.
+    fn waits_from(&self, from: u64) -> bool {
+        self.waiting.contains_key(&from)
+    }
+
+    fn hold(&mut self, number: u64, down: HeldDown) {
+        self.downs.entry(number).or_default().push(down);
+    }
+
+    /// The notices for which nothing waits any more. A message that went on may have had to wait again.
+    fn take_due(&mut self) -> Vec<HeldDown> {
+        let mut due = Vec::new();
+        for number in std::mem::take(&mut self.due) {
+            if !self.waits_from(number) {
+                due.extend(self.downs.remove(&number).into_iter().flatten());
+            }
+        }
+        due
+    }
+
+    /// Nothing waits any more: all notices.
+    fn take_all(&mut self) -> Vec<HeldDown> {
+        std::mem::take(self).downs.into_values().flatten().collect()
+    }
 }
 
 impl Intake {
@@ -106,8 +170,8 @@ impl Intake {
             Event::Defined { type_id, mark, fingerprint } => self.defined(link, type_id, mark, fingerprint),
             Event::Opened { flow, to } => self.opened(link, flow, to),
             Event::FlowEnded { flow } => self.forget_if_empty(flow),
-            Event::Down { monitor_id, reason, number: Some(number) } if self.waits_from(number) => {
-                self.downs.push(HeldDown { monitor_id, reason, number });
+            Event::Down { monitor_id, reason, number: Some(number) } if self.held.waits_from(number) => {
+                self.held.hold(number, HeldDown { monitor_id, reason });
             }
             other => return Some(other),
         }
@@ -161,8 +225,10 @@ impl Intake {
         if flow.line.is_none() && flow.waiting.is_empty() {
             self.next(link, number, message);
         } else {
+            let from = message.from();
             flow.waiting.push_back(message);
             self.waiting += 1;
+            from.into_iter().for_each(|from| self.held.waits(from));
         }
     }
 
@@ -173,6 +239,7 @@ impl Intake {
             Waiting::Message(arrival) => {
                 if let Some(line) = self.deliver(link, &arrival) {
                     self.waiting += 1;
+                    self.held.waits(line.from);
                     if let Some(flow) = self.flow_mut(number) {
                         flow.line = Some(line);
                     }
@@ -308,6 +375,7 @@ impl Intake {
             return;
         }
         self.waiting -= 1;
+        self.held.goes_on(line.from);
         self.taken(number, line.cost);
         while let Some(flow) = self.flow_mut(number)
             && flow.line.is_none()
@@ -317,30 +385,10 @@ impl Intake {
                 flow.waiting = VecDeque::new();
             }
             self.waiting -= 1;
+            message.from().into_iter().for_each(|from| self.held.goes_on(from));
             self.next(link, number, message);
         }
-        self.tell_downs(link);
-    }
-
-    /// Whether a message from this actor of the peer's waits.
-    fn waits_from(&self, from: u64) -> bool {
-        self.waiting > 0
-            && self.flows.iter().flatten().any(|flow| {
-                flow.line.as_ref().is_some_and(|line| line.from == from)
-                    || flow
-                        .waiting
-                        .iter()
-                        .any(|waiting| matches!(waiting, Waiting::Message(arrival) if arrival.from == from))
-            })
-    }
-
-    fn tell_downs(&mut self, link: &Arc<Link>) {
-        let (held, due): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut self.downs).into_iter().partition(|down| self.waits_from(down.number));
-        self.downs = held;
-        for HeldDown { monitor_id, reason, .. } in due {
-            link.told_down(monitor_id, reason);
-        }
+        tell_downs(link, self.held.take_due());
     }
 
     /// The link is over: what waits is dropped, since the peer tells it for lost, and the notices are given.
@@ -350,6 +398,65 @@ impl Intake {
         }
         self.waiting = 0;
         self.dirty.clear();
-        self.tell_downs(link);
+        tell_downs(link, self.held.take_all());
+    }
+}
+
+fn tell_downs(link: &Link, downs: Vec<HeldDown>) {
+    for HeldDown { monitor_id, reason } in downs {
+        link.told_down(monitor_id, reason);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn down(monitor_id: u64) -> HeldDown {
+        HeldDown { monitor_id, reason: ExitReason::Normal }
+    }
+
+    fn due(held: &mut HeldDowns) -> Vec<u64> {
+        held.take_due().into_iter().map(|down| down.monitor_id).collect()
+    }
+
+    #[test]
+    fn a_notice_is_due_once_the_last_message_of_its_actor_has_gone_on() {
+        let mut held = HeldDowns::default();
+        for from in [7, 7, 8] {
+            held.waits(from);
+        }
+        assert!(held.waits_from(7) && held.waits_from(8) && !held.waits_from(9));
+        held.hold(7, down(1));
+        held.hold(7, down(2));
+        held.hold(8, down(3));
+        held.goes_on(7);
+        assert_eq!(due(&mut held), [0; 0], "one waits still");
+        held.goes_on(7);
+        held.waits(7);
+        assert_eq!(due(&mut held), [0; 0], "the last one waits again");
+        held.goes_on(7);
+        assert_eq!(due(&mut held), [1, 2]);
+        assert_eq!(held.take_all().len(), 1);
+        assert!(!held.waits_from(8));
+    }
+
+    /// As many as a link carries: to look through all that waits for each of them would take hours.
+    #[test]
+    fn many_notices_behind_many_messages_take_no_time_that_grows_with_both() {
+        let mut held = HeldDowns::default();
+        let many = 500_000;
+        for from in 0..many {
+            held.waits(from);
+        }
+        for from in 0..many {
+            assert!(held.waits_from(from));
+            held.hold(from, down(from));
+        }
+        for from in 0..many {
+            held.goes_on(from);
+            assert_eq!(due(&mut held), [from]);
+        }
+        assert!(held.waiting.is_empty() && held.downs.is_empty());
     }
 }

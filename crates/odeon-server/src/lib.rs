@@ -12,6 +12,7 @@ mod addresses;
 mod admin;
 mod audit;
 mod authority;
+mod backoff;
 mod config;
 mod connect;
 mod control;
@@ -34,18 +35,19 @@ mod route;
 mod secure;
 mod server;
 
-pub use admin::{GrantEntry, Retract};
+pub use admin::{GrantEntry, GrantPage, Retract};
 pub use audit::{AUDIT_FILE, AUDIT_REFUSED_FILE};
 pub use authority::{AdminKey, Authority};
 pub use config::{Limits, Locate, ServerConfig, World};
 pub use connect::{ConnectError, Fault, Tried};
 pub use control::{
     ActorEntry, ActorPage, ConnectionEntry, ConnectionPage, Control, ControlCalls, ControlMessage, Direction,
-    ServerStatus, all_actors, all_connections,
+    ServerStatus, all_actors, all_connections, all_grants,
 };
 pub use defaults::ServerDefaults;
+pub use grants::LINK_CHAINS_MAX;
 pub use home::{Claim, ClaimError, Home, HomeError};
 pub use os::{OsDisk, OsNet, OsRng};
 pub use rights::Verdict;
-pub use secure::{LinkCertificate, Refreshed, Transport};
+pub use secure::{CONSOLE, LinkCertificate, Refreshed, Transport};
 pub use server::{Server, StartError};

@@ -177,15 +177,13 @@ impl Link {
             received: 0,
             sent: 0,
         };
-        // Unix sockets know their peer's user, and others do not.
-        let transport = if connection.credentials.uid.is_some() { "unix" } else { "tcp" };
         let span = tracing::info_span!(
             target: "odeon::link",
             "link",
             server = %server.id(),
             remote = %connection.remote,
             direction = direction.as_str(),
-            transport,
+            transport = channel.transport().as_str(),
             peer = tracing::field::Empty,
         );
         let link = Arc::new(Self {
@@ -396,14 +394,14 @@ impl Link {
         })?;
         let mut waiting = Waiting { link: self, id: Some(id) };
         let outcome =
-            answer.await.unwrap_or_else(|_| Err(AskFailure::LinkLost("the server is stopping".to_owned())));
+            answer.await.unwrap_or_else(|_| Err(AskFailure::LinkLost("the server is stopping".into())));
         waiting.id = None;
         outcome.map_err(|failure| {
             Unsent::Failed(match failure {
                 AskFailure::Refused(refusal) => AskError::Refused(refusal),
                 AskFailure::Dead(reason) => AskError::Dead(reason),
                 AskFailure::NoReply => AskError::NoReply,
-                AskFailure::LinkLost(why) => AskError::Dead(ExitReason::LinkLost(why)),
+                AskFailure::LinkLost(why) => AskError::Dead(ExitReason::LinkLost(why.to_string())),
                 other => AskError::Refused(Refusal::new(RefusalCode::Internal, other.to_string())),
             })
         })

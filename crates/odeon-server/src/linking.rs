@@ -10,7 +10,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use odeon_actor::{AskError, Inbox, Route, Sender, link_side, unlink_side};
-use odeon_core::{ActorId, ExitReason, Reference, Refusal, RefusalCode, decode};
+use odeon_core::{ActorId, Epoch, ExitReason, Reference, Refusal, RefusalCode, decode};
 
 use crate::control::{ControlLinkActor, ControlUnlinkActor};
 use crate::route::{ServerRoute, control_call};
@@ -42,9 +42,12 @@ impl Linking {
         drop(last);
     }
 
-    /// The actor of that number, though it may have ended.
-    pub(crate) fn actor(&self, actor: &ActorId) -> Option<Arc<dyn Inbox>> {
-        let ActorId::Number(number) = actor else { return None };
+    /// The actor of that number in this incarnation, though it may have ended.
+    pub(crate) fn actor(&self, actor: &ActorId, epoch: Epoch) -> Option<Arc<dyn Inbox>> {
+        let number = match actor {
+            ActorId::NumberOf(number, of) if *of == epoch => number,
+            _ => return None,
+        };
         self.held().get(number).map(|(actor, _)| Arc::clone(actor))
     }
 }
@@ -134,7 +137,8 @@ impl Server {
     fn ends(&self, actor: &ActorId, sender: &Sender) -> Result<(Arc<dyn Inbox>, Reference), Refusal> {
         let other = match sender {
             Sender::Remote(remote) if remote.number > 0 => {
-                Reference::new(remote.peer.server.clone(), ActorId::Number(remote.number))
+                let actor = ActorId::NumberOf(remote.number, remote.peer.epoch);
+                Reference::new(remote.peer.server.clone(), actor)
             }
             Sender::Remote(_) | Sender::Outside => {
                 return Err(Refusal::new(RefusalCode::BadRequest, "only an actor can be linked to"));

@@ -141,6 +141,7 @@ impl Collector for OfServer {
             "Messages of other servers that were refused for lack of a capability",
             counters.not_authorised.get(),
         )?;
+        certificate(server, &mut to)?;
         let uptime = server.clock().now() - server.started_at();
         plain_gauge(&mut to, "uptime_seconds", "How long the server runs", uptime.as_secs())
     }
@@ -172,6 +173,19 @@ fn links(server: &Server, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
     plain_gauge(to, "open_asks", "Asks that wait for the answer of another server", asks)?;
     let waiting = counters.waiting.load(Ordering::Relaxed) as u64;
     plain_gauge(to, "waiting_senders", "Senders that wait for room on a link", waiting)
+}
+
+/// Without a certificate there is nothing to tell but that it would stand here.
+fn certificate(server: &Server, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    let help = "Seconds until the server's certificate runs out, where it has one";
+    let metric = to.encode_descriptor("certificate_seconds", help, None, MetricType::Gauge)?;
+    match server.tls() {
+        Some(context) => {
+            let left = context.own().not_after.saturating_sub(server.clock().unix_ms() / 1_000);
+            ConstGauge::new(left).encode(metric)
+        }
+        None => Ok(()),
+    }
 }
 
 fn actors(server: &Server, to: &mut DescriptorEncoder<'_>) -> fmt::Result {

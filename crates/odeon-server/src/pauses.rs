@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use odeon_core::{Instant, ServerId};
-use odeon_wire::Backoff;
 
+use crate::backoff::Backoff;
 use crate::connect::ConnectError;
 
 /// Most servers remembered as unreachable. Past it the lowest id is forgotten, and tried a little too often.
@@ -62,9 +62,8 @@ impl Pauses {
 
 #[cfg(test)]
 mod tests {
-    use odeon_wire::{BACKOFF_MAX, BACKOFF_MIN};
-
     use super::*;
+    use crate::backoff::{BACKOFF_MAX, BACKOFF_MIN};
 
     fn id(n: usize) -> ServerId {
         format!("s-{n}@/").parse().expect("a server id")

@@ -105,6 +105,11 @@ impl Peers {
         self.connecting.remove(peer).unwrap_or_default()
     }
 
+    /// There is a link by now, whoever connected: those who wait for one need not wait for the attempt.
+    pub(crate) fn linked(&mut self, peer: &ServerId) -> Vec<Waiter> {
+        self.connecting.get_mut(peer).map(std::mem::take).unwrap_or_default()
+    }
+
     /// The oldest open link to `peer`: one sender's messages keep to one link as long as it lives.
     pub(crate) fn live(&self, peer: &ServerId) -> Option<Arc<Link>> {
         self.links.get(peer)?.iter().find(|link| link.is_open()).cloned()

@@ -74,15 +74,27 @@ impl LinkRights {
 
     /// Writes down an act that was decided.
     pub(crate) fn audit(&self, peer: &Peer, deed: &Deed<'_>, decision: Result<&Origin, &str>) {
+        let why = decision.map_or_else(ToOwned::to_owned, ToString::to_string);
+        self.add(peer, deed, (decision.is_ok(), why), decision.map_or(&[], chain_of));
+    }
+
+    /// Writes down that somebody has given up what is theirs, or that it failed.
+    pub(crate) fn audit_own(&self, peer: &Peer, deed: &Deed<'_>, decision: Result<String, &str>) {
+        let is_allowed = decision.is_ok();
+        let why = decision.map_or_else(ToOwned::to_owned, |what| format!("its own: {what}"));
+        self.add(peer, deed, (is_allowed, why), &[]);
+    }
+
+    fn add(&self, peer: &Peer, deed: &Deed<'_>, (allowed, why): (bool, String), chain: &[String]) {
         let unix_ms = self.server.clock().unix_ms();
         let mark = deed.message.map(|(_, mark)| mark);
-        let so_far = if decision.is_err() {
+        let so_far = if allowed {
+            None
+        } else {
             let counted = self.server.audit().count(unix_ms, &peer.server, mark, deed.capability);
             // Before anything is looked up for it: a peer is refused as often as it likes.
             let Some(so_far) = counted else { return };
             Some(so_far)
-        } else {
-            None
         };
         let actor = deed.message.map(|(number, _)| self.server.actor_id(number));
         self.server.audit().add(Entry {
@@ -96,9 +108,9 @@ impl LinkRights {
             mark,
             capability: deed.capability,
             path: deed.path,
-            allowed: decision.is_ok(),
-            why: decision.map_or_else(ToOwned::to_owned, ToString::to_string),
-            chain: decision.map_or(&[], chain_of),
+            allowed,
+            why,
+            chain,
             so_far,
             left_out: None,
         });

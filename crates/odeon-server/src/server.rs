@@ -19,6 +19,7 @@ use odeon_core::{
 use tokio::sync::watch;
 
 use crate::addresses::Addresses;
+use crate::admin::GrantFiles;
 use crate::audit::Audit;
 use crate::authority::Authority;
 use crate::config::{Limits, Locate, ServerConfig, World};
@@ -51,6 +52,7 @@ struct Inner {
     tls: Option<TlsContext>,
     authority: Authority,
     grants: Mutex<Grants>,
+    grant_files: Mutex<GrantFiles>,
     audit: Audit,
     links_begun: AtomicU64,
     limits: Limits,
@@ -167,6 +169,7 @@ impl Server {
             epoch,
             cookie,
             grants: Mutex::default(),
+            grant_files: Mutex::default(),
             audit: Audit::new(Arc::clone(&world.disk), authority.directory.as_deref()),
             links_begun: AtomicU64::new(0),
             tls,
@@ -483,6 +486,10 @@ impl Server {
 
     pub(crate) fn grants(&self) -> MutexGuard<'_, Grants> {
         lock(&self.0.grants)
+    }
+
+    pub(crate) fn grant_files(&self) -> MutexGuard<'_, GrantFiles> {
+        lock(&self.0.grant_files)
     }
 
     pub(crate) fn audit(&self) -> &Audit {

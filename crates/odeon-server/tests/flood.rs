@@ -6,6 +6,8 @@
 
 extern crate odeon_actor as odeon;
 
+mod common;
+
 use std::time::{Duration, Instant};
 
 use odeon_actor::actor;
@@ -15,6 +17,8 @@ use odeon_server::{Home, Limits, Server, ServerConfig, World};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpStream;
 
+use common::wait_until;
+
 /// How many say nothing.
 const SILENT: usize = 1_000;
 
@@ -23,8 +27,6 @@ const MEMORY_KIB_MAX: u64 = 32 * 1024;
 
 /// Longest that an honest peer may have to wait. On an idle machine it is milliseconds.
 const WAIT_MAX: Duration = Duration::from_secs(2);
-
-const PATIENCE: Duration = Duration::from_secs(20);
 
 #[derive(Debug)]
 struct Echo;
@@ -48,14 +50,6 @@ fn resident_kib() -> u64 {
 
 fn open_files() -> usize {
     std::fs::read_dir("/proc/self/fd").expect("Linux has it").count()
-}
-
-async fn until(what: &str, condition: impl Fn() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !condition() {
-        assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
 }
 
 fn id(text: &str) -> ServerId {
@@ -127,7 +121,7 @@ async fn a_thousand_silent_connections_keep_nobody_waiting_and_cost_little() {
     let echo = member.actor::<Echo>(site.echo());
     echo.say("hi".into()).await.expect("answered");
     site.newcomer().await;
-    until("the newcomer has gone", || site.server.status().links == 1).await;
+    wait_until("the newcomer has gone", || site.server.status().links == 1).await;
     let (memory_before, files_before) = (resident_kib(), open_files());
 
     let Address::Tcp(address) = site.server.addresses()[0].clone() else { panic!("tcp") };
@@ -150,7 +144,7 @@ async fn a_thousand_silent_connections_keep_nobody_waiting_and_cost_little() {
     let connections = flood.await.expect("no panic");
     newcomers.push(site.newcomer().await);
     let kept = || connections.iter().filter(|connection| is_kept(connection)).count();
-    until("the oldest have gone", || kept() <= kept_max).await;
+    wait_until("the oldest have gone", || kept() <= kept_max).await;
     let grown = resident_kib().saturating_sub(memory_before);
     println!("kept {} of {SILENT} silent connections (limit {kept_max}), for {grown} KiB", kept());
     report("asks over a link that was there", asks);
@@ -160,7 +154,7 @@ async fn a_thousand_silent_connections_keep_nobody_waiting_and_cost_little() {
     assert!(grown < MEMORY_KIB_MAX, "grown by {grown} KiB");
 
     drop(connections);
-    until("all is given back", || open_files() <= files_before).await;
+    wait_until("all is given back", || open_files() <= files_before).await;
     assert_eq!(site.server.connections().len(), 1, "the member is still there");
     assert_eq!(echo.say("hi".into()).await.expect("answered"), "hi");
 }

@@ -4,6 +4,7 @@
 
 extern crate odeon_actor as odeon;
 
+mod common;
 #[expect(dead_code, reason = "it is the other tests' too")]
 #[path = "secure/support.rs"]
 mod support;

@@ -4,12 +4,16 @@
 
 extern crate odeon_actor as odeon;
 
+mod common;
+
 use std::time::Duration;
 
 use odeon_actor::{AskError, Cx, Reply, actor};
 use odeon_auth::Cookie;
 use odeon_core::{Address, Epoch, ExitReason, Reference, RefusalCode, ServerId};
 use odeon_server::{Control, ControlCalls, Home, Server, ServerConfig, World};
+
+use common::wait_until;
 
 #[derive(Debug, Default)]
 struct Echo {
@@ -88,14 +92,6 @@ fn tcp(_: &Home) -> Address {
     "tcp:127.0.0.1:0".parse().expect("an address")
 }
 
-async fn until(what: &str, condition: impl Fn() -> bool) {
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(5);
-    while !condition() {
-        assert!(tokio::time::Instant::now() < deadline, "not within 5 s: {what}");
-        tokio::task::yield_now().await;
-    }
-}
-
 #[tokio::test]
 async fn naming_a_server_is_enough_to_ask_over_unix_and_tcp() {
     for pair in [unix_pair().await, pair(tcp, [7, 7]).await] {
@@ -112,6 +108,27 @@ async fn naming_a_server_is_enough_to_ask_over_unix_and_tcp() {
             control.list_connections(None, None).await.expect("a list").connections[0].server,
             id("a@/")
         );
+    }
+}
+
+/// Answers come in while others ask: the place of an answered ask is not given to the next before its asker is told.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn thousands_of_asks_from_many_tasks_each_get_their_own_answer() {
+    let pair = unix_pair().await;
+    let echo = pair.a.actor::<Echo>(at(&pair.b, "echo"));
+    let tasks: Vec<_> = (0..16)
+        .map(|task| {
+            let echo = echo.clone();
+            tokio::spawn(async move {
+                for n in 0..1_000 {
+                    let text = format!("{task}-{n}");
+                    assert_eq!(echo.say(text.clone()).await, Ok(text));
+                }
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.expect("no ask failed");
     }
 }
 
@@ -166,7 +183,7 @@ async fn the_end_of_a_link_is_told_to_askers_and_monitors() {
     let (tell, ended) = tokio::sync::oneshot::channel();
     echo.monitor(Box::new(move |down| drop(tell.send(down)))).expect("watching");
     let asking = tokio::spawn(async move { echo.hold().within(Duration::from_secs(60)).await });
-    until("the ask is on the link", || a.connections()[0].open_asks == 1).await;
+    wait_until("the ask is on the link", || a.connections()[0].open_asks == 1).await;
     b.shutdown(Duration::from_millis(100)).await;
     let answer = asking.await.expect("no panic").expect_err("no answer");
     assert!(matches!(answer, AskError::Dead(_)), "{answer:?}");
@@ -182,7 +199,7 @@ async fn a_server_that_stops_leaves_no_socket_and_a_new_incarnation_is_found() {
     let Address::Unix { path, host } = &address else { panic!("a unix address") };
     b.shutdown(Duration::from_secs(1)).await;
     assert!(!std::path::Path::new(path).exists());
-    until("the end of the link is noticed", || a.connections().is_empty()).await;
+    wait_until("the end of the link is noticed", || a.connections().is_empty()).await;
     let config = ServerConfig::new(id("b@/"), Cookie::from_bytes([7; 32]), World::real(host.clone()))
         .epoch(Epoch(2))
         .listen(address.clone());
@@ -190,7 +207,7 @@ async fn a_server_that_stops_leaves_no_socket_and_a_new_incarnation_is_found() {
     again.spawn_named("echo".parse().expect("a name"), Echo::default()).expect("registered");
     assert_eq!(echo.say("back".into()).await.expect("answered"), "back");
     again.shutdown(Duration::from_secs(1)).await;
-    until("the end of the link is noticed", || a.connections().is_empty()).await;
+    wait_until("the end of the link is noticed", || a.connections().is_empty()).await;
     let config = ServerConfig::new(id("b@/"), Cookie::from_bytes([7; 32]), World::real(host.clone()))
         .epoch(Epoch(1))
         .listen(address.clone());

@@ -17,6 +17,7 @@ fn listed(directory: &Path) -> Vec<PathBuf> {
 }
 
 /// Gives a target all that is kept for it, and what begins like that.
+#[expect(clippy::print_stdout, reason = "the last line names the input over which a target panics")]
 fn replay(name: &str) {
     let target = target(name).expect("a target");
     let inputs = listed(&corpora().join(name));

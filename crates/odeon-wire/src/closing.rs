@@ -2,7 +2,8 @@
 //!
 //! Each way tells the peer, where the peer may still listen, and then closes the books on this side.
 
-use odeon_core::ExitReason;
+use std::sync::Arc;
+
 use odeon_core::limits::HANDSHAKE_FRAME_BYTES_MAX;
 
 use crate::bugs::bug;
@@ -127,16 +128,15 @@ impl Session {
         if bug("forget-monitors-of-lost-link") {
             monitors.clear();
         }
-        let why = reason.to_string();
+        // One text for all: there may be tens of thousands of them.
+        let why: Arc<str> = reason.to_string().into();
         self.events.extend(
             asks.into_iter()
-                .map(|ask_id| Event::Reply { ask_id, outcome: Err(AskFailure::LinkLost(why.clone())) }),
+                .map(|ask_id| Event::Reply { ask_id, outcome: Err(AskFailure::LinkLost(Arc::clone(&why))) }),
         );
-        self.events.extend(monitors.into_iter().map(|monitor_id| Event::Down {
-            monitor_id,
-            reason: ExitReason::LinkLost(why.clone()),
-            number: None,
-        }));
+        self.events.extend(
+            monitors.into_iter().map(|monitor_id| Event::MonitorLost { monitor_id, why: Arc::clone(&why) }),
+        );
         self.events.push_back(Event::Closed(reason));
     }
 

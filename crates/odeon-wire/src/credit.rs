@@ -59,6 +59,7 @@ impl Session {
 
     /// Moves all events there are to the end of `out`, in order.
     pub fn take_events(&mut self, out: &mut VecDeque<Event>) {
+        self.ledger.told_all();
         if out.is_empty() {
             std::mem::swap(out, &mut self.events);
         } else {

@@ -1,8 +1,11 @@
 //! What a session tells its driver, and what it is given to send.
 
+use std::sync::Arc;
+
 use odeon_core::{ActorId, Encoding, Epoch, ExitReason, Instant, Mark, Refusal, ServerId};
 
 use crate::frame::RefuseCode;
+use crate::limits::BYE_IDLE;
 
 /// Which end of a link a server is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,7 +102,7 @@ pub enum AskFailure {
     NoReply,
     /// The link ended first: whether the message was run is unknown.
     #[error("the link was lost: {0}")]
-    LinkLost(String),
+    LinkLost(Arc<str>),
 }
 
 /// Why a link ended.
@@ -132,7 +135,7 @@ pub enum CloseReason {
     #[error("the peer is silent")]
     Dead,
     /// Nothing was open and nothing was said for long, and both sides agreed.
-    #[error("the link was idle")]
+    #[error("{BYE_IDLE}")]
     Idle,
     /// The peer said good-bye.
     #[error("the peer closed the link: {0}")]
@@ -308,7 +311,7 @@ pub enum Event {
         /// The monitor, as in [`Event::Monitor`].
         monitor_id: u64,
     },
-    /// An actor that we monitored has ended, or the link to it.
+    /// An actor that we monitored has ended.
     Down {
         /// What [`Session::monitor`](crate::Session::monitor) returned.
         monitor_id: u64,
@@ -316,6 +319,13 @@ pub enum Event {
         reason: ExitReason,
         /// The actor's number, if the peer said it: what came from it before is to be heard first.
         number: Option<u64>,
+    },
+    /// The link is lost, and with it a monitor of ours: whether the actor lives is unknown.
+    MonitorLost {
+        /// What [`Session::monitor`](crate::Session::monitor) returned.
+        monitor_id: u64,
+        /// How the link ended; shared by all.
+        why: Arc<str>,
     },
     /// Tells of ours are not known to have been taken, and the link is lost. For dead letters.
     MaybeLost {

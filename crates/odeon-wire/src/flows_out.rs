@@ -13,7 +13,7 @@ use odeon_core::ActorId;
 
 use crate::frame::Windows;
 use crate::hash::Table;
-use crate::limits::MESSAGE_COST_BYTES;
+use crate::limits::{MESSAGE_COST_BYTES, UNKNOWN_MESSAGES_MAX};
 
 /// When the table is full, one flow in this many is closed at once, so that the table is not searched for each.
 const CLOSED_AT_ONCE: usize = 8;
@@ -177,7 +177,8 @@ impl FlowsOut {
     /// Whether a message with a payload of so many bytes may go now.
     pub(crate) fn check(&mut self, number: u32, payload_bytes: usize) -> Result<(), Stop> {
         let cost = cost(payload_bytes);
-        if self.link_sent + cost > self.link_max {
+        // The books are ours: a peer that gives credit without end does not make them endless.
+        if self.link_sent + cost > self.link_max || self.unknown >= UNKNOWN_MESSAGES_MAX {
             return Err(Stop::Link);
         }
         match self.get_mut(number) {
@@ -282,4 +283,33 @@ impl FlowsOut {
 /// What a message costs in credit.
 pub(crate) fn cost(payload_bytes: usize) -> u64 {
     u64::try_from(payload_bytes).unwrap_or(u64::MAX).saturating_add(MESSAGE_COST_BYTES)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_books_are_bounded_whatever_credit_the_peer_gives() {
+        let endless = Windows { link_bytes: u64::MAX, flow_messages: u64::MAX, flow_bytes: u64::MAX };
+        let mut flows = FlowsOut::default();
+        flows.begin(endless);
+        let message = Sent { from: 1, type_id: 0, is_ask: false };
+        for number in 0..2 {
+            flows.open(number, ActorId::Number(u64::from(number)));
+            flows.credit(number, 0, u64::MAX, u64::MAX).expect("not less than before");
+        }
+        flows.link_credit(u64::MAX).expect("not less than before");
+        for _ in 0..UNKNOWN_MESSAGES_MAX {
+            assert_eq!(flows.check(0, 0), Ok(()));
+            flows.sent(0, 0, message, None);
+        }
+        assert_eq!((flows.check(0, 0), flows.check(1, 0)), (Err(Stop::Link), Err(Stop::Link)));
+        flows.credit(0, 2, u64::MAX, u64::MAX).expect("two are taken");
+        for number in 0..2 {
+            assert_eq!(flows.check(number, 0), Ok(()));
+            flows.sent(number, 0, message, None);
+        }
+        assert_eq!((flows.check(0, 0), flows.unknown()), (Err(Stop::Link), UNKNOWN_MESSAGES_MAX));
+    }
 }

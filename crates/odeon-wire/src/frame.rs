@@ -41,6 +41,8 @@ use std::fmt;
 use minicbor::{Decode, Decoder, Encode};
 use odeon_core::{ActorId, Encoding, Epoch, ExitReason, Mark, Refusal, ServerId};
 
+use crate::limits::{FEATURE_BYTES_MAX, FEATURES_MAX};
+
 /// Why bytes are not a frame.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("a frame cannot be read: {0}")]
@@ -69,7 +71,7 @@ pub struct Hello {
     #[n(5)]
     pub wanted: Option<ServerId>,
     /// What it can do beyond the version; unknown ones are ignored.
-    #[n(6)]
+    #[cbor(n(6), decode_with = "decode_features")]
     pub features: Vec<String>,
     /// Fresh random bytes, so that a proof is good for one link.
     #[cbor(n(7), with = "minicbor::bytes")]
@@ -80,6 +82,24 @@ pub struct Hello {
     /// The credit its peer begins with; since version 2.
     #[n(9)]
     pub windows: Option<Windows>,
+}
+
+/// No more than the limit, each no longer than the limit: a list of empty names takes many times its bytes in memory.
+fn decode_features<Ctx>(
+    decoder: &mut Decoder<'_>,
+    _: &mut Ctx,
+) -> Result<Vec<String>, minicbor::decode::Error> {
+    let mut features = Vec::new();
+    for feature in decoder.array_iter::<&str>()? {
+        let feature = feature?;
+        if features.len() == FEATURES_MAX || feature.len() > FEATURE_BYTES_MAX {
+            return Err(minicbor::decode::Error::message(format!(
+                "a hello has at most {FEATURES_MAX} features of {FEATURE_BYTES_MAX} bytes"
+            )));
+        }
+        features.push(feature.to_owned());
+    }
+    Ok(features)
 }
 
 /// How much may be on its way to a side, or waiting in it, before it has taken anything.
@@ -350,6 +370,24 @@ impl<'b> Frame<'b> {
     /// Appends the frame to `out`, without a length prefix.
     pub fn encode(&self, out: &mut Vec<u8>) {
         minicbor::encode(self, out).expect("a vector takes all bytes, and every field has an encoding");
+    }
+
+    /// The name of the frame that `bytes` begin, if it belongs to the handshake alone; told from its number, nothing else
+    /// of it is read.
+    pub(crate) fn of_handshake(bytes: &[u8]) -> Option<&'static str> {
+        match Self::number(bytes)? {
+            0 => Some("Hello"),
+            1 => Some("Proof"),
+            2 => Some("Accept"),
+            _ => None,
+        }
+    }
+
+    /// The number of the frame that `bytes` begin.
+    fn number(bytes: &[u8]) -> Option<u64> {
+        let mut decoder = Decoder::new(bytes);
+        decoder.array().ok()?;
+        decoder.u64().ok()
     }
 
     /// The name, for the text of an error.

@@ -168,6 +168,9 @@ impl Session {
             return Ok(());
         }
         let bytes = std::mem::take(&mut self.partial);
+        if let Some(name) = Frame::of_handshake(&bytes) {
+            return Err(format!("it sent a {name} in chunks"));
+        }
         match Frame::decode(&bytes).map_err(|error| error.to_string())? {
             frame @ (Frame::Tell(_) | Frame::Ask { .. } | Frame::Reply { .. }) => {
                 self.handle_session_frame(frame)

@@ -6,7 +6,7 @@
 //! the peer's session itself and keeps its place until then, so that an answer that crossed the cancel is told from
 //! one that nobody asked for.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 
 use crate::bugs::bug;
 use crate::outbox::Place;
@@ -63,6 +63,9 @@ struct Owed {
 pub(crate) struct Ledger {
     asked: Vec<Option<Asked>>,
     free: Vec<usize>,
+    /// Places of asks whose answer the driver has not been told yet, in the order of the answers. Until then the
+    /// asker is still known by its place.
+    untold: VecDeque<usize>,
     unanswered: usize,
     waiting: usize,
     asks: u64,
@@ -86,6 +89,11 @@ impl Ledger {
     /// Our asks without a final answer, cancelled ones included.
     pub(crate) const fn unanswered(&self) -> usize {
         self.unanswered
+    }
+
+    /// Places of the table that are not free.
+    pub(crate) fn places(&self) -> usize {
+        self.unanswered + self.untold.len()
     }
 
     /// Our asks for which somebody waits.
@@ -130,7 +138,7 @@ impl Ledger {
         Some(place)
     }
 
-    /// Takes a final answer.
+    /// Takes a final answer. The place of one that is awaited is free once the driver [has been told](Self::told).
     ///
     /// # Errors
     /// When there is no such ask, or it has been answered.
@@ -143,13 +151,24 @@ impl Ledger {
             });
         };
         self.unanswered -= 1;
-        self.free.push(ask_place(ask_id));
         if asked.is_cancelled {
+            self.free.push(ask_place(ask_id));
             self.late += 1;
             return Ok((Answer::Late, asked));
         }
+        self.untold.push_back(ask_place(ask_id));
         self.waiting -= 1;
         Ok((Answer::Awaited, asked))
+    }
+
+    /// Notes that the driver has been told the oldest answer of which it did not know.
+    pub(crate) fn told(&mut self) {
+        self.free.extend(self.untold.pop_front());
+    }
+
+    /// Notes that the driver has been told every answer.
+    pub(crate) fn told_all(&mut self) {
+        self.free.extend(self.untold.drain(..));
     }
 
     /// Takes an ask of the peer's.
@@ -205,9 +224,10 @@ impl Ledger {
 
     /// Gives back the memory of asks that are answered.
     pub(crate) fn relax(&mut self) {
-        if self.unanswered == 0 {
+        if self.places() == 0 {
             self.asked = Vec::new();
             self.free = Vec::new();
+            self.untold = VecDeque::new();
         }
     }
 
@@ -338,9 +358,12 @@ mod tests {
         let mut ledger = Ledger::default();
         assert_eq!([ask(&mut ledger), ask(&mut ledger)], [id(1, 0), id(2, 1)]);
         assert_eq!(answer(&mut ledger, id(1, 0)), Ok(Answer::Awaited));
-        assert_eq!(ask(&mut ledger), id(3, 0));
+        assert_eq!(ask(&mut ledger), id(3, 2), "the driver may still look for the asker at the first place");
+        assert_eq!((ledger.unanswered(), ledger.places()), (2, 3));
+        ledger.told();
+        assert_eq!(ask(&mut ledger), id(4, 0));
         assert!(answer(&mut ledger, id(1, 0)).is_err(), "the place is another's now");
-        assert_eq!(ledger.close().0, [id(2, 1), id(3, 0)]);
+        assert_eq!(ledger.close().0, [id(2, 1), id(3, 2), id(4, 0)]);
     }
 
     #[test]

@@ -21,7 +21,6 @@
 //! assert!(matches!(session.poll_event(), Some(Event::Closed(_))));
 //! ```
 
-mod backoff;
 #[doc(hidden)]
 pub mod bugs;
 mod closing;
@@ -45,15 +44,15 @@ mod session;
 mod text;
 mod types;
 
-pub use backoff::{BACKOFF_MAX, BACKOFF_MIN, Backoff};
 pub use config::Config;
 pub use event::{Arrival, AskFailure, CloseReason, Event, Parcel, SendError, Side, Transcript};
 pub use frame::{Body, Frame, FrameError, Hello, RefuseCode, Windows};
 pub use ledger::ask_place;
 pub use limits::{
-    ACKNOWLEDGE_AFTER, ASKS_MAX, CHUNK_BYTES, CONTROL_BURST_BYTES, CONTROL_RESERVE_BYTES, DEAD_AFTER,
-    FEATURE_BYTES_MAX, FEATURE_COMPACT, FEATURES, FEATURES_MAX, FLOW_WINDOW_BYTES, FLOW_WINDOW_MESSAGES,
-    FLOWS_MAX, HEARTBEAT, HELD_BYTES_MAX, IDLE_AFTER, LINK_WINDOW_BYTES, MAGIC, MESSAGE_COST_BYTES,
-    MONITORS_MAX, OUTBOUND_BYTES_MAX, TEXT_BYTES_MAX, TYPES_MAX, VERSION_MAX, VERSION_MIN,
+    ACKNOWLEDGE_AFTER, ASKS_MAX, BYE_IDLE, CHUNK_BYTES, CONTROL_BURST_BYTES, CONTROL_RESERVE_BYTES,
+    DEAD_AFTER, FEATURE_BYTES_MAX, FEATURE_COMPACT, FEATURES, FEATURES_MAX, FLOW_WINDOW_BYTES,
+    FLOW_WINDOW_MESSAGES, FLOWS_MAX, HEARTBEAT, HELD_BYTES_MAX, IDLE_AFTER, LINK_WINDOW_BYTES, MAGIC,
+    MESSAGE_COST_BYTES, MONITORS_MAX, OUTBOUND_BYTES_MAX, TEXT_BYTES_MAX, TYPES_MAX, UNKNOWN_MESSAGES_MAX,
+    VERSION_MAX, VERSION_MIN,
 };
 pub use session::Session;

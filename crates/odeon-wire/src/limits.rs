@@ -50,6 +50,10 @@ pub const FLOW_WINDOW_MESSAGES: u64 = 8_192;
 /// that it takes eight stuck actors to stop a link.
 pub const FLOW_WINDOW_BYTES: u64 = 4 * 1024 * 1024;
 
+/// Most messages of one direction that are not known to have been taken, whatever credit the peer gives: as many as the
+/// default windows allow at most. So the books stay below 16 MB.
+pub const UNKNOWN_MESSAGES_MAX: usize = 524_288;
+
 /// What a message costs in credit beyond its payload: what the books of both ends keep for it.
 pub const MESSAGE_COST_BYTES: u64 = 64;
 
@@ -70,6 +74,10 @@ pub const DEAD_AFTER: Duration = Duration::from_secs(15);
 
 /// How long a link may carry nothing, with nothing open, before it is closed, by default.
 pub const IDLE_AFTER: Duration = Duration::from_secs(300);
+
+/// The reason in the `Bye` that answers a `Rest`. Frozen: by it the peer knows that both agreed, and that this is not the
+/// end of a link which was needed.
+pub const BYE_IDLE: &str = "the link was idle";
 
 /// Bytes queued and not yet handed to the transport, by default: two frames of the largest size.
 pub const OUTBOUND_BYTES_MAX: usize = 32 * 1024 * 1024;

@@ -31,7 +31,7 @@ impl Session {
     /// When it cannot be queued; nothing of it is then sent.
     pub fn ask(&mut self, parcel: &Parcel<'_>, now: Instant) -> Result<u64, SendError> {
         let max = self.config.asks_max;
-        if self.is_established() && self.ledger.unanswered() >= max {
+        if self.is_established() && self.ledger.places() >= max {
             return Err(SendError::TooManyAsks { max });
         }
         let ask_id = self.ledger.next_ask();
@@ -145,7 +145,8 @@ impl Session {
     }
 
     /// Asks to be told when the peer's `actor` ends, and gives the id that the news will carry. There will be
-    /// exactly one [`Event::Down`](crate::Event::Down) with it, unless the monitor is taken away.
+    /// exactly one [`Event::Down`](crate::Event::Down) or
+    /// [`Event::MonitorLost`](crate::Event::MonitorLost) with it, unless the monitor is taken away.
     ///
     /// # Errors
     /// When it cannot be queued; no monitor is then set.
@@ -218,7 +219,7 @@ impl Session {
         match self.phase {
             Phase::Closed => Err(SendError::Closed),
             Phase::Handshake(_) => Err(SendError::NotEstablished),
-            Phase::Established if self.is_resting => Err(SendError::Waiting),
+            Phase::Established if self.resting_since.is_some() => Err(SendError::Waiting),
             Phase::Established => Ok(()),
         }
     }

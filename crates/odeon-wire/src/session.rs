@@ -20,7 +20,7 @@ use crate::frame::{Frame, RefuseCode};
 use crate::framing::FrameReader;
 use crate::handshake::{Handshake, Outputs};
 use crate::ledger::Ledger;
-use crate::limits::{FEATURE_COMPACT, HELD_BYTES_MAX};
+use crate::limits::{BYE_IDLE, FEATURE_COMPACT, HELD_BYTES_MAX};
 use crate::outbox::Outbox;
 use crate::quick;
 use crate::text::printable;
@@ -80,8 +80,8 @@ pub struct Session {
     /// When the link was last of use, as far as it is known; and whether it has been since then.
     pub(crate) used_at: Instant,
     pub(crate) is_touched: bool,
-    /// Whether this side has proposed to close the link.
-    pub(crate) is_resting: bool,
+    /// When this side proposed to close the link, if it has.
+    pub(crate) resting_since: Option<Instant>,
     pub(crate) has_compact: bool,
     /// Largest frame to send: what both sides allow.
     pub(crate) send_frame_bytes_max: usize,
@@ -139,7 +139,7 @@ impl Session {
             acknowledge_at: None,
             used_at: now,
             is_touched: false,
-            is_resting: false,
+            resting_since: None,
             has_compact: false,
             begun_at: now,
             received_at: now,
@@ -218,6 +218,9 @@ impl Session {
                 self.outbox.clear();
                 self.finish(CloseReason::Dead);
             }
+            Phase::Established if self.rested_at().is_some_and(|at| now >= at) => {
+                self.break_off(&format!("it did not answer a Rest for {:?}", self.config.dead_after));
+            }
             Phase::Established => {
                 if self.acknowledge_at.is_some_and(|at| now >= at) {
                     self.acknowledge();
@@ -256,7 +259,7 @@ impl Session {
             Phase::Closed => None,
             Phase::Handshake(_) => Some(self.begun_at + self.config.handshake_timeout),
             Phase::Established => {
-                let others = [self.dead_at(), self.acknowledge_at, self.idle_at()];
+                let others = [self.dead_at(), self.rested_at(), self.acknowledge_at, self.idle_at()];
                 Some(others.into_iter().flatten().fold(self.ping_at(), Instant::min))
             }
         }
@@ -281,7 +284,11 @@ impl Session {
 
     /// What happened, in order.
     pub fn poll_event(&mut self) -> Option<Event> {
-        self.events.pop_front()
+        let event = self.events.pop_front();
+        if matches!(event, Some(Event::Reply { .. })) {
+            self.ledger.told();
+        }
+        event
     }
 
     /// The answer to [`Event::NeedProof`]; does nothing when it is not wanted (any more).
@@ -327,19 +334,27 @@ impl Session {
             };
             match reader.next(&mut input, max) {
                 Ok(None) => break,
-                Ok(Some(bytes)) => match quick::decode(bytes).map_or_else(|| Frame::decode(bytes), Ok) {
+                Ok(Some(bytes)) => match quick::decode(bytes).map_or_else(|| self.read(bytes), Ok) {
                     Ok(frame) => {
                         self.heard_at = self.received_at;
                         self.silence.first_ping_at = None;
                         self.handle_frame(frame, bytes);
                     }
-                    Err(error) => self.break_off(&error.to_string()),
+                    Err(fault) => self.break_off(&fault),
                 },
                 Err(oversize) => self.break_off(&format!("it sent {oversize}")),
             }
         }
         if !self.is_closed() {
             self.reader = reader;
+        }
+    }
+
+    /// Reads any frame; of one that has no place after the handshake, no more than its number.
+    fn read<'b>(&self, bytes: &'b [u8]) -> Result<Frame<'b>, String> {
+        match Frame::of_handshake(bytes).filter(|_| self.is_established()) {
+            Some(name) => Err(format!("it sent a {name} after the handshake")),
+            None => Frame::decode(bytes).map_err(|error| error.to_string()),
         }
     }
 
@@ -364,7 +379,7 @@ impl Session {
             }
             Frame::Bye { reason } => {
                 self.outbox.clear();
-                let is_agreed = self.is_resting && reason == CloseReason::Idle.to_string();
+                let is_agreed = self.resting_since.is_some() && reason == BYE_IDLE;
                 self.finish(if is_agreed { CloseReason::Idle } else { CloseReason::Bye(printable(&reason)) });
             }
             frame => match &mut self.phase {

@@ -1,4 +1,4 @@
-//! Texts for people: cut before they are sent, harmless once they are received.
+//! Texts for people: cut before they are sent, cut again and made harmless once they are received.
 
 use odeon_core::{ExitReason, Refusal};
 
@@ -6,8 +6,12 @@ use crate::limits::TEXT_BYTES_MAX;
 
 /// Cuts a text for people to what a frame carries.
 pub(crate) fn shorten(mut text: String) -> String {
-    text.truncate(text.floor_char_boundary(TEXT_BYTES_MAX));
+    text.truncate(cut(&text).len());
     text
+}
+
+fn cut(text: &str) -> &str {
+    &text[..text.floor_char_boundary(TEXT_BYTES_MAX)]
 }
 
 /// A refusal as it travels.
@@ -21,9 +25,10 @@ pub(crate) fn shorten_reason(reason: ExitReason) -> ExitReason {
     with_texts(reason, shorten)
 }
 
-/// A line from the peer as it may be logged and printed: a stranger's control characters do not reach a terminal.
+/// A line from the peer as it may be kept, logged and printed: no longer than an honest peer's, and a stranger's control
+/// characters do not reach a terminal.
 pub(crate) fn printable(text: &str) -> String {
-    text.replace(char::is_control, "\u{fffd}")
+    cut(text).replace(char::is_control, "\u{fffd}")
 }
 
 /// The peer's refusal as it may be printed.
@@ -39,7 +44,7 @@ pub(crate) fn printable_reason(reason: ExitReason) -> ExitReason {
 
 /// As [`printable`]; what a panic says often has several lines.
 fn printable_lines(text: String) -> String {
-    text.replace(|c: char| c.is_control() && c != '\n', "\u{fffd}")
+    cut(&text).replace(|c: char| c.is_control() && c != '\n', "\u{fffd}")
 }
 
 fn with_texts(reason: ExitReason, change: fn(String) -> String) -> ExitReason {
@@ -67,6 +72,13 @@ mod tests {
         assert_eq!(shorten(format!("{fits}x")), fits);
         let wide = "é".repeat(TEXT_BYTES_MAX);
         assert_eq!(shorten(format!("x{wide}")).len(), TEXT_BYTES_MAX - 1);
+        // What comes from the peer is not believed to have been.
+        let refusal = |detail| Refusal::new(odeon_core::RefusalCode::Internal, detail);
+        for (sent, kept) in [(fits.clone(), &fits), (format!("{fits}x"), &fits)] {
+            assert_eq!(printable(&sent), *kept);
+            assert_eq!(printable_refusal(refusal(sent.clone())).detail, *kept);
+            assert_eq!(printable_reason(ExitReason::Failed(sent)), ExitReason::Failed(kept.clone()));
+        }
     }
 
     #[test]

@@ -168,3 +168,9 @@ fn an_unknown_frame_or_a_field_too_few_is_none() {
         assert!(Frame::decode(bytes).is_err(), "{bytes:02x?}");
     }
 }
+
+#[test]
+fn the_reason_by_which_both_sides_agree_to_rest_is_frozen() {
+    assert_eq!(odeon_wire::BYE_IDLE, "the link was idle");
+    assert_eq!(odeon_wire::CloseReason::Idle.to_string(), odeon_wire::BYE_IDLE);
+}

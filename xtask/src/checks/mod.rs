@@ -1,5 +1,6 @@
 //! One module per rule of the house. Each has `check`, a pure function from the tree to findings.
 
+pub(crate) mod codes;
 pub(crate) mod documents;
 pub(crate) mod exceptions;
 pub(crate) mod features;

@@ -69,22 +69,26 @@ async fn paying_charges_the_bank_once() {
     bank.expect_nothing(SECOND).await;
 }
 
-/// The guide's section, between its heading and the next.
-fn section() -> &'static str {
+/// A section of the guide, between its heading and the next.
+fn section(heading: &str) -> &'static str {
     let (_, from_here) = include_str!("../../../../docs/guide.md")
-        .split_once("\n## Testing your actors\n")
+        .split_once(&format!("\n## {heading}\n"))
         .expect("the section");
     from_here.split_once("\n## ").map_or(from_here, |(section, _)| section)
 }
 
-#[test]
-fn the_guide_shows_the_code_above() {
-    let here = include_str!("guide.rs");
+/// So many blocks of code of a section stand in a file of tests.
+pub(crate) fn assert_shown(heading: &str, here: &str, expected: usize) {
     let mut blocks = 0;
-    for block in section().split("```rust\n").skip(1) {
+    for block in section(heading).split("```rust\n").skip(1) {
         let (code, _) = block.split_once("```").expect("a block has an end");
-        assert!(here.contains(code.trim()), "this is not in guide.rs as it stands in the guide:\n{code}");
+        assert!(here.contains(code.trim()), "this is not in the test as it stands in the guide:\n{code}");
         blocks += 1;
     }
-    assert_eq!(blocks, 3);
+    assert_eq!(blocks, expected);
+}
+
+#[test]
+fn the_guide_shows_the_code_above() {
+    assert_shown("Testing your actors", include_str!("guide.rs"), 3);
 }

@@ -4,6 +4,7 @@ extern crate odeon_actor as odeon;
 
 mod explore;
 mod guide;
+mod guide_links;
 mod helpers;
 mod probes;
 mod support;

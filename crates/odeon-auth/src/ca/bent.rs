@@ -7,11 +7,14 @@ use odeon_core::{Capabilities, ServerId};
 use x509_cert::Certificate;
 use x509_cert::der::{DecodePem as _, Encode as _};
 
-use super::certify::{CLIENT_AUTH, DAY_S, SERVER_AUTH};
+use super::certify::{CLIENT_AUTH, SERVER_AUTH};
 use super::issuer::leaf;
 use super::{CaError, Holder, Order, Parent, Subject, certify};
 use crate::files::{self, CERTIFICATES_FILE_BYTES_MAX, Readers};
 use crate::keys::PrivateKey;
+
+/// How long it is valid before now and after, in seconds.
+const VALID_S: u64 = 24 * 60 * 60;
 
 /// What is bent.
 #[derive(Debug, Clone, Copy)]
@@ -41,8 +44,8 @@ impl Bent<'_> {
         let order = Order {
             holder,
             subject: Subject::default().name("bent")?,
-            not_before: now.saturating_sub(DAY_S),
-            not_after: now.saturating_add(DAY_S),
+            not_before: now.saturating_sub(VALID_S),
+            not_after: now.saturating_add(VALID_S),
         };
         let parent = Parent { name: parent.tbs_certificate().subject(), key: self.parent_key };
         certify(order, key, Some(&parent), rng)?.to_der().map_err(CaError::encoding)

@@ -34,8 +34,6 @@ pub const DAYS_MAX: u32 = 3_660;
 /// that it is valid.
 pub const SKEW_S: u64 = 300;
 
-pub(crate) const DAY_S: u64 = 86_400;
-
 /// The two purposes that a server's certificate has.
 pub(crate) const SERVER_AUTH: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.1");
 pub(crate) const CLIENT_AUTH: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.2");

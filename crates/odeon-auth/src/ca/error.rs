@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use odeon_core::ServerId;
+use odeon_core::{ServerId, moment};
 
 use super::certify::DAYS_MAX;
 use super::index::ISSUED_MAX;
 use super::subject::SubjectError;
-use crate::certificate::{CERTIFICATE_CAPABILITIES_MAX, CertificateError, moment};
+use crate::certificate::{CERTIFICATE_CAPABILITIES_MAX, CertificateError};
 use crate::files::FileError;
 use crate::keys::KeyError;
 

@@ -16,10 +16,9 @@ use std::path::Path;
 use std::str::FromStr;
 
 use odeon_core::seam::Rng;
-use odeon_core::{Capabilities, Capability, ServerId};
+use odeon_core::{Capabilities, Capability, DAY_S, ServerId, from_hex};
 
 use super::CaError;
-use super::certify::DAY_S;
 use crate::cookie::Existing;
 use crate::files::{self, Contents, FileError, MODE_SECRET, Readers};
 
@@ -104,11 +103,8 @@ impl FromStr for Issued {
 
 /// A serial number as it is written here: pairs of lower-case digits, and not too many.
 fn serial_number(text: &str) -> Option<String> {
-    let is_one = !text.is_empty()
-        && text.len().is_multiple_of(2)
-        && text.len() <= SERIAL_DIGITS_MAX
-        && text.bytes().all(|digit| digit.is_ascii_hexdigit());
-    is_one.then(|| text.to_ascii_lowercase())
+    let is_one = !text.is_empty() && text.len() <= SERIAL_DIGITS_MAX && from_hex(text).is_some();
+    is_one.then(|| text.to_owned())
 }
 
 /// What is to be revoked.
@@ -125,7 +121,9 @@ impl Target {
     /// do not matter.
     #[must_use]
     pub fn serial(text: &str) -> Option<Self> {
-        serial_number(&text.replace(':', "")).filter(|serial| serial.len() >= 16).map(Self::Serial)
+        serial_number(&text.replace(':', "").to_ascii_lowercase())
+            .filter(|serial| serial.len() >= 16)
+            .map(Self::Serial)
     }
 
     pub(super) fn is(&self, issued: &Issued) -> bool {

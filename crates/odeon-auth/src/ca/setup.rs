@@ -2,12 +2,13 @@
 
 use std::path::Path;
 
+use odeon_core::DAY_S;
 use odeon_core::seam::Rng;
 use x509_cert::Certificate;
 use x509_cert::der::pem::LineEnding;
 use x509_cert::der::{DecodePem as _, EncodePem as _};
 
-use super::certify::{DAY_S, DAYS_MAX, SKEW_S};
+use super::certify::{DAYS_MAX, SKEW_S};
 use super::issuer::Issuer;
 use super::{CaError, CaFiles, Holder, Order, Parent, Subject, certify};
 use crate::cookie::Existing;

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use odeon_core::to_hex;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use sha2::{Digest as _, Sha256};
@@ -64,7 +65,7 @@ impl CertificateView {
             serial: serial_text(tbs.serial_number().as_bytes()),
             not_before: tbs.validity().not_before.to_unix_duration().as_secs(),
             not_after: tbs.validity().not_after.to_unix_duration().as_secs(),
-            fingerprint: Sha256::digest(der).iter().map(|byte| format!("{byte:02x}")).collect(),
+            fingerprint: to_hex(&Sha256::digest(der)),
             is_authority: constraints.is_some_and(|(_, constraints)| constraints.ca),
             peer: PeerCertificate::read(der),
         })

@@ -6,10 +6,9 @@ use std::str::FromStr;
 
 use minicbor::bytes::ByteVec;
 use minicbor::{Decode, Encode};
-use odeon_core::{CAVEAT_ITEMS_MAX, Capabilities, Caveat, ServerId};
+use odeon_core::{CAVEAT_ITEMS_MAX, Capabilities, Caveat, ServerId, from_hex, to_hex};
 
 use super::key::PublicKey;
-use super::{from_hex, to_hex};
 
 /// Most caveats of one block: each kind more than twice.
 pub const BLOCK_CAVEATS_MAX: usize = 16;

@@ -1,12 +1,11 @@
 //! Chains: issuing, narrowing, reading.
 
 use odeon_core::seam::Rng;
-use odeon_core::{CAVEAT_ITEMS_MAX, Capabilities, Caveat, Origin, Right, ServerId};
+use odeon_core::{CAVEAT_ITEMS_MAX, Capabilities, Caveat, Origin, Right, ServerId, from_hex, to_hex};
 use sha2::{Digest, Sha256};
 
 use super::block::{BLOCK_CAVEATS_MAX, GrantId, NONCE_BYTES, RawBlock, RawCaveat, SignedBlock};
 use super::key::{GrantKey, PublicKey, Signature};
-use super::{from_hex, to_hex};
 
 /// Most blocks of one chain: an organisation with more levels than this passes on too much.
 pub const CHAIN_BLOCKS_MAX: usize = 8;
@@ -14,8 +13,8 @@ pub const CHAIN_BLOCKS_MAX: usize = 8;
 /// Longest chain, in bytes: a kilobyte for each block.
 pub const CHAIN_BYTES_MAX: usize = 8 * 1024;
 
-/// What stands before the hexadecimal.
-const TEXT_PREFIX: &str = "odeon-grant-1:";
+/// How the text of every grant begins; hexadecimal follows.
+pub const GRANT_TEXT_PREFIX: &str = "odeon-grant-1:";
 
 /// Why a chain is none, or cannot be made longer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -203,7 +202,7 @@ impl GrantChain {
     /// The chain as one line of text.
     #[must_use]
     pub fn to_text(&self) -> String {
-        format!("{TEXT_PREFIX}{}", to_hex(&self.bytes))
+        format!("{GRANT_TEXT_PREFIX}{}", to_hex(&self.bytes))
     }
 
     /// The chain, encoded.
@@ -262,10 +261,10 @@ impl GrantChain {
 /// The bytes of a chain's text. They are believed by nobody yet.
 fn bytes_of_text(text: &str) -> Result<Vec<u8>, GrantError> {
     let text = text.trim();
-    if text.len() > TEXT_PREFIX.len() + 2 * CHAIN_BYTES_MAX {
+    if text.len() > GRANT_TEXT_PREFIX.len() + 2 * CHAIN_BYTES_MAX {
         return Err(GrantError::TooLong { bytes: text.len() / 2 });
     }
-    text.strip_prefix(TEXT_PREFIX).and_then(from_hex).ok_or(GrantError::Malformed)
+    text.strip_prefix(GRANT_TEXT_PREFIX).and_then(from_hex).ok_or(GrantError::Malformed)
 }
 
 /// What a first block must say, so that no grant is for everywhere, for everything or for ever.

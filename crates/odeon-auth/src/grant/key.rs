@@ -5,9 +5,8 @@ use std::str::FromStr;
 
 use ed25519_dalek::{Signer as _, SigningKey, VerifyingKey};
 use odeon_core::seam::Rng;
+use odeon_core::{from_hex, to_hex};
 use zeroize::Zeroizing;
-
-use super::{from_hex, to_hex};
 
 /// Why something is not a key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -25,25 +25,7 @@ mod tests;
 
 pub use answer::{CHALLENGE_BYTES, GrantQuestion};
 pub use block::{BLOCK_CAVEATS_MAX, GrantId};
-pub use chain::{CHAIN_BLOCKS_MAX, CHAIN_BYTES_MAX, GrantBlock, GrantChain, GrantError, NewBlock};
+pub use chain::{
+    CHAIN_BLOCKS_MAX, CHAIN_BYTES_MAX, GRANT_TEXT_PREFIX, GrantBlock, GrantChain, GrantError, NewBlock,
+};
 pub use key::{GrantKey, GrantKeyError, PublicKey, Signature};
-
-/// Lower-case hexadecimal.
-pub(crate) fn to_hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
-
-/// The bytes of lower-case hexadecimal; none, if it is anything else.
-pub(crate) fn from_hex(text: &str) -> Option<Vec<u8>> {
-    let digit = |byte: u8| match byte {
-        b'0'..=b'9' => Some(byte - b'0'),
-        b'a'..=b'f' => Some(byte - b'a' + 10),
-        _ => None,
-    };
-    let (pairs, []) = text.as_bytes().as_chunks::<2>() else { return None };
-    pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?)).collect()
-}

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use minicbor::bytes::ByteVec;
 use odeon_core::seam::Rng;
-use odeon_core::{Act, ActorId, CAVEAT_ITEMS_MAX, Capabilities, Caveat, Epoch, Role, ServerId};
+use odeon_core::{Act, ActorId, CAVEAT_ITEMS_MAX, Capabilities, Caveat, Epoch, Role, ServerId, to_hex};
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 

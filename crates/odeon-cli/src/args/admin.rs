@@ -66,7 +66,7 @@ pub(crate) struct Authorize {
     /// What may be done
     #[arg(required = true)]
     pub(crate) capabilities: Vec<Capability>,
-    /// How long it counts
+    /// How long it counts, such as 5m, 1h or 90d
     #[arg(long, value_name = "TIME", default_value = "90d", value_parser = parse_duration)]
     pub(crate) expires: Duration,
     #[command(flatten)]
@@ -87,7 +87,7 @@ pub(crate) struct Narrow {
     /// Only these of its capabilities
     #[arg(long = "only", value_name = "CAPABILITY")]
     pub(crate) capabilities: Vec<Capability>,
-    /// How long it counts at most
+    /// How long it counts at most, such as 5m, 1h or 90d
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub(crate) expires: Option<Duration>,
     #[command(flatten)]

@@ -1,8 +1,8 @@
 //! `admin`: the ensemble's secret, its admin key, and what is granted.
 
-use odeon_auth::{AdminFiles, Cookie, Existing, GrantChain, GrantKey};
+use odeon_auth::{AdminFiles, Cookie, Existing, GrantChain, GrantId, GrantKey};
 use odeon_core::seam::Disk as _;
-use odeon_server::{ControlCalls as _, GrantEntry, Home, OsDisk, OsRng, Retract};
+use odeon_server::{GrantEntry, Home, OsDisk, OsRng, Retract, all_grants};
 use serde_json::json;
 
 use crate::args::Admin;
@@ -66,8 +66,7 @@ fn keys(context: &Context, force: bool, passphrase_fd: Option<u32>) -> Result<()
 }
 
 fn view_keys(context: &Context) -> Result<(), CliError> {
-    let help = format!("`{} admin keys` makes one", context.name());
-    let none = || CliError::failed("admin-key", "there is no admin key here yet").help(help.clone());
+    let none = || no_admin_key(context);
     let home = context.home_if_made()?.ok_or_else(none)?;
     let files = AdminFiles::below(home.root());
     if !files.public.exists() {
@@ -78,6 +77,12 @@ fn view_keys(context: &Context) -> Result<(), CliError> {
     let shown = json!({ "admin": admin.to_string(), "console": console.to_string() });
     context.output().data(&shown, |_| format!("admin    {admin}\nconsole  {console}"));
     Ok(())
+}
+
+/// The error where a command needs the admin key and nobody has made one.
+pub(crate) fn no_admin_key(context: &Context) -> CliError {
+    CliError::failed("admin-key", "there is no admin key here yet")
+        .help(format!("`{} admin keys` makes one", context.name()))
 }
 
 fn console_key_path(home: &Home) -> std::path::PathBuf {
@@ -97,7 +102,7 @@ pub(crate) fn console_key(home: &Home) -> Result<GrantKey, CliError> {
 
 async fn retract(context: &Context, server: &str, what: &str) -> Result<(), CliError> {
     let id = context.server_id(server)?;
-    let is_id = what.len() == 32 && what.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    let is_id = what.parse::<GrantId>().is_ok();
     let meant =
         if is_id { Retract::Grant(what.to_owned()) } else { Retract::Grantee(context.server_id(what)?) };
     let console = context.console().await?;
@@ -107,8 +112,9 @@ async fn retract(context: &Context, server: &str, what: &str) -> Result<(), CliE
         Retract::Grant(id) => format!("grant {id}"),
         Retract::Grantee(grantee) => format!("the grants of {grantee}"),
     };
-    context.output().data(&json!({ "server": id, "retracted": retracted }), |_| {
-        format!("retracted {of} at {id}: {retracted} counted there and do no longer")
+    context.output().data(&json!({ "server": id, "retracted": retracted }), |_| match retracted {
+        0 => format!("retracted {of} at {id}: none had counted there"),
+        _ => format!("retracted {of} at {id}: {retracted} counted there and do no longer"),
     });
     Ok(())
 }
@@ -116,7 +122,7 @@ async fn retract(context: &Context, server: &str, what: &str) -> Result<(), CliE
 async fn grants_at(context: &Context, server: &str) -> Result<(), CliError> {
     let console = context.console().await?;
     let control = console.control(&context.server_id(server)?).await?;
-    let entries: Vec<GrantEntry> = control.list_grants().within(console.timeout).await?;
+    let entries = all_grants(&control, console.timeout).await?;
     context.output().data(&entries, |entries| {
         let line = |entry: &GrantEntry| {
             let grantee =

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use odeon_core::moment;
 use odeon_ensemble::supervisor::supervisor_id;
 use odeon_server::{AUDIT_FILE, AUDIT_REFUSED_FILE, ControlCalls as _};
 use serde_json::Value;
@@ -67,7 +68,7 @@ fn show_act(act: &Value) -> String {
     let decision = if act["allowed"] == true { "allowed" } else { "refused" };
     let mut line = format!(
         "{}  {decision}  {} over {}: {} at actor {} ({}); {}",
-        utc(act["unix_ms"].as_u64().unwrap_or_default()),
+        moment(act["unix_ms"].as_u64().unwrap_or_default() / 1000),
         text("peer"),
         text("transport"),
         text("mark"),
@@ -79,38 +80,14 @@ fn show_act(act: &Value) -> String {
         line.push_str(&format!("; the {so_far}th of its kind within a minute"));
     }
     if let Some(left_out) = act["left_out"].as_u64() {
-        line.push_str(&format!("; {left_out} before it were left out"));
+        line.push_str(&format!("; {left_out} more since the line before are not written"));
     }
     line
-}
-
-/// `2026-07-25T12:00:00Z`.
-fn utc(unix_ms: u64) -> String {
-    let seconds = unix_ms / 1000;
-    let (days, rest) = (seconds / 86_400, seconds % 86_400);
-    // Days of eras of 400 years, which begin in March, so that a leap day is the last of its year.
-    let shifted = days + 719_468;
-    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-    let year = era * 400 + year_of_era + u64::from(month <= 2);
-    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", rest / 3_600, rest / 60 % 60, rest % 60)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn times_are_told_as_people_write_them() {
-        assert_eq!(utc(0), "1970-01-01T00:00:00Z");
-        assert_eq!(utc(951_782_400_000), "2000-02-29T00:00:00Z");
-        assert_eq!(utc(1_785_000_000_999), "2026-07-25T17:20:00Z");
-        assert_eq!(utc(4_107_542_399_000), "2100-02-28T23:59:59Z");
-    }
 
     #[test]
     fn an_act_is_one_line() {
@@ -120,6 +97,11 @@ mod tests {
         });
         let line = show_act(&act);
         assert!(line.starts_with("1970-01-01T00:00:00Z  refused  a@/ over tcp: server/1#shutdown"), "{line}");
-        assert!(line.ends_with("the 4th of its kind within a minute; 2 before it were left out"), "{line}");
+        assert!(
+            line.ends_with(
+                "the 4th of its kind within a minute; 2 more since the line before are not written"
+            ),
+            "{line}"
+        );
     }
 }

@@ -6,10 +6,10 @@ use odeon_auth::ca::{
     AuthorityOptions, CaError, CaFiles, CertificateAuthority, Issued, Issuer, ROOT_DAYS, RenewedKey,
     SUB_DAYS, ServerFiles, ServerOrder, Subject, Target,
 };
-use odeon_auth::{Existing, PeerCertificate, moment};
+use odeon_auth::{Existing, PeerCertificate};
 use odeon_core::seam::Clock as _;
-use odeon_core::{Capabilities, ServerId};
-use odeon_server::{Home, OsRng};
+use odeon_core::{Capabilities, Domain, ServerId, moment};
+use odeon_server::{CONSOLE, Home, OsRng};
 use serde::Serialize;
 use serde_json::json;
 
@@ -18,9 +18,6 @@ use crate::args::{Ca, Cert, PassphraseFd, Renew, Setup, SubjectArgs};
 use crate::context::Context;
 use crate::error::CliError;
 use crate::passphrases::Passphrases;
-
-/// Whose certificate `ca setup` issues.
-const CONSOLE: &str = "console@/";
 
 const ROOT: &str = "the root CA";
 const SUB: &str = "the subordinate CA";
@@ -111,7 +108,7 @@ fn setup(context: &Context, options: &Setup) -> Result<(), CliError> {
     let mut issuer = authority.unlock(&sub).map_err(|e| failed(&e))?;
     generating(&files.crl());
     issuer.write_list().map_err(|e| failed(&e))?;
-    let console: ServerId = CONSOLE.parse().expect("the console has an id");
+    let console = ServerId::new(CONSOLE, Domain::root()).expect("the console has an id");
     let order =
         ServerOrder { subject, kind: options.key, ..ServerOrder::new(console, Capabilities::admin()) };
     let made = issue(context, &mut issuer, &home, &order, Existing::Replace)?;

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use odeon_auth::ca::{CaFiles, CertificateView, Issued, ServerFiles};
-use odeon_auth::{ExpiryWarning, expiry_warning, moment};
-use odeon_core::{Capabilities, ServerId};
+use odeon_auth::{ExpiryWarning, expiry_warning};
+use odeon_core::{Capabilities, ServerId, moment};
 use odeon_server::Home;
 use serde_json::{Value, json};
 
@@ -17,6 +17,11 @@ pub(crate) fn view(context: &Context, target: Option<&str>) -> Result<(), CliErr
     match target {
         None => issued(context),
         Some(file) if Path::new(file).is_file() => show(context, Path::new(file)),
+        // A path is no name, and whoever writes one means a file.
+        Some(file) if file.contains('.') && !file.contains('@') => {
+            Err(CliError::failed("missing", format!("there is no file {file}"))
+                .help("name a file of certificates, or a server"))
+        }
         Some(server) => {
             let server = context.server_id(server)?;
             show(context, &ServerFiles::below(&context.home()?.server(&server)).chain())

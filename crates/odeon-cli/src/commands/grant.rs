@@ -4,14 +4,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use odeon_actor::TokioClock;
-use odeon_auth::{AdminFiles, CHAIN_BYTES_MAX, GrantChain, GrantKey, NewBlock, PublicKey};
+use odeon_auth::{AdminFiles, CHAIN_BYTES_MAX, GRANT_TEXT_PREFIX, GrantChain, GrantKey, NewBlock, PublicKey};
 use odeon_core::seam::Clock as _;
 use odeon_core::{Capability, Caveat, ServerId};
 use odeon_server::{Home, OsRng};
 use serde_json::json;
 
 use crate::args::{Authorize, Limits, Narrow};
-use crate::commands::admin::{ADMIN_KEY, console_key, keep};
+use crate::commands::admin::{ADMIN_KEY, console_key, keep, no_admin_key};
 use crate::context::Context;
 use crate::error::CliError;
 use crate::passphrases::Passphrases;
@@ -44,8 +44,13 @@ pub(crate) async fn authorize(context: &Context, options: Authorize) -> Result<(
     let home = context.home()?;
     let server = context.server_id(&options.server)?;
     let grantee = grantee(context, &home, &options.grantee)?;
+    let files = AdminFiles::below(home.root());
+    // Before anybody has typed a passphrase in vain.
+    if !files.private.exists() {
+        return Err(no_admin_key(context));
+    }
     let passphrase = Passphrases::from(options.passphrase_fd)?.ask_known(ADMIN_KEY)?;
-    let admin = AdminFiles::below(home.root()).private(&passphrase).map_err(|e| failed(&e))?;
+    let admin = files.private(&passphrase).map_err(|e| failed(&e))?;
     let now_ms = TokioClock::new().unix_ms();
     let mut caveats = vec![
         Caveat::Servers([server.clone()].into()),
@@ -165,7 +170,7 @@ fn holders_key(home: &Home, chain: &GrantChain) -> Result<GrantKey, CliError> {
 
 /// The text that is meant: of a grant kept here, of a file, or itself.
 fn text_of(home: &Home, meant: &str) -> Result<String, CliError> {
-    if meant.starts_with("odeon-grant-1:") {
+    if meant.starts_with(GRANT_TEXT_PREFIX) {
         return Ok(meant.to_owned());
     }
     let kept = directory(home).join(format!("{meant}.grant"));

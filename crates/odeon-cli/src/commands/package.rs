@@ -13,13 +13,13 @@ use odeon_core::ServerId;
 use odeon_core::seam::Disk as _;
 use odeon_ensemble::config::{Ensemble, TlsUse};
 use odeon_ensemble::supervisor::supervisor_id;
-use odeon_server::{Home, OsDisk};
+use odeon_server::{CONSOLE, Home, OsDisk};
 use serde_json::json;
 
 use self::archive::{Content, Member};
 use crate::args::{Package, Unpack};
 use crate::commands::config::{load, no_file};
-use crate::context::{CONSOLE, Context, FILE};
+use crate::context::{Context, FILE};
 use crate::error::CliError;
 
 /// The file that a package is written to if nothing else is said.

@@ -1,8 +1,7 @@
 //! The commands that show something: `ps`, `status`, `ping`, `list`, `lookup`.
 
 use odeon_actor::{AskError, Handle};
-use odeon_auth::moment;
-use odeon_core::{ActorId, Domain, Reference, Role, ServerId};
+use odeon_core::{ActorId, Domain, Reference, Role, ServerId, moment};
 use odeon_ensemble::registry::{Entry, Health, RegistryActorCalls};
 use odeon_ensemble::supervisor::plan::StepKind;
 use odeon_ensemble::supervisor::state::{Phase, ProcessStatus};

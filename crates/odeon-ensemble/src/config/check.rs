@@ -12,9 +12,11 @@ use super::network::{NetworkDraft, TlsUse, any_port, host_port};
 use super::reader;
 use super::report::Report;
 use super::role_reader::RoleDraft;
+use crate::registry::REGISTRY;
+use crate::supervisor::SUPERVISOR;
 
 /// Names of the servers every ensemble has.
-const RESERVED: [&str; 2] = ["supervisor", "registry"];
+const RESERVED: [&str; 2] = [SUPERVISOR, REGISTRY];
 
 /// The roles read so far, each with the place of its name.
 type Drafts = BTreeMap<Role, (Range<usize>, RoleDraft)>;

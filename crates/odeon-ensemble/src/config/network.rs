@@ -9,9 +9,7 @@ use toml::Spanned;
 use super::code::ErrorCode;
 use super::reader::{self, Listener, Section};
 use super::report::Report;
-
-/// The registry's name in its domain.
-const REGISTRY: &str = "registry";
+use crate::registry::REGISTRY;
 
 /// What the file says about the registry.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -5,7 +5,7 @@ use std::ops::{Range, RangeInclusive};
 use std::str::FromStr;
 use std::time::Duration;
 
-use odeon_core::{Address, suggest};
+use odeon_core::{Address, DURATION_EXPECTED, suggest};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -129,7 +129,7 @@ impl<'a> Section<'a> {
         let text = self.text(key, report)?;
         let Some(duration) = units::duration(text.get_ref()) else {
             let message = format!("`{key}` is not a duration up to 168h: `{}`", clipped(text.get_ref()));
-            let help = format!("expected {}", units::DURATION_EXPECTED);
+            let help = format!("expected {}", DURATION_EXPECTED);
             report.add(ErrorCode::BadValue, text.span(), message, help);
             return None;
         };

@@ -142,7 +142,7 @@ pub(crate) async fn strict_servers_believe_no_user() {
     let (console, _registry) = stage.console().await;
     console.know(id("idle-0"), vec![stage.setting.home.address(&id("idle-0"))]);
     let there: Handle<Control> = console.actor(Reference::new(id("idle-0"), ActorId::SERVER));
-    let refused = there.list_grants().await;
+    let refused = there.list_grants(None, None).await;
     assert!(
         matches!(&refused, Err(AskError::Refused(why)) if why.code == RefusalCode::NotAuthorised),
         "{refused:?}"

@@ -32,15 +32,19 @@ impl Transport {
             Address::Tcp(_) => Self::Tcp,
         }
     }
+
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unix => "unix",
+            Self::Tls => "tls",
+            Self::Tcp => "tcp",
+        }
+    }
 }
 
 impl fmt::Display for Transport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Unix => "unix",
-            Self::Tls => "tls",
-            Self::Tcp => "tcp",
-        })
+        f.pad(self.as_str())
     }
 }
 
@@ -156,21 +160,16 @@ impl Channel {
     }
 }
 
-/// The name of the certificate by which commands speak.
-const CONSOLE: &str = "console";
-
-/// How many hexadecimal digits a command's name has: 128 bits, so that no two are one.
-const COMMAND_DIGITS: usize = 32;
+/// The name of the server whose certificate commands speak by; they themselves are `console-` and a number.
+pub const CONSOLE: &str = "console";
 
 /// Whether `claimed` is one of the transient servers that commands are, under the certificate of their console.
-/// Commands run beside each other, and each is a server with an id of its own: `console-`, 32 digits of chance.
+/// Commands run beside each other, and each is a server with an id of its own, as [`ServerId::transient`] makes it.
 fn is_command_of(certified: &ServerId, claimed: &ServerId, epoch: Epoch) -> bool {
-    let is_hex = |c: char| matches!(c, '0'..='9' | 'a'..='f');
-    let number = claimed.name().strip_prefix(CONSOLE).and_then(|rest| rest.strip_prefix('-'));
     certified.name() == CONSOLE
         && certified.domain() == claimed.domain()
         && epoch == Epoch(0)
-        && number.is_some_and(|number| number.len() == COMMAND_DIGITS && number.chars().all(is_hex))
+        && claimed.is_transient_of(CONSOLE)
 }
 
 #[cfg(test)]

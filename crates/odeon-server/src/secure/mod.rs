@@ -20,9 +20,9 @@ use self::channel::Security;
 use self::stream::SecureStream;
 
 pub(crate) use channel::Channel;
-pub use channel::{LinkCertificate, Transport};
+pub use channel::{CONSOLE, LinkCertificate, Transport};
 pub use refresh::Refreshed;
-pub(crate) use refresh::refresh;
+pub(crate) use refresh::{refresh, revoked};
 
 /// The dialler's end of a connection: secured to be `wanted`'s.
 pub(crate) fn dial(context: &TlsContext, connection: Connection, wanted: &ServerId) -> (Connection, Channel) {

@@ -39,8 +39,7 @@ impl Server {
         context.reload()?;
         let own = context.own();
         tracing::info!(serial = %own.serial, not_after = own.not_after, "certificate loaded");
-        let closed =
-            self.close_those(|secured| context.verify_again(&secured.shown).err().map(|e| chain(&e)));
+        let closed = self.close_those(|secured| revoked(context, secured));
         Ok(Some(Refreshed { own, closed }))
     }
 
@@ -57,12 +56,19 @@ impl Server {
     }
 
     fn close_the_expired(&self) {
-        let now = self.clock().unix_ms() / 1_000;
-        self.close_those(|Secured { certificate, .. }| {
-            (certificate.not_after < now)
-                .then(|| format!("the certificate {} has run out", certificate.serial))
-        });
+        self.close_those(|secured| self.expired(&secured.certificate));
     }
+
+    /// What is to be said of a certificate whose time is over.
+    pub(crate) fn expired(&self, certificate: &PeerCertificate) -> Option<String> {
+        let now = self.clock().unix_ms() / 1_000;
+        (certificate.not_after < now).then(|| format!("the certificate {} has run out", certificate.serial))
+    }
+}
+
+/// What is to be said of a certificate that would be refused now: it, or an authority above it, is revoked.
+pub(crate) fn revoked(context: &TlsContext, secured: &Secured) -> Option<String> {
+    context.verify_again(&secured.shown).err().map(|error| chain(&error))
 }
 
 /// Looks at the files and at the links again and again, until the server stops.

@@ -10,7 +10,7 @@ use odeon_wire::RefuseCode;
 use super::Server;
 use crate::link::Link;
 use crate::peers::{Standing, Unwelcome};
-use crate::secure::Channel;
+use crate::secure::{Channel, revoked};
 
 impl Server {
     pub(crate) fn nonce(&self) -> [u8; 32] {
@@ -54,19 +54,32 @@ impl Server {
 
     /// Whether a peer that has proven itself is welcome.
     pub(crate) fn check(&self, link: &Link, peer: &ServerId, epoch: Epoch) -> Result<(), Unwelcome> {
+        // All that it has shown, and not under the lock: files may have been loaded anew during its handshake.
+        if let (Some(context), Some(secured)) = (self.tls(), link.channel.secured())
+            && let Some(why) = revoked(context, secured)
+        {
+            return Err((RefuseCode::Authentication, why));
+        }
         let peers = self.peers();
         self.check_not_stopping()?;
+        self.check_certificate(&link.channel)?;
         peers.check(peer, epoch, link.standing(), self.limits())
     }
 
     /// Takes in a link whose peer has proven itself; links that it replaces are closed.
     pub(crate) fn admit(&self, link: &Arc<Link>, peer: &Arc<Peer>) -> Result<(), Unwelcome> {
-        let replaced = {
+        let (replaced, waiters) = {
             // Looked at under the lock: a link taken in is seen by the shutdown, which closes it.
             let mut peers = self.peers();
             self.check_not_stopping()?;
-            peers.admit(link, peer, self.limits())?
+            // Also under the lock: a reload looks for the links that are in the table after it has the new list.
+            self.check_certificate(&link.channel)?;
+            (peers.admit(link, peer, self.limits())?, peers.linked(&peer.server))
         };
+        for waiter in waiters {
+            // Each may have given up.
+            let _ = waiter.send(Ok(Arc::clone(link)));
+        }
         for link in replaced {
             link.supersede();
             let is_older = link.peer().is_some_and(|theirs| theirs.epoch < peer.epoch);
@@ -91,6 +104,17 @@ impl Server {
             return Err((RefuseCode::Busy, "the server is stopping".to_owned()));
         }
         Ok(())
+    }
+
+    /// Whether the peer's certificate still counts. TLS has checked it, but the hello may come much later than that.
+    fn check_certificate(&self, channel: &Channel) -> Result<(), Unwelcome> {
+        let (Some(context), Some(certificate)) = (self.tls(), channel.certificate()) else { return Ok(()) };
+        let is_revoked = context.is_revoked(certificate);
+        let revoked = is_revoked.then(|| format!("the certificate {} is revoked", certificate.serial));
+        match revoked.or_else(|| self.expired(certificate)) {
+            Some(why) => Err((RefuseCode::Authentication, why)),
+            None => Ok(()),
+        }
     }
 
     pub(crate) fn link_over(&self, link: &Arc<Link>) {

@@ -11,7 +11,7 @@ use odeon_server::{ControlCalls as _, Locate, Server, ServerConfig, all_actors, 
 
 use crate::support::{
     Echo, EchoCalls as _, PATIENCE, Site, at, control, cookie, echo, hello_world, id, serve, soon, start,
-    tcp, until,
+    tcp, wait_until,
 };
 
 /// Says that every server is at one address, and counts how often it is asked.
@@ -55,7 +55,7 @@ async fn addresses_given_to_connect_do_not_outlive_the_link() {
     assert!(b.known_servers().is_empty(), "nothing was planted");
 
     c.shutdown(Duration::ZERO).await;
-    until("the link is lost", || b.connections().len() == 1).await;
+    wait_until("the link is lost", || b.connections().len() == 1).await;
     let moved = start(
         ServerConfig::new(id("c@/"), cookie(7), site.world())
             .epoch(odeon_core::Epoch(2))

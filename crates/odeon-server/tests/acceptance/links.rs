@@ -2,17 +2,18 @@
 
 use std::time::Duration;
 
-use odeon_actor::{Cx, Handle, TooManyLinks, actor};
-use odeon_core::{ExitReason, ServerId};
+use odeon_actor::{AskError, Cx, Handle, TooManyLinks, actor};
+use odeon_core::{Epoch, ExitReason, RefusalCode, ServerId};
 use odeon_server::{Server, ServerConfig};
 
-use crate::support::{Site, at, cookie, id, soon, start, tcp, until};
+use crate::support::{Site, at, cookie, id, soon, start, tcp, wait_until};
 
 /// Links itself to one on another server, and ends when told.
 #[derive(Debug, Default)]
 struct Member {
     server: Option<Server>,
     greeted: usize,
+    kept: Option<Handle<Self>>,
 }
 
 #[actor(mark = "member/1")]
@@ -53,6 +54,26 @@ impl Member {
         }
     }
 
+    #[handle(local)]
+    async fn be_kept(&mut self, by: ServerId) {
+        self.other(&by, "member").keep().tell().await.expect("taken");
+    }
+
+    /// Keeps a handle to whoever sent this.
+    #[handle]
+    fn keep(&mut self, cx: &mut Cx<Self>) {
+        self.kept = cx.sender_handle::<Self>();
+    }
+
+    /// Asks the one whose handle was kept; none, if none was.
+    #[handle(local)]
+    async fn ask_kept(&mut self) -> Option<Result<usize, AskError>> {
+        match &self.kept {
+            Some(kept) => Some(kept.greetings().await),
+            None => None,
+        }
+    }
+
     #[handle]
     fn greetings(&self) -> usize {
         self.greeted
@@ -71,7 +92,7 @@ impl Member {
 }
 
 fn member(server: &Server, name: &str) -> Handle<Member> {
-    let member = Member { server: Some(server.clone()), greeted: 0 };
+    let member = Member { server: Some(server.clone()), ..Member::default() };
     server.spawn_named(name.parse().expect("a name"), member).expect("the name is free")
 }
 
@@ -105,7 +126,7 @@ async fn an_abnormal_end_goes_over_the_link_of_servers_in_both_directions_with_i
         falls.fall().tell().await.expect("taken");
         let reason = end_of(follows).await;
         let ExitReason::Linked { actor, why } = &reason else { panic!("{reason:?}") };
-        let of = if falls_here { format!("a@/:{}", here.id()) } else { "b@/:member".to_owned() };
+        let of = if falls_here { format!("a@/:{}.1", here.id()) } else { "b@/:member".to_owned() };
         assert_eq!(actor, &of);
         assert!(why.contains("as told"), "{why}");
     }
@@ -146,10 +167,10 @@ async fn when_the_way_between_the_servers_is_lost_both_end_as_link_lost() {
     let (a, b, here, there) = two(&site).await;
     linked(&here, &a, &b).await;
     // A peer of another incarnation takes the link's place.
-    let newer = ServerConfig::new(id("a@/"), cookie(7), site.world()).epoch(odeon_core::Epoch(2));
+    let newer = ServerConfig::new(id("a@/"), cookie(7), site.world()).epoch(Epoch(2));
     let newer = start(newer.known(b.id().clone(), b.addresses().to_vec())).await;
     newer.connect(b.id(), &[]).await.expect("connected");
-    for (member, other) in [(&here, "b@/:member".to_owned()), (&there, format!("a@/:{}", here.id()))] {
+    for (member, other) in [(&here, "b@/:member".to_owned()), (&there, format!("a@/:{}.1", here.id()))] {
         let reason = end_of(member).await;
         let ExitReason::LinkLost(why) = &reason else { panic!("{reason:?}") };
         assert!(why.starts_with(&format!("of {other}: ")), "{why}");
@@ -197,5 +218,34 @@ async fn the_sender_of_a_message_is_reached_by_a_handle_here_and_on_another_serv
         assert!(tokio::time::Instant::now() < deadline, "{counts:?}");
         tokio::task::yield_now().await;
     }
-    until("nothing more is under way", || a.connections().len() == 1).await;
+    wait_until("nothing more is under way", || a.connections().len() == 1).await;
+}
+
+#[tokio::test]
+async fn a_kept_handle_to_a_sender_means_nobody_of_its_servers_next_incarnation() {
+    let site = Site::new();
+    let at_a = site.unix("a@/");
+    let b = start(site.config("b@/").listen(site.unix("b@/")).known(id("a@/"), vec![at_a.clone()])).await;
+    let config = |epoch| {
+        let config = site.config("a@/").epoch(Epoch(epoch)).listen(at_a.clone());
+        config.known(b.id().clone(), b.addresses().to_vec())
+    };
+    let a = start(config(1)).await;
+    let (first, keeper) = (member(&a, "member"), member(&b, "member"));
+    first.be_kept(b.id().clone()).await.expect("answered");
+    let deadline = tokio::time::Instant::now() + crate::support::PATIENCE;
+    while keeper.ask_kept().await.expect("answered") != Some(Ok(0)) {
+        assert!(tokio::time::Instant::now() < deadline, "the handle is of no use");
+    }
+    a.shutdown(Duration::ZERO).await;
+    let a = start(config(2)).await;
+    let stranger = member(&a, "stranger");
+    assert_eq!(stranger.id(), first.id(), "the number is another's by now");
+    a.connect(b.id(), &[]).await.expect("connected");
+    match keeper.ask_kept().await.expect("answered") {
+        Some(Err(AskError::Refused(refusal))) => {
+            assert_eq!(refusal.code, RefusalCode::StaleNumber, "{refusal}")
+        }
+        other => panic!("delivered to a stranger: {other:?}"),
+    }
 }

@@ -7,6 +7,8 @@
 
 extern crate odeon_actor as odeon;
 
+#[path = "../common/mod.rs"]
+mod common;
 mod control;
 mod links;
 mod metrics;
@@ -14,3 +16,4 @@ mod several;
 mod spans;
 mod srv;
 mod support;
+mod traces;

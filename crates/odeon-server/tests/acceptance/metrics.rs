@@ -9,7 +9,7 @@ use odeon_core::{Address, ServerId};
 use odeon_server::{ControlCalls as _, Locate, Server};
 
 use crate::support::{
-    Echo, EchoCalls as _, Site, at, control, cookie, echo, hello_world, id, start, tcp, until,
+    Echo, EchoCalls as _, Site, at, control, cookie, echo, hello_world, id, start, tcp, wait_until,
 };
 
 /// The samples of a scrape, by name and labels.
@@ -83,7 +83,7 @@ async fn what_goes_over_a_link_is_counted_on_both_sides() {
     there.say("hello".into()).tell().await.expect("taken");
     assert!(control(&a, b.id()).shutdown().await.is_err(), "over tcp the cookie alone may not");
     let is = |server: &Server, name: &str, value: u64| samples(server).get(name) == Some(&value);
-    until("all messages are counted", || {
+    wait_until("all messages are counted", || {
         is(&a, "odeon_link_messages_total{direction=\"out\"}", 12)
             && is(&b, "odeon_link_messages_total{direction=\"in\"}", 12)
     })
@@ -97,7 +97,7 @@ async fn what_goes_over_a_link_is_counted_on_both_sides() {
     assert_eq!(theirs["odeon_audit_refusals_total"], 1);
     assert_eq!((ours["odeon_open_asks"], ours["odeon_waiting_senders"]), (0, 0));
     assert_eq!(theirs["odeon_actors"], 2);
-    until("what one wrote the other has read", || {
+    wait_until("what one wrote the other has read", || {
         let (ours, theirs) = (samples(&a), samples(&b));
         let bytes = |all: &BTreeMap<String, u64>, way: &str| {
             all[&format!("odeon_link_bytes_total{{direction=\"{way}\"}}")]
@@ -110,7 +110,7 @@ async fn what_goes_over_a_link_is_counted_on_both_sides() {
     assert!(asked.contains("odeon_links{direction=\"incoming\"} 1"), "{asked}");
     // What was counted over a link stays when it is over, and the next wish finds the address.
     b.shutdown(std::time::Duration::ZERO).await;
-    until("the link is over", || a.connections().is_empty()).await;
+    wait_until("the link is over", || a.connections().is_empty()).await;
     assert!(samples(&a)["odeon_link_messages_total{direction=\"out\"}"] >= 12);
     assert!(there.say("hello".into()).await.is_err());
     assert_eq!(samples(&a)["odeon_address_cache_total{outcome=\"hit\"}"], 1);
@@ -126,7 +126,7 @@ async fn a_handshake_that_fails_is_counted_by_its_reason_on_both_sides() {
     a.connect(b.id(), &[]).await.expect_err("another cookie");
     a.connect(&id("c@/"), &[]).await.expect_err("another server");
     for server in [&a, &b] {
-        until("both failures are counted", || {
+        wait_until("both failures are counted", || {
             let all = samples(server);
             let failed = |outcome: &str| all.get(&format!("odeon_handshakes_total{{outcome=\"{outcome}\"}}"));
             (failed("authentication"), failed("wrong-server"), failed("ok")) == (Some(&1), Some(&1), Some(&0))
@@ -153,11 +153,11 @@ async fn dead_letters_and_full_mailboxes_are_counted() {
     let options = SpawnOptions { capacity: 1, ..SpawnOptions::default() };
     let holder = server.system().spawn_with(options, Holder).expect("no name to be taken");
     holder.wait().tell().await.expect("taken");
-    until("it is in hand", || holder.depth() == 0).await;
+    wait_until("it is in hand", || holder.depth() == 0).await;
     holder.wait().try_tell().expect("there is room for one");
     assert!(matches!(holder.wait().try_tell(), Err(TryTellError::Full(_))));
     assert_eq!(samples(&server)["odeon_mailbox_refusals_total"], 1);
     holder.kill();
     holder.ended().await;
-    until("the one that waited is lost", || samples(&server)["odeon_dead_letters_total"] == 1).await;
+    wait_until("the one that waited is lost", || samples(&server)["odeon_dead_letters_total"] == 1).await;
 }

@@ -1,61 +1,9 @@
 //! What whoever traces sees of a link.
 
-use std::fmt;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tracing::field::{Field, Visit};
-use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Metadata, Subscriber};
-
-use crate::support::{Echo, EchoCalls as _, Site, at, echo, hello_world, start, tcp, until};
-
-/// Writes down what is traced of links.
-#[derive(Debug, Clone, Default)]
-struct Traces(Arc<Mutex<Vec<String>>>);
-
-impl Traces {
-    fn push(&self, what: &str, write: impl FnOnce(&mut dyn Visit)) {
-        let mut fields = Fields(what.to_owned());
-        write(&mut fields);
-        self.0.lock().expect("nothing panics under it").push(fields.0);
-    }
-
-    fn all(&self) -> Vec<String> {
-        self.0.lock().expect("nothing panics under it").clone()
-    }
-}
-
-struct Fields(String);
-
-impl Visit for Fields {
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.0.push_str(&format!(" {}={value:?}", field.name()));
-    }
-}
-
-impl Subscriber for Traces {
-    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.target() == "odeon::link"
-    }
-
-    fn new_span(&self, span: &Attributes<'_>) -> Id {
-        self.push(span.metadata().name(), |fields| span.record(fields));
-        Id::from_u64(1)
-    }
-
-    fn record(&self, _: &Id, values: &Record<'_>) {
-        self.push("record", |fields| values.record(fields));
-    }
-
-    fn event(&self, event: &Event<'_>) {
-        self.push("event", |fields| event.record(fields));
-    }
-
-    fn record_follows_from(&self, _: &Id, _: &Id) {}
-    fn enter(&self, _: &Id) {}
-    fn exit(&self, _: &Id) {}
-}
+use crate::support::{Echo, EchoCalls as _, Site, at, echo, hello_world, start, tcp, wait_until};
+use crate::traces::Traces;
 
 #[test]
 fn a_link_has_one_span_with_its_opening_and_its_end() {
@@ -74,7 +22,7 @@ fn a_link_has_one_span_with_its_opening_and_its_end() {
                 assert_eq!(there.say("hello".into()).await, Ok(hello_world()));
             }
             a.shutdown(Duration::ZERO).await;
-            until("both sides have seen the end", || traces.all().len() >= 8).await;
+            wait_until("both sides have seen the end", || traces.all().len() >= 8).await;
         });
     });
     let all = traces.all();

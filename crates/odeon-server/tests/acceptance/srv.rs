@@ -7,7 +7,7 @@ use odeon_server::{ConnectError, ControlCalls as _, Direction, Fault, Server};
 
 use crate::support::{
     Echo, EchoCalls as _, Site, at, control, cookie, echo, hello_world, id, names, serve, soon, start, tcp,
-    until,
+    wait_until,
 };
 
 #[tokio::test]
@@ -79,7 +79,7 @@ async fn two_servers(a: Server, b: Server) {
     control(&a, b.id()).shutdown().await.expect("the right to");
     soon("the second server ends", ends_b).await.expect("no panic");
     assert_eq!(there.ended().await, ExitReason::Stopped);
-    until("the first notices", || a.connections().is_empty()).await;
+    wait_until("the first notices", || a.connections().is_empty()).await;
     a.request_shutdown();
     soon("the first server ends", ends_a).await.expect("no panic");
     assert_eq!(here.ended().await, ExitReason::Stopped);

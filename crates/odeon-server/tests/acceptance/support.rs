@@ -8,6 +8,8 @@ use odeon_auth::Cookie;
 use odeon_core::{Address, Epoch, Reference, ServerId};
 use odeon_server::{Control, Home, Server, ServerConfig, World};
 
+pub(crate) use crate::common::wait_until;
+
 /// No condition needs a tenth of this; a hang becomes a failure.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -96,15 +98,6 @@ pub(crate) fn serve(server: &Server) -> tokio::task::JoinHandle<()> {
         server.shutdown_requested().await;
         server.shutdown(Duration::from_secs(1)).await;
     })
-}
-
-/// Waits for a condition.
-pub(crate) async fn until(what: &str, condition: impl Fn() -> bool) {
-    let deadline = tokio::time::Instant::now() + PATIENCE;
-    while !condition() {
-        assert!(tokio::time::Instant::now() < deadline, "not within {PATIENCE:?}: {what}");
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
 }
 
 /// Waits for an outcome.

@@ -14,7 +14,7 @@ use tokio::net::{TcpListener, UnixListener};
 use crate::actors::{Echo, EchoCalls as _};
 use crate::memory_net::MemoryNet;
 use crate::raw::{Raw, ask_id, body, define, open};
-use crate::support::{Site, TRANSPORTS, Transport, at, cookie, id, soon, until};
+use crate::support::{Site, TRANSPORTS, Transport, at, cookie, id, soon, wait_until};
 
 #[tokio::test]
 async fn the_next_address_is_tried_when_one_does_not_connect_or_not_prove_itself() {
@@ -67,6 +67,22 @@ async fn a_wrong_word_about_an_address_does_not_replace_the_right_one() {
         assert_eq!(remote, server.addresses()[0].to_string());
         other.actor::<Echo>(at(&server, "echo")).ping().await.expect("alive");
     }
+}
+
+#[tokio::test]
+async fn who_waits_for_an_attempt_that_hangs_takes_the_link_that_the_peer_makes() {
+    let site = Site::new();
+    let server = site.listener(Transport::Tcp, Limits::default()).await;
+    let silent = TcpListener::bind("127.0.0.1:0").await.expect("bound");
+    server.know(id("c@/"), vec![Address::Tcp(silent.local_addr().expect("bound").to_string())]);
+    let echo = server.actor::<Echo>("c@/:echo".parse().expect("a reference"));
+    let asked = tokio::spawn(async move { echo.say("hi".into()).await });
+    let _held = soon("the attempt", silent.accept()).await.expect("accepted");
+    let peer = Server::start(site.config("c@/")).await.expect("starts");
+    peer.spawn_named("echo".parse().expect("a name"), Echo::default()).expect("free");
+    peer.connect(server.id(), server.addresses()).await.expect("connected");
+    let answer = soon("an answer over the peer's link", asked).await.expect("no panic");
+    assert_eq!(answer, Ok("hi".to_owned()));
 }
 
 /// Says where `b@/` is, and counts how often it was asked. Before the first answers it fails in its own ways.
@@ -125,7 +141,7 @@ async fn what_was_looked_up_is_believed_for_a_while_and_looked_up_anew_when_it_f
     let asked = || directory.asked.load(Ordering::Relaxed);
     let again = async || {
         // Whoever listens anew at the same place is another incarnation.
-        until("the link is gone", || client.connections().is_empty()).await;
+        wait_until("the link is gone", || client.connections().is_empty()).await;
         in_memory("b@/", &world, 1).await
     };
 
@@ -144,7 +160,7 @@ async fn what_was_looked_up_is_believed_for_a_while_and_looked_up_anew_when_it_f
     assert_eq!(asked(), 2, "it is not believed for ever");
 
     third.shutdown(Duration::ZERO).await;
-    until("the link is gone", || client.connections().is_empty()).await;
+    wait_until("the link is gone", || client.connections().is_empty()).await;
     let _moved = in_memory("b@/", &world, 2).await;
     assert_eq!(echo.say("hi".into()).await.expect("found where it moved"), "hi");
     assert_eq!(asked(), 3);
@@ -169,7 +185,7 @@ async fn how_long_a_looked_up_address_is_believed_is_set_while_the_server_runs()
         assert_eq!(echo.say("hi".into()).await.expect("answered"), "hi");
         assert_eq!(directory.asked.load(Ordering::Relaxed), asked, "{ttl} s, {pass} s later");
         server.shutdown(Duration::ZERO).await;
-        until("the link is gone", || client.connections().is_empty()).await;
+        wait_until("the link is gone", || client.connections().is_empty()).await;
         server = in_memory("b@/", &world, 1).await;
     }
 }
@@ -240,7 +256,7 @@ async fn monitors_by_reference_are_told_once_or_taken_back() {
     there.monitor(counting()).expect("watching");
     there.ping().await.expect("alive");
     watched.kill();
-    until("two are told", || count() == 2).await;
+    wait_until("two are told", || count() == 2).await;
     // By number, at its own server, a reference leads here.
     let here = server.spawn(Echo::default());
     let by_number = server.actor::<Echo>(at(&server, &here.id().to_string()));
@@ -248,9 +264,9 @@ async fn monitors_by_reference_are_told_once_or_taken_back() {
     by_number.demonitor(taken_back);
     by_number.monitor(counting()).expect("watching");
     here.stop();
-    until("a third is told", || count() == 3).await;
+    wait_until("a third is told", || count() == 3).await;
     server.actor::<Echo>(at(&server, "4711")).monitor(counting()).expect("watching");
-    until("that there is no such actor", || count() == 4).await;
+    wait_until("that there is no such actor", || count() == 4).await;
     assert_eq!(client.actor::<Echo>(at(&server, "4711")).ended().await, ExitReason::NoActor);
     let nowhere = client.actor::<Echo>("c@/:echo".parse().expect("a reference"));
     assert!(matches!(nowhere.ended().await, ExitReason::LinkLost(_)));

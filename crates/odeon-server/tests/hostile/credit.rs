@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
 use crate::actors::{Echo, EchoCalls as _, Gate, GateCalls as _};
-use crate::support::{Site, TRANSPORTS, Transport, at, id, soon, until};
+use crate::support::{Site, TRANSPORTS, Transport, at, id, soon, wait_until};
 
 /// A gate on `server`, with room for four messages, and the passes for it.
 fn gate(server: &Server) -> (Handle<Gate>, Arc<Semaphore>) {
@@ -41,7 +41,7 @@ async fn a_slow_actor_makes_its_own_senders_wait_and_nobody_else() {
             }
         });
         let window = usize::try_from(FLOW_WINDOW_MESSAGES).expect("small");
-        until("its window is used up", || sent.load(Ordering::Relaxed) >= window).await;
+        wait_until("its window is used up", || sent.load(Ordering::Relaxed) >= window).await;
         let echo = client.actor::<Echo>(at(&server, "echo"));
         for _ in 0..100 {
             assert_eq!(echo.say("hi".into()).await.expect("answered"), "hi");
@@ -76,10 +76,10 @@ async fn tells_that_may_be_lost_with_their_link_become_dead_letters() {
     for n in 0..20 {
         remote.hear(n).tell().await.expect("sent");
     }
-    until("the mailbox is full", || local.depth() >= 3).await;
+    wait_until("the mailbox is full", || local.depth() >= 3).await;
     server.shutdown(Duration::ZERO).await;
-    until("the link is gone", || client.connections().is_empty()).await;
-    until("they are told", || letters.lock().expect("no panic").len() >= 14).await;
+    wait_until("the link is gone", || client.connections().is_empty()).await;
+    wait_until("they are told", || letters.lock().expect("no panic").len() >= 14).await;
     let letters = letters.lock().expect("no panic");
     // One is in hand and four are in the mailbox: that these were taken may have been heard, or not.
     assert!((14..=20).contains(&letters.len()), "{} of 20", letters.len());
@@ -101,19 +101,19 @@ async fn a_link_that_nobody_needs_is_closed_and_the_next_message_makes_a_new_one
         for _ in 0..3 {
             assert_eq!(echo.say("hi".into()).await.expect("answered"), "hi");
             echo.say("hi".into()).tell().await.expect("sent");
-            until("it is closed at both ends", || {
+            wait_until("it is closed at both ends", || {
                 client.connections().is_empty() && server.connections().is_empty()
             })
             .await;
         }
         // Whoever watches keeps it.
         let watch = tokio::spawn(async move { echo.ended().await });
-        until("it watches", || !server.connections().is_empty()).await;
+        wait_until("it watches", || !server.connections().is_empty()).await;
         other.actor::<Echo>(at(&server, "echo")).say("hi".into()).await.expect("answered");
-        until("another that came later is closed", || other.connections().is_empty()).await;
+        wait_until("another that came later is closed", || other.connections().is_empty()).await;
         assert_eq!(client.connections().len(), 1);
         watch.abort();
-        until("it is closed again", || client.connections().is_empty()).await;
+        wait_until("it is closed again", || client.connections().is_empty()).await;
         assert_eq!((client.system().dead_letters(), server.system().dead_letters()), (0, 0));
     }
 }

@@ -7,7 +7,7 @@ use odeon_wire::Frame;
 
 use crate::actors::{Echo, EchoCalls as _};
 use crate::raw::{Raw, hello};
-use crate::support::{Site, TRANSPORTS, Transport, at, cookie, until};
+use crate::support::{Site, TRANSPORTS, Transport, at, cookie, wait_until};
 
 async fn refused(server: &Server, who: &str) -> String {
     let mut raw = Raw::connect(&server.addresses()[0]).await;
@@ -35,7 +35,7 @@ async fn links_are_taken_up_to_the_limit_and_again_when_one_has_gone() {
             raw.assert_open(1).await;
         }
         drop(linked.pop());
-        until("one has gone", || server.status().links == 2).await;
+        wait_until("one has gone", || server.status().links == 2).await;
         linked.extend(members(&server, &["w@/"]).await);
         assert_eq!(server.connections().len(), 3);
         // Our own wish for a link meets the same limit.
@@ -56,7 +56,7 @@ async fn one_peer_has_as_many_links_as_the_limit_says() {
         assert_eq!(refused(&server, "x@/").await, "busy: x@/ has 2 links here already");
         let _other = members(&server, &["y@/"]).await;
         drop(linked.pop());
-        until("one has gone", || server.status().links == 2).await;
+        wait_until("one has gone", || server.status().links == 2).await;
         linked.extend(members(&server, &["x@/"]).await);
         for raw in &mut linked {
             raw.assert_open(1).await;
@@ -128,7 +128,7 @@ async fn one_peer_waits_for_readiness_within_its_share_and_others_within_theirs(
     };
     let mut waits: Vec<_> = (0..65).map(|_| wait(&greedy)).collect();
     let over = |waits: &[tokio::task::JoinHandle<_>]| waits.iter().filter(|wait| wait.is_finished()).count();
-    until("the one past the share is refused", || over(&waits) == 1).await;
+    wait_until("the one past the share is refused", || over(&waits) == 1).await;
     waits.push(wait(&other));
     // Its own question is behind its wish to wait.
     control(&other, &server).status().await.expect("answered");

@@ -6,6 +6,8 @@
 extern crate odeon_actor as odeon;
 
 mod actors;
+#[path = "../common/mod.rs"]
+mod common;
 mod concurrency;
 mod connecting;
 mod credit;

@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 
 use crate::actors::{Bait, Echo, EchoCalls as _};
 use crate::raw::{Raw, ask_id, body, define, encoded, framed, open};
-use crate::support::{Site, TRANSPORTS, Transport, at, cookie, soon, until};
+use crate::support::{Site, TRANSPORTS, Transport, at, cookie, soon, wait_until};
 
 const FRAME_MAX: usize = 64 * 1024;
 
@@ -51,7 +51,7 @@ async fn a_frame_past_the_limit_ends_the_link_and_one_at_the_limit_does_not() {
         raw.send_bytes(&past.to_be_bytes()).await.expect("sent");
         let words = raw.end().await.last_words();
         assert!(words.contains("a frame of 65537 bytes, where 65536 are the limit"), "{words}");
-        until("the link is gone", || server.status().links == 0).await;
+        wait_until("the link is gone", || server.status().links == 0).await;
         site.assert_serves(&server).await;
     }
 }
@@ -161,7 +161,7 @@ async fn whoever_asks_and_never_reads_loses_the_link_and_others_are_served() {
         let asked = soon("the flood ends", flooding).await.expect("no panic");
         assert!(asked > 16, "it went on until more than the limit waited: {asked} asks");
         assert!(served > 0);
-        until("only the flooder is gone", || server.connections().len() == 1).await;
+        wait_until("only the flooder is gone", || server.connections().len() == 1).await;
         assert_eq!(echo.say("hi".into()).await.expect("answered"), "hi");
     }
 }
@@ -179,12 +179,14 @@ async fn a_full_mailbox_that_rejects_is_told_as_such() {
         let remote = remote.clone();
         async move { remote.wait_millis(60_000).within(Duration::from_secs(60)).await }
     });
-    until("it dozes", || client.connections().iter().any(|link| link.open_asks == 1) && narrow.depth() == 0)
-        .await;
+    wait_until("it dozes", || {
+        client.connections().iter().any(|link| link.open_asks == 1) && narrow.depth() == 0
+    })
+    .await;
     for _ in 0..2 {
         remote.say("waits".into()).tell().await.expect("sent");
     }
-    until("the mailbox is full", || narrow.depth() == 2).await;
+    wait_until("the mailbox is full", || narrow.depth() == 2).await;
     let error = remote.say("one too many".into()).await.expect_err("full");
     assert!(matches!(&error, AskError::Refused(refusal) if refusal.code == RefusalCode::Full), "{error:?}");
     assert_eq!(client.connections().len(), 1);
@@ -240,11 +242,11 @@ async fn asks_under_way_hear_of_the_links_loss_at_once() {
             tokio::spawn(async move { echo.hold().within(Duration::from_secs(60)).await })
         })
         .collect();
-    until("all are under way", || client.connections().iter().any(|link| link.open_asks == 50)).await;
+    wait_until("all are under way", || client.connections().iter().any(|link| link.open_asks == 50)).await;
     proxying.abort();
     for ask in asks {
         let answer = soon("an answer", ask).await.expect("no panic");
         assert!(matches!(answer, Err(AskError::Dead(ExitReason::LinkLost(_)))), "{answer:?}");
     }
-    until("both sides know", || server.status().links == 0 && client.status().links == 0).await;
+    wait_until("both sides know", || server.status().links == 0 && client.status().links == 0).await;
 }

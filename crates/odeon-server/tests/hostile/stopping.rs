@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::actors::{Echo, EchoCalls as _};
 use crate::raw::{Raw, ask_id, body, define, encoded, framed, open};
-use crate::support::{Site, TRANSPORTS, Transport, at, cookie, id, soon, until};
+use crate::support::{Site, TRANSPORTS, Transport, at, cookie, id, soon, wait_until};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_being_handled_is_answered_within_the_grace_and_new_links_are_refused() {
@@ -25,14 +25,14 @@ async fn what_is_being_handled_is_answered_within_the_grace_and_new_links_are_re
             async move { echo.wait_millis(300).await }
         });
         let open_asks = |n| client.connections().iter().any(|link| link.open_asks == n);
-        until("it is being handled", || open_asks(1)).await;
+        wait_until("it is being handled", || open_asks(1)).await;
         let queued = tokio::spawn(async move { echo.say("behind it".into()).await });
-        until("another waits", || open_asks(2)).await;
+        wait_until("another waits", || open_asks(2)).await;
         let stopping = tokio::spawn({
             let server = server.clone();
             async move { server.shutdown(Duration::from_secs(5)).await }
         });
-        until("it does not listen", || match &server.addresses()[0] {
+        wait_until("it does not listen", || match &server.addresses()[0] {
             odeon_core::Address::Unix { path, .. } => !std::path::Path::new(path).exists(),
             odeon_core::Address::Tcp(at) => std::net::TcpStream::connect(at).is_err(),
             odeon_core::Address::Tls(_) => false,
@@ -109,7 +109,7 @@ async fn the_last_words_reach_whoever_is_still_talking() {
             let server = server.clone();
             async move { server.shutdown(Duration::ZERO).await }
         });
-        until("the link is closed", || server.connections().is_empty()).await;
+        wait_until("the link is closed", || server.connections().is_empty()).await;
         let raw = Raw { stream: Box::new(tokio::io::join(reading, tokio::io::sink())) };
         let end = raw.end().await;
         assert_eq!(end.last_words(), "bye: the server is stopping");

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::actors::{Echo, EchoCalls as _};
 use crate::raw::{Raw, body, encoded, framed, hello};
-use crate::support::{Site, TRANSPORTS, at, cookie, id, until};
+use crate::support::{Site, TRANSPORTS, at, cookie, id, wait_until};
 
 const SHORT: Duration = Duration::from_millis(200);
 
@@ -194,6 +194,6 @@ async fn whoever_hangs_up_at_once_does_not_slow_the_listener() {
     }
     site.assert_serves(&server).await;
     assert!(began.elapsed() < Duration::from_secs(5), "took {:?}", began.elapsed());
-    until("all are gone", || server.connections().is_empty()).await;
+    wait_until("all are gone", || server.connections().is_empty()).await;
     assert_eq!(server.id(), &id("b@/"));
 }

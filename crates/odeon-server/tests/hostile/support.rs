@@ -8,6 +8,8 @@ use odeon_server::{Home, Limits, Server, ServerConfig, World};
 
 use crate::actors::{Echo, EchoCalls as _};
 
+pub(crate) use crate::common::wait_until;
+
 /// No condition needs a tenth of this; a hang becomes a failure.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -93,15 +95,6 @@ impl Site {
         let echo = honest.actor::<Echo>(at(server, "echo"));
         assert_eq!(echo.say("hi".into()).await.expect("answered"), "hi");
         honest.shutdown(Duration::ZERO).await;
-    }
-}
-
-/// Waits for a condition.
-pub(crate) async fn until(what: &str, condition: impl Fn() -> bool) {
-    let deadline = tokio::time::Instant::now() + PATIENCE;
-    while !condition() {
-        assert!(tokio::time::Instant::now() < deadline, "not within {PATIENCE:?}: {what}");
-        tokio::time::sleep(Duration::from_millis(1)).await;
     }
 }
 

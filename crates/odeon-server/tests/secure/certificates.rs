@@ -1,7 +1,7 @@
 //! Whose certificate counts for whom.
 
-use odeon_core::Epoch;
-use odeon_server::{ConnectError, Fault, Limits, Server, ServerConfig, StartError};
+use odeon_core::{Domain, Epoch, ServerId};
+use odeon_server::{ConnectError, Fault, Limits, OsRng, Server, ServerConfig, StartError};
 
 use crate::support::{Site, ask, id, tls, wait_until};
 use odeon_auth::Cookie;
@@ -67,9 +67,9 @@ async fn commands_speak_under_the_certificate_of_their_console_side_by_side() {
     let site = Site::new();
     let b = site.listener("b@/", Limits::default()).await;
     let mut commands = Vec::new();
-    for number in 0..6 {
+    for _ in 0..6 {
         let mut config = site.config("console@/").known(b.id().clone(), b.addresses().to_vec());
-        config.id = id(&format!("console-{number:032x}@/"));
+        config.id = ServerId::transient("console", &Domain::root(), &OsRng).expect("an id");
         let command = Server::start(config).await.expect("starts");
         assert_eq!(ask(&command, b.id()).await, Ok("hi".into()));
         commands.push(command);

@@ -5,6 +5,8 @@
 extern crate odeon_actor as odeon;
 
 mod certificates;
+#[path = "../common/mod.rs"]
+mod common;
 mod ensemble;
 mod failures;
 mod hostile_peers;
@@ -13,4 +15,7 @@ mod intruder;
 mod memory_net;
 mod names;
 mod reload;
+mod spans;
 mod support;
+#[path = "../acceptance/traces.rs"]
+mod traces;

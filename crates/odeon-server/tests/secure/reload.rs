@@ -5,11 +5,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use odeon_auth::ca::{RenewedKey, SERVER_DAYS, ServerFiles};
+use odeon_auth::tls::server_name;
+use odeon_auth::{Cookie, Side, prove, transcript};
 use odeon_core::seam::{BoxFuture, Clock};
 use odeon_core::{Epoch, Instant};
 use odeon_server::{Limits, Server};
+use odeon_wire::{Frame, Hello, LINK_WINDOW_BYTES, MAGIC, VERSION_MAX, VERSION_MIN, Windows};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
-use crate::support::{Echo, Site, ask, id, tls, wait_until};
+use crate::support::{Echo, PATIENCE, Site, ask, id, tls, wait_until};
 
 #[tokio::test]
 async fn a_renewed_certificate_is_used_by_new_links_without_a_restart() {
@@ -112,4 +119,99 @@ async fn a_changed_list_is_found_without_anybodys_help() {
     site.revoke("a@/");
     wait_minutes("the list is found", || b.connections().is_empty()).await;
     assert!(ask(&a, b.id()).await.is_err());
+}
+
+/// A peer with the certificate of `a@/` whose handshake of TLS is over, and who has said nothing yet.
+struct Silent {
+    stream: TlsStream<TcpStream>,
+    key: Cookie,
+}
+
+impl Silent {
+    async fn connect(site: &Site, server: &Server) -> Self {
+        let place = server.addresses()[0].to_string();
+        let tcp =
+            TcpStream::connect(place.strip_prefix("tls:").expect("a tls address")).await.expect("connected");
+        let connector = TlsConnector::from(site.context("a@/").client_config());
+        let stream = connector.connect(server_name(), tcp).await.expect("secured");
+        let session = stream.get_ref().1;
+        let key = session.export_keying_material([0; 32], b"EXPORTER-odeon-link", None).expect("a key");
+        Self { stream, key: Cookie::from_bytes(key) }
+    }
+
+    async fn send(&mut self, bytes: &[u8]) {
+        self.stream.write_u32(u32::try_from(bytes.len()).expect("small")).await.expect("sent");
+        self.stream.write_all(bytes).await.expect("sent");
+        self.stream.flush().await.expect("sent");
+    }
+
+    async fn frame(&mut self) -> Vec<u8> {
+        let length = self.stream.read_u32().await.expect("a frame");
+        let mut bytes = vec![0; usize::try_from(length).expect("small")];
+        self.stream.read_exact(&mut bytes).await.expect("a frame");
+        bytes
+    }
+
+    /// Says hello and proves it; the sentence by which it is refused, if it is.
+    async fn speak(mut self) -> Option<String> {
+        let encoded = |frame: &Frame<'_>| {
+            let mut bytes = Vec::new();
+            frame.encode(&mut bytes);
+            bytes
+        };
+        let ours = encoded(&Frame::Hello(Hello {
+            magic: MAGIC.to_owned(),
+            version_min: VERSION_MIN,
+            version_max: VERSION_MAX,
+            server: id("a@/"),
+            epoch: Epoch(0),
+            wanted: Some(id("b@/")),
+            features: Vec::new(),
+            nonce: [3; 32],
+            frame_bytes_max: 16 * 1024 * 1024,
+            windows: Some(Windows {
+                link_bytes: LINK_WINDOW_BYTES,
+                flow_messages: 1_000,
+                flow_bytes: LINK_WINDOW_BYTES,
+            }),
+        }));
+        self.send(&ours).await;
+        let theirs = self.frame().await;
+        let proof = prove(&self.key, Side::Dialler, &transcript(&ours, &theirs));
+        self.send(&encoded(&Frame::Proof { mac: proof.0 })).await;
+        loop {
+            match Frame::decode(&self.frame().await).expect("a frame") {
+                Frame::Accept => return None,
+                Frame::Refuse { code, detail } => return Some(format!("{code}: {detail}")),
+                _ => {}
+            }
+        }
+    }
+}
+
+/// `b@/` with a calendar that can be set forward, and patience for those who stall.
+async fn with_calendar(site: &Site) -> Server {
+    let mut config = site.config("b@/").epoch(Epoch(1)).listen(tls(0));
+    config.limits.handshake_timeout = PATIENCE;
+    config.world.clock = Arc::new(Calendar(Arc::clone(&config.world.clock), Arc::clone(&site.seconds_ahead)));
+    Server::start(config).await.expect("starts")
+}
+
+#[tokio::test]
+async fn a_peer_revoked_or_expired_between_its_handshake_and_its_hello_is_not_taken_in() {
+    let site = Site::new();
+    let b = with_calendar(&site).await;
+    let [timely, late, later] = [(); 3].map(|()| Silent::connect(&site, &b));
+    let (timely, late, later) = (timely.await, late.await, later.await);
+    assert_eq!(timely.speak().await, None);
+    let left = site.context("a@/").own().not_after - site.context("a@/").own().not_before;
+    site.seconds_ahead.store(left, Ordering::Relaxed);
+    let refused = later.speak().await.expect("refused");
+    assert!(refused.starts_with("authentication: ") && refused.contains("has run out"), "{refused}");
+    site.seconds_ahead.store(0, Ordering::Relaxed);
+    site.revoke("a@/");
+    b.reload_tls().expect("reloaded");
+    let refused = late.speak().await.expect("refused");
+    assert!(refused.starts_with("authentication: ") && refused.contains("is revoked"), "{refused}");
+    wait_until("nobody is left", || b.connections().is_empty()).await;
 }

@@ -15,6 +15,8 @@ use odeon_core::{Address, Epoch, Reference, ServerId};
 use odeon_server::{Home, Limits, OsRng, Server, ServerConfig, World};
 use zeroize::Zeroizing;
 
+pub(crate) use crate::common::wait_until;
+
 /// No condition needs a tenth of this; a hang becomes a failure.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -174,13 +176,4 @@ impl Site {
 pub(crate) async fn ask(client: &Server, peer: &ServerId) -> Result<String, String> {
     let echo = client.actor::<Echo>(at(peer, "echo"));
     echo.say("hi".into()).await.map_err(|error| error.to_string())
-}
-
-/// Waits for a condition.
-pub(crate) async fn wait_until(what: &str, condition: impl Fn() -> bool) {
-    let deadline = tokio::time::Instant::now() + PATIENCE;
-    while !condition() {
-        assert!(tokio::time::Instant::now() < deadline, "not within {PATIENCE:?}: {what}");
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
 }

@@ -91,7 +91,7 @@ impl End {
                     assert!(self.asks.remove(&ask_id), "an answer nobody waits for")
                 }
                 Event::Monitor { monitor_id, .. } => self.watched.push(monitor_id),
-                Event::Down { monitor_id, .. } => {
+                Event::Down { monitor_id, .. } | Event::MonitorLost { monitor_id, .. } => {
                     assert!(self.monitors.remove(&monitor_id), "a notice nobody waits for");
                 }
                 Event::Closed(_) => self.is_closed = true,

@@ -160,6 +160,22 @@ fn a_hello_is_limited() {
     assert!(features(FEATURES_MAX + 1, 1).is_some());
     assert!(features(1, FEATURE_BYTES_MAX + 1).is_some());
 
+    // Credit without end is no fault: the sender's books have a limit of their own.
+    let endless = Windows { link_bytes: u64::MAX, flow_messages: u64::MAX, flow_bytes: u64::MAX };
+    assert_eq!(answer_to(Hello { windows: Some(endless), ..hello() }), None);
+
+    // Features are not even read past the limit, whatever the frame claims and the link takes.
+    let mut bytes = Vec::new();
+    Frame::Hello(hello()).encode(&mut bytes);
+    let at = bytes.windows(4).position(|window| window == [0x80, 0x58, 32, 1]).expect("no features, a nonce");
+    bytes.truncate(at);
+    bytes.extend_from_slice(&[0x9a, 0, 0xff, 0xff, 0xff]);
+    bytes.extend_from_slice(&[0x60; FEATURES_MAX]);
+    let error = |bytes: &[u8]| Frame::decode(bytes).expect_err("no hello").to_string();
+    assert!(!error(&bytes).contains("at most"), "at the limit: {}", error(&bytes));
+    bytes.push(0x60);
+    assert!(error(&bytes).contains("at most 32 features"), "{}", error(&bytes));
+
     let frame_limit =
         |bytes: usize| answer_to(Hello { frame_bytes_max: u32::try_from(bytes).expect("small"), ..hello() });
     assert_eq!(frame_limit(HANDSHAKE_FRAME_BYTES_MAX), None);

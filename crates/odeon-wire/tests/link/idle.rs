@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use odeon_core::{Encoding, ExitReason};
-use odeon_wire::{CloseReason, IDLE_AFTER, SendError};
+use odeon_wire::{CloseReason, DEAD_AFTER, Frame, IDLE_AFTER, SendError};
 
-use crate::pair::{Pair, parcel};
+use crate::pair::{Pair, framed, parcel};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -84,4 +84,31 @@ fn both_may_propose_at_once() {
     pair.drive();
     assert_eq!(pair.dialler.closed(), Some(&CloseReason::Idle));
     assert_eq!(pair.listener.closed(), Some(&CloseReason::Idle));
+}
+
+/// All who want to send wait for the answer, so a peer does not put it off for ever.
+#[test]
+fn a_peer_that_answers_pings_and_no_proposal_loses_the_link() {
+    let mut pair = Pair::established();
+    pair.now = pair.now + IDLE_AFTER;
+    pair.dialler.session.handle_timeout(pair.now);
+    pair.dialler.transmits();
+    let rested_at = pair.now;
+    let alive = framed(&Frame::Pong { n: 1 });
+    let last = rested_at + (DEAD_AFTER - Duration::from_nanos(1));
+    while pair.now < last {
+        assert_eq!(pair.dialler.tell(&parcel("x/1", b""), pair.now), Err(SendError::Waiting));
+        pair.now = (pair.now + SECOND).min(last);
+        pair.dialler.put(&alive, pair.now);
+        pair.dialler.session.handle_timeout(pair.now);
+        assert!(pair.dialler.session.is_established(), "before the time");
+    }
+    assert_eq!(pair.dialler.session.poll_timeout(), Some(rested_at + DEAD_AFTER));
+    pair.now = rested_at + DEAD_AFTER;
+    pair.dialler.session.handle_timeout(pair.now);
+    assert!(pair.dialler.session.take_room(), "who waits may try again");
+    assert_eq!(pair.dialler.tell(&parcel("x/1", b""), pair.now), Err(SendError::Closed));
+    pair.dialler.drain();
+    let said = pair.dialler.closed().expect("closed").to_string();
+    assert!(said.contains("did not answer a Rest for 15s"), "{said}");
 }

@@ -253,3 +253,48 @@ fn long_texts_are_cut_and_the_link_lives() {
     ));
     assert_eq!(news[3], Event::Closed(CloseReason::Bye(cut)));
 }
+
+/// A peer may send texts as long as a frame: what is kept of one is short, and one copy does for all who hear it.
+#[test]
+fn a_text_of_a_peer_is_cut_and_shared_by_all_who_wait() {
+    use odeon_wire::Event as Wire;
+    let long = "x".repeat(10_000_000);
+    let refusal = || Refusal::new(RefusalCode::Internal, long.clone());
+    let reason = || ExitReason::Failed(long.clone());
+    let code = odeon_wire::RefuseCode::Busy;
+    for last in [Frame::Bye { reason: long.clone() }, Frame::Refuse { code, detail: long.clone() }] {
+        let mut pair = pair(|_| {});
+        let ask = parcel("x/1", b"?");
+        let asks = [(); 4].map(|()| pair.dialler.ask(&ask, pair.now).expect("asked"));
+        let monitors = [(); 3].map(|()| pair.dialler.session.monitor(GREETER).expect("set"));
+        let frames = [
+            Frame::Refused { ask_id: Some(asks[0]), refusal: refusal() },
+            Frame::Refused { ask_id: None, refusal: refusal() },
+            Frame::Dead { ask_id: asks[1], reason: reason() },
+            Frame::Down { monitor_id: monitors[0], reason: reason(), number: None },
+            last,
+        ];
+        for frame in frames {
+            pair.dialler.session.handle_bytes(&framed(&frame), pair.now);
+        }
+        let (mut said, mut shared) = (Vec::new(), Vec::new());
+        while let Some(event) = pair.dialler.session.poll_event() {
+            match event {
+                Wire::Reply { outcome: Err(AskFailure::LinkLost(why)), .. }
+                | Wire::MonitorLost { why, .. } => {
+                    shared.push(why);
+                }
+                Wire::Reply { outcome: Err(failure), .. } => said.push(failure.to_string()),
+                Wire::Refused { refusal } => said.push(refusal.to_string()),
+                Wire::Down { reason, .. } => said.push(reason.to_string()),
+                Wire::Closed(reason) => said.push(reason.to_string()),
+                other => panic!("{other:?}"),
+            }
+        }
+        let lengths: Vec<_> = said.iter().map(String::len).collect();
+        assert_eq!(lengths.len(), 5);
+        assert!(lengths.iter().all(|length| *length < TEXT_BYTES_MAX + 100), "{lengths:?}");
+        assert_eq!(shared.len(), 4);
+        assert!(shared.iter().all(|why| std::sync::Arc::ptr_eq(why, &shared[0])), "one copy");
+    }
+}

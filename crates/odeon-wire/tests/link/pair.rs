@@ -206,6 +206,9 @@ impl End {
                 Wire::Monitor { monitor_id, actor } => Event::Monitor { monitor_id, actor },
                 Wire::Demonitor { monitor_id } => Event::Demonitor { monitor_id },
                 Wire::Down { monitor_id, reason, .. } => Event::Down { monitor_id, reason },
+                Wire::MonitorLost { monitor_id, why } => {
+                    Event::Down { monitor_id, reason: ExitReason::LinkLost(why.to_string()) }
+                }
                 Wire::MaybeLost { to, from, mark, count } => Event::MaybeLost { to, from, mark, count },
                 Wire::Refused { refusal } => Event::Refused { refusal },
                 Wire::Closed(reason) => Event::Closed(reason),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use odeon_core::{ActorId, Encoding, ExitReason, Refusal, RefusalCode};
-use odeon_wire::{AskFailure, CloseReason, Frame, SendError};
+use odeon_wire::{AskFailure, CloseReason, Frame, SendError, ask_place};
 
 use crate::pair::{Event, Pair, framed, parcel};
 
@@ -235,7 +235,7 @@ fn check_end(end: impl FnOnce(&mut Pair), reason: CloseReason) {
     assert_eq!(
         pair.dialler.news(),
         [
-            Event::Reply { ask_id: waiting, outcome: Err(AskFailure::LinkLost(why.clone())) },
+            Event::Reply { ask_id: waiting, outcome: Err(AskFailure::LinkLost(why.as_str().into())) },
             Event::Down { monitor_id, reason: ExitReason::LinkLost(why) },
             Event::Closed(reason),
         ]
@@ -345,6 +345,7 @@ fn a_broken_protocol_ends_the_link_and_says_how() {
             "chunks of 10 bytes, and then of 11",
         ),
         (vec![Frame::Chunk { left: 0, part: &[0x82, 15, 7] }], "a Ping in chunks"),
+        (vec![Frame::Chunk { left: 0, part: &[0x82, 0, 7] }], "a Hello in chunks"),
         (vec![Frame::Chunk { left: 0, part: b"\xff" }], "cannot be read"),
     ] {
         let fault = fault(&frames);
@@ -370,5 +371,44 @@ fn a_type_is_defined_once_in_each_direction() {
             end.ask(&parcel(mark, b""), pair.now).expect("sent");
             assert_eq!(defined(&end.transmits()), expected, "{mark}");
         }
+    }
+}
+
+/// A hello of the largest frame there is would cost far more to read than it is worth.
+#[test]
+fn a_frame_of_the_handshake_is_refused_by_its_number_once_the_link_carries_messages() {
+    for (number, name) in [(0, "Hello"), (1, "Proof"), (2, "Accept")] {
+        let mut pair = Pair::established();
+        // None of them can be read.
+        pair.listener.put(&[0, 0, 0, 3, 0x82, number, 0xff], pair.now);
+        pair.listener.drain();
+        let said = pair.listener.closed().expect("closed").to_string();
+        assert!(said.contains(&format!("a {name} after the handshake")), "{said}");
+    }
+}
+
+/// Drivers keep their askers by place: one that is answered is still there until the answer has been taken out.
+#[test]
+fn the_place_of_an_answered_ask_is_no_others_until_the_answer_is_taken_out() {
+    for takes_all in [false, true] {
+        let mut pair = Pair::established();
+        let ask = parcel("x/1", b"?");
+        let first = pair.dialler.ask(&ask, pair.now).expect("asked");
+        pair.drive();
+        pair.listener.session.reply(first, Encoding::Cbor, b"!").expect("answered");
+        let bytes = pair.listener.transmits();
+        pair.dialler.session.handle_bytes(&bytes, pair.now);
+        let second = pair.dialler.ask(&ask, pair.now).expect("asked");
+        assert_ne!(ask_place(first), ask_place(second));
+        let told = if takes_all {
+            let mut events = std::collections::VecDeque::new();
+            pair.dialler.session.take_events(&mut events);
+            events.pop_front()
+        } else {
+            pair.dialler.session.poll_event()
+        };
+        assert!(matches!(told, Some(odeon_wire::Event::Reply { ask_id, outcome: Ok(_) }) if ask_id == first));
+        let third = pair.dialler.ask(&ask, pair.now).expect("asked");
+        assert_eq!(ask_place(first), ask_place(third), "now it is free");
     }
 }

@@ -1,5 +1,5 @@
 //! `odeon`: two processes with real servers, handshakes with the ensemble's cookie, and all a user gets unasked: a
-//! deadline on every ask, marks and authority checked at the receiver.
+//! deadline on every ask, marks and authority checked at the receiver, a bounded mailbox that holds its senders up.
 
 use std::{
     path::Path,
@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use odeon_actor::{Handle, SpawnOptions, actor};
+use odeon_actor::{Handle, actor};
 use odeon_auth::Cookie;
 use odeon_core::{Address, Epoch, Reference, ServerId};
 use odeon_server::{Home, Server, ServerConfig, World};
@@ -33,10 +33,6 @@ pub(crate) const ROW: Row = Row {
     missing: || None,
     sides: Sides::Ours { prepare, far, near: near::<Odeon> },
 };
-
-/// Messages a counter's mailbox holds. A full mailbox refuses what comes from afar and does not make the link wait, so
-/// a counter takes all that one repetition sends, as the unbounded ones of the other libraries do.
-const MAILBOX_MAX: usize = 8_000_000;
 
 /// Time for the actors of the near side to stop; there are none.
 const GRACE: Duration = Duration::from_secs(1);
@@ -70,6 +66,12 @@ impl<'de> serde::Deserialize<'de> for Blob {
             }
         }
         from.deserialize_byte_buf(Bytes)
+    }
+}
+
+impl odeon_core::Shape for Blob {
+    fn shape(to: &mut odeon_core::Outline) {
+        to.leaf("bytes", 1);
     }
 }
 
@@ -162,8 +164,7 @@ fn far(task: &Task, directory: &Path) -> Result<(), JobError> {
             let server = Server::start(config).await.map_err(library)?;
             for actor in 0..task.point.question.actors() {
                 let name = counter_name(actor).parse().map_err(library)?;
-                let options = SpawnOptions::named(name).capacity(MAILBOX_MAX);
-                server.system().spawn_with(options, Counter(0)).map_err(library)?;
+                server.spawn_named(name, Counter(0)).map_err(library)?;
             }
             addresses.extend(server.addresses().iter().map(ToString::to_string));
             servers.push(server);
@@ -212,5 +213,18 @@ impl Near for Odeon {
 
     async fn close(self) {
         self.0.shutdown(GRACE).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_the_counter_takes_travels_compactly() {
+        let protocol = <Counter as odeon_actor::Actor>::protocol().expect("it has a mark");
+        for method in protocol.methods {
+            assert!((method.fingerprint)().is_some(), "{}", method.mark);
+        }
     }
 }

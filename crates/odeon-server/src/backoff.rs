@@ -8,31 +8,21 @@ use std::time::Duration;
 use odeon_core::Instant;
 
 /// The pause after the first failure.
-pub const BACKOFF_MIN: Duration = Duration::from_millis(20);
+pub(crate) const BACKOFF_MIN: Duration = Duration::from_millis(20);
 
 /// The longest pause: a server that is back is found again within this.
-pub const BACKOFF_MAX: Duration = Duration::from_secs(2);
+pub(crate) const BACKOFF_MAX: Duration = Duration::from_secs(2);
 
 /// The pauses between attempts to reach one server.
-///
-/// ```
-/// # use odeon_core::Instant;
-/// # use odeon_wire::{BACKOFF_MAX, BACKOFF_MIN, Backoff};
-/// let now = Instant::ZERO;
-/// let mut backoff = Backoff::default();
-/// assert!(backoff.is_over(now));
-/// backoff.failed(now, u32::MAX);
-/// assert!(!backoff.is_over(now) && backoff.is_over(now + BACKOFF_MIN));
-/// ```
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Backoff {
+pub(crate) struct Backoff {
     failures: u32,
     until: Option<Instant>,
 }
 
 impl Backoff {
     /// Takes note of a failed attempt; `random` is any number.
-    pub fn failed(&mut self, now: Instant, random: u32) {
+    pub(crate) fn failed(&mut self, now: Instant, random: u32) {
         let whole = BACKOFF_MIN.saturating_mul(1 << self.failures.min(16)).min(BACKOFF_MAX);
         let half = whole / 2;
         let part = half.mul_f64(f64::from(random) / f64::from(u32::MAX));
@@ -41,8 +31,7 @@ impl Backoff {
     }
 
     /// Whether the next attempt may be made.
-    #[must_use]
-    pub fn is_over(&self, now: Instant) -> bool {
+    pub(crate) fn is_over(&self, now: Instant) -> bool {
         self.until.is_none_or(|until| until <= now)
     }
 }
@@ -66,6 +55,15 @@ mod tests {
         }
         assert_eq!((pauses[0], pauses[9]), (BACKOFF_MIN, BACKOFF_MAX));
         assert_eq!(pause(&mut Backoff { failures: u32::MAX, until: None }, u32::MAX), BACKOFF_MAX);
+    }
+
+    #[test]
+    fn a_pause_is_over_at_its_end_and_not_before() {
+        let now = Instant::ZERO;
+        let mut backoff = Backoff::default();
+        assert!(backoff.is_over(now));
+        backoff.failed(now, u32::MAX);
+        assert!(!backoff.is_over(now) && backoff.is_over(now + BACKOFF_MIN));
     }
 
     #[test]
