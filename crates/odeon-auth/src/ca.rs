@@ -14,6 +14,8 @@
 //! Serial numbers are 128 random bits. Everything begins [`SKEW_S`] early, for hosts whose clocks are behind. Time
 //! and randomness come from the caller.
 
+#[cfg(feature = "bent")]
+mod bent;
 mod certify;
 mod crl;
 mod error;
@@ -27,6 +29,8 @@ mod view;
 #[cfg(test)]
 mod tests;
 
+#[cfg(feature = "bent")]
+pub use self::bent::Bent;
 #[cfg(test)]
 pub(crate) use self::certify::{CLIENT_AUTH, SERVER_AUTH};
 pub use self::certify::{DAYS_MAX, SKEW_S};

@@ -329,9 +329,12 @@ impl fmt::Display for Suggestion<'_> {
 /// assert!(odeon_core::suggest("zebra", ["roles", "domain"]).is_none());
 /// ```
 pub fn suggest<'a>(wrong: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<Suggestion<'a>> {
-    let limit = (wrong.chars().take(COMPARED_CHARS_MAX).count() / 3).max(1);
+    let length = |text: &str| text.chars().take(COMPARED_CHARS_MAX).count();
+    let limit = (length(wrong) / 3).max(1);
     candidates
         .into_iter()
+        // Those of another length are further off than that, whatever is in them.
+        .filter(|candidate| length(wrong).abs_diff(length(candidate)) <= limit)
         .map(|candidate| (distance(wrong, candidate), candidate))
         .filter(|(distance, _)| *distance <= limit)
         .min()

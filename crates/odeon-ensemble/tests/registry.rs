@@ -236,6 +236,26 @@ async fn a_server_speaks_for_itself_and_for_nobody_else() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_server_adds_of_itself_goes_by_itself() {
+    let ground = Ground::new();
+    let (_registry, at_home) = ground.registry("disk").await;
+    let (_a, from_a) = ground.server("a", 1).await;
+    let (_command, from_command) = ground.server("command", 0).await;
+    let add = async |by: &RegistryClient, server: &str, tenure| {
+        by.handle().add(id(server), vec![], vec![], Epoch(1), tenure).await.expect("answers")
+    };
+    let refused = add(&from_a, "a", Tenure::Permanent).await.expect_err("for good");
+    assert_eq!(refused.code, RefusalCode::NotAuthorised);
+    assert!(refused.detail.contains("an entry that is permanent needs the capability `admin`"), "{refused}");
+    let refused = add(&from_command, "command", Tenure::Leased).await.expect_err("it is gone in a moment");
+    assert_eq!(refused.code, RefusalCode::NotAuthorised);
+    assert!(refused.detail.contains("a server without an epoch needs"), "{refused}");
+    assert_eq!(at_home.handle().list().await, Ok(vec![]));
+    assert_eq!(add(&from_a, "a", Tenure::Leased).await, Ok(()));
+    assert_eq!(add(&at_home, "a", Tenure::Permanent).await, Ok(()), "who may do everything may do this");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_corrupt_file_is_the_actors_end_and_stays_as_it_is() {
     for corrupt in [&b"{ \"format\": 1, \"serv"[..], b"", b"\xff\xfe", b"{ \"format\": 7, \"servers\": [] }"]
     {

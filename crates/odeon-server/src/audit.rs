@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use odeon_core::seam::Disk;
-use odeon_core::{ActorId, Encoding, Epoch, Origin, ServerId, encode};
+use odeon_core::{ActorId, Encoding, Epoch, Origin, PATH_BYTES_MAX, ServerId, encode};
 use serde::Serialize;
 use tokio::sync::Notify;
 
@@ -27,7 +27,7 @@ const FILE_BYTES_MAX: usize = 1024 * 1024;
 /// Most lines that wait for the disk.
 const QUEUE_LINES_MAX: usize = 1_024;
 
-/// Most lines kept in memory, for whoever asks the server instead of reading the file.
+/// Most lines of acts kept in memory, and most of refusals, for whoever asks the server instead of reading the file.
 const RECENT_LINES_MAX: usize = 256;
 
 /// Most different refusals that are told apart within a minute.
@@ -89,7 +89,10 @@ pub(crate) struct Audit {
 struct Gathered {
     allowed: Lines,
     refused: Lines,
-    recent: VecDeque<String>,
+    /// Apart, so that nobody pushes out what was done by being refused often. Numbered in the order of all.
+    acts: VecDeque<(u64, String)>,
+    refusals: VecDeque<(u64, String)>,
+    lines: u64,
     minute: u64,
     counts: BTreeMap<(ServerId, String), u64>,
 }
@@ -133,13 +136,21 @@ impl Audit {
         self.gathered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds one act. Does not wait.
+    /// Counts a refusal; the how manieth of its kind it is, if it is to be added.
+    pub(crate) fn count(
+        &self,
+        unix_ms: u64,
+        peer: &ServerId,
+        mark: Option<&str>,
+        capability: &str,
+    ) -> Option<u64> {
+        self.gathered().count(unix_ms, peer, mark, capability)
+    }
+
+    /// Adds one act; a refusal only once it was counted. Does not wait.
     pub(crate) fn add(&self, mut entry: Entry<'_>) {
+        entry.path = entry.path.map(|path| &path[..path.floor_char_boundary(PATH_BYTES_MAX)]);
         let mut gathered = self.gathered();
-        if !entry.allowed {
-            let Some(so_far) = gathered.count(&entry) else { return };
-            entry.so_far = Some(so_far);
-        }
         let has_file = self.has_file();
         let lines = if entry.allowed { &mut gathered.allowed } else { &mut gathered.refused };
         if lines.waiting.len() >= QUEUE_LINES_MAX {
@@ -156,19 +167,34 @@ impl Audit {
         if has_file {
             lines.waiting.push_back(Line { text: line.clone(), left_out });
         }
-        gathered.recent.push_back(line);
-        if gathered.recent.len() > RECENT_LINES_MAX {
-            gathered.recent.pop_front();
+        gathered.lines += 1;
+        let number = gathered.lines;
+        let recent = if entry.allowed { &mut gathered.acts } else { &mut gathered.refusals };
+        recent.push_back((number, line));
+        if recent.len() > RECENT_LINES_MAX {
+            recent.pop_front();
         }
         drop(gathered);
         self.wake.notify_one();
     }
 
-    /// The last lines, oldest first.
+    /// The last lines, oldest first. However many refusals came last, half of the lines are left to acts.
     pub(crate) fn recent(&self, most: usize) -> Vec<String> {
-        let gathered = self.gathered();
-        let skipped = gathered.recent.len().saturating_sub(most);
-        gathered.recent.iter().skip(skipped).cloned().collect()
+        let most = most.min(RECENT_LINES_MAX);
+        let Gathered { acts, refusals, .. } = &*self.gathered();
+        let mut numbers: Vec<(u64, bool)> = acts.iter().map(|(number, _)| (*number, false)).collect();
+        numbers.extend(refusals.iter().map(|(number, _)| (*number, true)));
+        numbers.sort_unstable();
+        let came_last = numbers.iter().rev().take(most).filter(|(_, is_refusal)| *is_refusal).count();
+        let of_refusals = came_last.min(most - acts.len().min(most / 2));
+        let of_acts = acts.len().min(most - of_refusals);
+        let last = |lines: &VecDeque<(u64, String)>, many: usize| -> Vec<(u64, String)> {
+            lines.iter().skip(lines.len() - many).cloned().collect()
+        };
+        let mut lines = last(acts, of_acts);
+        lines.extend(last(refusals, of_refusals));
+        lines.sort_unstable();
+        lines.into_iter().map(|(_, line)| line).collect()
     }
 
     /// Ready when there may be something to write.
@@ -240,14 +266,14 @@ impl Audit {
 
 impl Gathered {
     /// The how manieth refusal of its kind this is, if it is to be written.
-    fn count(&mut self, entry: &Entry<'_>) -> Option<u64> {
-        let minute = entry.unix_ms / 60_000;
+    fn count(&mut self, unix_ms: u64, peer: &ServerId, mark: Option<&str>, capability: &str) -> Option<u64> {
+        let minute = unix_ms / 60_000;
         if minute != self.minute {
             self.minute = minute;
             self.counts.clear();
         }
-        let what = format!("{} {}", entry.mark.unwrap_or_default(), entry.capability);
-        let key = (entry.peer.clone(), what);
+        let what = format!("{} {capability}", mark.unwrap_or_default());
+        let key = (peer.clone(), what);
         if self.counts.len() >= REFUSALS_TOLD_APART_MAX && !self.counts.contains_key(&key) {
             self.refused.left_out += 1;
             return None;
@@ -265,3 +291,7 @@ impl Gathered {
 #[cfg(test)]
 #[path = "audit_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "audit_recent_tests.rs"]
+mod recent_tests;

@@ -49,15 +49,19 @@ impl Authority {
         credentials: PeerCredentials,
         certificate: Option<&PeerCertificate>,
     ) -> Vec<Right> {
-        let ours = rustix::process::geteuid().as_raw();
-        let is_us = credentials.uid.is_some_and(|uid| uid == ours || uid == 0);
-        let by_user = (is_us && !self.strict).then(|| Right::new(Capabilities::admin(), Origin::SameUser));
+        let by_user = self.believes(credentials).then(|| Right::new(Capabilities::admin(), Origin::SameUser));
         let certified = certificate.map(|certificate| Right {
             capabilities: certificate.capabilities.clone(),
             caveats: vec![Caveat::NotAfter(certificate.not_after.saturating_add(1))],
             origin: Origin::Certificate(certificate.serial.clone()),
         });
         by_user.into_iter().chain(certified).chain(self.configured(peer)).collect()
+    }
+
+    /// Whether these credentials are those of our own user, or of the superuser, and that counts here.
+    pub(crate) fn believes(&self, credentials: PeerCredentials) -> bool {
+        let ours = rustix::process::geteuid().as_raw();
+        !self.strict && credentials.uid.is_some_and(|uid| uid == ours || uid == 0)
     }
 
     /// What the configuration grants `peer`.

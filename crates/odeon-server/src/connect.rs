@@ -196,14 +196,22 @@ impl Server {
         Ok(found)
     }
 
-    /// Tries the addresses one after the other.
+    /// Tries the addresses one after the other. Where one of them is of TLS and this server can speak it, bare TCP is
+    /// not among them: whoever stands between could have TLS fail and wait for what is not secured.
     async fn dial_at(&self, peer: &ServerId, addresses: &[Address]) -> Result<Arc<Link>, ConnectError> {
         let mut addresses = addresses.to_vec();
         addresses.sort();
         addresses.dedup();
         addresses.truncate(ADDRESSES_MAX);
+        let is_secured =
+            self.tls().is_some() && addresses.iter().any(|address| is_by(address, Transport::Tls));
         let mut tried = Vec::new();
         for address in addresses {
+            if is_secured && is_by(&address, Transport::Tcp) {
+                let why = "not tried, since there is a `tls:` address".to_owned();
+                tried.push(Tried { address, why, fault: Fault::Connection });
+                continue;
+            }
             match self.dial_address(peer, &address).await {
                 Ok(link) => return Ok(link),
                 Err(failed) => tried.push(failed),
@@ -254,6 +262,10 @@ impl Server {
             Err(_) => Err(failed("the link ended during the handshake".to_owned())),
         }
     }
+}
+
+fn is_by(address: &Address, transport: Transport) -> bool {
+    Transport::of(address) == transport
 }
 
 fn fault(channel: &Channel, reason: &CloseReason) -> Fault {

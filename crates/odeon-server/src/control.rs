@@ -1,8 +1,10 @@
 //! The server's own control plane: actor 0 of every server, an actor like any other.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use odeon_actor::{AskError, Cx, Handle, Reply, actor, message};
+use odeon_actor::{AskError, Cx, Handle, Reply, Sender, actor, message};
 use odeon_core::{
     ActorId, ActorName, Address, Capability, Epoch, ExitReason, Mark, ProtocolDescription, Refusal,
     RefusalCode, ServerId,
@@ -122,11 +124,19 @@ impl Direction {
 #[derive(Debug)]
 pub struct Control {
     server: Server,
-    waiting_ready: Vec<Reply<()>>,
+    waiting_ready: Vec<(Option<ServerId>, Reply<()>)>,
+    /// For each server that has pings under way; each ping has a share of it.
+    pinging: BTreeMap<ServerId, Arc<()>>,
 }
 
 /// Most callers that wait for readiness at once; past it they are refused by the drop of their port.
 const READY_WAITERS_MAX: usize = 1_024;
+
+/// Of these, most of one peer.
+pub(crate) const READY_WAITERS_OF_PEER_MAX: usize = 64;
+
+/// Most pings of actors that one peer has under way.
+pub(crate) const PINGS_OF_PEER_MAX: usize = 256;
 
 /// The server itself: what it is, what is in it, whom it is linked to.
 #[actor(mark = "server/1")]
@@ -167,7 +177,11 @@ impl Control {
 
     /// Asks an actor for a sign of life through its control lane.
     #[handle]
-    fn ping_actor(&self, actor: ActorId, cx: &mut Cx<Self>, reply: Reply<Result<(), Refusal>>) {
+    fn ping_actor(&mut self, actor: ActorId, cx: &mut Cx<Self>, reply: Reply<Result<(), Refusal>>) {
+        let share = match self.share_of_pings(&cx.sender()) {
+            Ok(share) => share,
+            Err(refusal) => return reply.send(Err(refusal)),
+        };
         let inbox = match self.server.local_inbox(&actor) {
             Ok(inbox) => inbox,
             Err(refusal) => return reply.send(Err(refusal)),
@@ -184,6 +198,7 @@ impl Control {
                 },
                 None => Some(ping.await),
             };
+            drop(share);
             if let Some(answer) = answered {
                 reply
                     .send(answer.map_err(|error| Refusal::new(RefusalCode::UnknownActor, error.to_string())));
@@ -296,13 +311,16 @@ impl Control {
 
     /// Answers once the server is ready.
     #[handle]
-    fn wait_ready(&mut self, reply: Reply<()>) {
+    fn wait_ready(&mut self, cx: &mut Cx<Self>, reply: Reply<()>) {
         if self.server.is_ready() {
             reply.send(());
         } else {
-            self.waiting_ready.retain(Reply::is_wanted);
-            if self.waiting_ready.len() < READY_WAITERS_MAX {
-                self.waiting_ready.push(reply);
+            self.waiting_ready.retain(|(_, waiting)| waiting.is_wanted());
+            let peer = cx.sender().server().cloned();
+            let of_peer = self.waiting_ready.iter().filter(|(whose, _)| *whose == peer).count();
+            let has_share = peer.is_none() || of_peer < READY_WAITERS_OF_PEER_MAX;
+            if has_share && self.waiting_ready.len() < READY_WAITERS_MAX {
+                self.waiting_ready.push((peer, reply));
             }
         }
     }
@@ -310,7 +328,7 @@ impl Control {
     /// The server's own word that it is ready.
     #[handle(local)]
     fn now_ready(&mut self) {
-        for waiting in self.waiting_ready.drain(..) {
+        for (_, waiting) in self.waiting_ready.drain(..) {
             waiting.send(());
         }
     }
@@ -406,6 +424,18 @@ const fn refusal_of(error: &ConnectError) -> RefusalCode {
 
 impl Control {
     pub(crate) const fn new(server: Server) -> Self {
-        Self { server, waiting_ready: Vec::new() }
+        Self { server, waiting_ready: Vec::new(), pinging: BTreeMap::new() }
+    }
+
+    /// A place for a ping, held as long as it is under way. Code of this process needs none.
+    fn share_of_pings(&mut self, sender: &Sender) -> Result<Option<Arc<()>>, Refusal> {
+        let Some(peer) = sender.server() else { return Ok(None) };
+        self.pinging.retain(|_, shares| Arc::strong_count(shares) > 1);
+        let shares = self.pinging.entry(peer.clone()).or_default();
+        if Arc::strong_count(shares) > PINGS_OF_PEER_MAX {
+            let detail = format!("{peer} has {PINGS_OF_PEER_MAX} pings under way here, as many as it may");
+            return Err(Refusal::new(RefusalCode::LimitReached, detail));
+        }
+        Ok(Some(Arc::clone(shares)))
     }
 }

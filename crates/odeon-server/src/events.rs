@@ -82,7 +82,7 @@ impl Link {
         let welcome = match claimed {
             // Only now is the claim proven, so that no stranger learns who was here.
             Some((server, epoch)) if is_right => match self.channel.vouches_for(&server, epoch) {
-                Ok(()) => self.server.check(&self.channel, &server, epoch),
+                Ok(()) => self.server.check(self, &server, epoch),
                 Err(detail) => Err((RefuseCode::Authentication, detail)),
             },
             _ => Ok(()),
@@ -146,7 +146,7 @@ impl Link {
             }
         };
         let (server, epoch) = (&self.server, self.server.epoch());
-        let found = server.local_inbox(actor).ok().or_else(|| server.linking().actor(actor, epoch));
+        let found = server.find_inbox(actor).or_else(|| server.linking().actor(actor, epoch));
         let Some(inbox) = found else {
             return tell(ExitReason::NoActor, None);
         };

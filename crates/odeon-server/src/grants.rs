@@ -25,6 +25,12 @@ pub(crate) const DELEGATED_PER_GRANTEE_MAX: usize = 16;
 /// Most chains that others have presented, for all grantees.
 pub(crate) const DELEGATED_MAX: usize = 1_024;
 
+/// Of these, as many are left to admins: whoever got a grant can make keys and names for others without end.
+pub(crate) const DELEGATED_OF_ADMINS: usize = 512;
+
+/// Most chains that grow from one grant of the admin's, presented for others. Those left to admins do not count.
+pub(crate) const DELEGATED_PER_GRANT_MAX: usize = 128;
+
 /// Most retractions that are remembered.
 pub(crate) const RETRACTIONS_MAX: usize = 4_096;
 
@@ -198,9 +204,8 @@ impl Grants {
     fn check_delegated(&self, grantee: &ServerId, chain: &GrantChain, now_ms: u64) -> Result<(), NotTaken> {
         self.check(chain, now_ms)?;
         let count = |held: &Vec<Held>| held.iter().filter(|held| held.stays_beside(chain, now_ms)).count();
-        let all: usize = self.delegated.values().map(count).sum();
         let of_grantee = self.delegated.get(grantee).map_or(0, count);
-        if all >= DELEGATED_MAX || of_grantee >= DELEGATED_PER_GRANTEE_MAX {
+        if of_grantee >= DELEGATED_PER_GRANTEE_MAX || !self.has_room_for(chain, now_ms) {
             return Err(NotTaken::DelegatedFull);
         }
         Ok(())
@@ -232,6 +237,22 @@ impl Grants {
         });
         self.delegated.entry(grantee.clone()).or_default().push(Held::new(chain, true));
         Ok(())
+    }
+
+    /// Whether there is room for one more chain that was presented for another. What the admin gives has all of it;
+    /// what a holder passes on has a share, and leaves some to the admin.
+    fn has_room_for(&self, chain: &GrantChain, now_ms: u64) -> bool {
+        let others = self.delegated.values().flatten().filter(|held| held.stays_beside(chain, now_ms));
+        let (root, is_passed_on) = (chain.blocks()[0].id, |chain: &GrantChain| chain.blocks().len() > 1);
+        let (mut all, mut of_grant) = (0, 0);
+        for held in others {
+            all += 1;
+            of_grant += usize::from(is_passed_on(&held.chain) && held.chain.blocks()[0].id == root);
+        }
+        if !is_passed_on(chain) {
+            return all < DELEGATED_MAX;
+        }
+        of_grant < DELEGATED_PER_GRANT_MAX && all < DELEGATED_MAX - DELEGATED_OF_ADMINS
     }
 
     /// What the peer of a link holds by grants.
@@ -304,7 +325,9 @@ impl Grants {
                 self.retracted.insert(id, forget_after.unwrap_or(u64::MAX));
             }
             Retracted::Grantee(grantee) => {
-                self.retracted_for.insert(grantee.clone(), now_ms);
+                // A clock that was set back takes no retraction back.
+                let until = self.retracted_for.entry(grantee.clone()).or_default();
+                *until = now_ms.max(*until);
             }
         }
         self.unsaved.retractions = true;

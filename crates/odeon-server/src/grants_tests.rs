@@ -228,3 +228,91 @@ fn what_is_kept_is_taken_in_again_and_a_changed_file_is_refused() {
     let nonsense = "odeon delegated grants 1\nnonsense\n";
     assert_eq!(Grants::default().read_delegated(nonsense, &world.admin.public(), NOW_MS), Err(2));
 }
+
+/// Says the same again and again, like a maker who wants a block to be taken for another.
+#[derive(Debug)]
+struct Stubborn;
+
+impl Rng for Stubborn {
+    fn fill(&self, bytes: &mut [u8]) {
+        bytes.fill(7);
+    }
+}
+
+/// The grant of ops, and one of evil whose last block says what that of ops says of itself.
+fn ops_and_evil(world: &World, evil_ends: u64) -> (GrantChain, GrantChain) {
+    let caveats = vec![
+        Caveat::Servers([id("web-0@/")].into()),
+        Caveat::Capabilities(Capabilities::admin()),
+        Caveat::NotAfter(LATER),
+    ];
+    let block =
+        NewBlock { now_ms: NOW_MS, grantee: Some(id("ops@/")), holder: Some(world.holder.public()), caveats };
+    let ops = GrantChain::issue(&world.admin, &Stubborn, block).expect("issued");
+    let next = NewBlock {
+        now_ms: NOW_MS,
+        grantee: Some(id("evil@/")),
+        holder: Some(world.holder.public()),
+        caveats: vec![Caveat::NotAfter(evil_ends)],
+    };
+    let evil = world.chain("evil@/", LATER).narrow(&world.holder, &Stubborn, next).expect("narrowed");
+    (ops, evil)
+}
+
+#[test]
+fn nobody_gives_up_the_grants_of_others_by_a_block_that_says_their_id() {
+    let mut world = World::new();
+    let (ops, evil) = ops_and_evil(&world, LATER);
+    world.grants.delegate(&id("ops@/"), ops.clone(), NOW_MS).expect("taken");
+    world.grants.hold(LINK, evil.clone(), NOW_MS).expect("taken");
+    assert!(!world.grants.is_own(&id("evil@/"), Retracted::Grant(ops.id())));
+    assert!(world.grants.is_own(&id("evil@/"), Retracted::Grant(evil.id())));
+    assert_eq!(world.grants.retract(Retracted::Grant(evil.id()), By::Grantee, NOW_MS), Ok(1));
+    assert_eq!(world.grants.delegated_to(&id("ops@/")).count(), 1, "it still counts");
+}
+
+#[test]
+fn a_retraction_is_not_forgotten_for_a_block_that_says_the_same_id_and_ends_early() {
+    let mut world = World::new();
+    let soon = NOW_MS / 1000 + 1;
+    let (ops, evil) = ops_and_evil(&world, soon);
+    world.grants.hold(LINK, evil, NOW_MS).expect("taken");
+    world.grants.retract(Retracted::Grant(ops.id()), By::Admin, NOW_MS).expect("retracted");
+    let later = soon * 1000 + 1;
+    world.grants.retract(Retracted::Grantee(&id("x@/")), By::Admin, later).expect("retracted");
+    assert_eq!(world.grants.hold(LINK, ops, later), Err(NotTaken::Retracted));
+}
+
+#[test]
+fn a_clock_that_was_set_back_takes_no_retraction_back() {
+    let mut world = World::new();
+    let chain = world.chain("ann@/", LATER);
+    world.grants.retract(Retracted::Grantee(&id("ann@/")), By::Admin, NOW_MS).expect("retracted");
+    world.grants.retract(Retracted::Grantee(&id("ann@/")), By::Admin, NOW_MS - 5_000).expect("retracted");
+    assert_eq!(world.grants.hold(LINK, chain, NOW_MS), Err(NotTaken::Retracted));
+}
+
+#[test]
+fn what_holders_pass_on_has_a_share_for_each_grant_and_leaves_room_to_the_admin() {
+    let mut world = World::new();
+    let mut made = 0;
+    // Sixteen for each grantee, as many grantees as it takes.
+    let mut pass_on = |world: &mut World, given: &GrantChain| {
+        let grantee = id(&format!("w-{}@/", made / DELEGATED_PER_GRANTEE_MAX));
+        made += 1;
+        let next = NewBlock { now_ms: NOW_MS, grantee: Some(grantee.clone()), holder: None, caveats: vec![] };
+        let chain = given.narrow(&world.holder, &world.rng, next).expect("narrowed");
+        world.grants.delegate(&grantee, chain, NOW_MS)
+    };
+    for _ in 0..(DELEGATED_MAX - DELEGATED_OF_ADMINS) / DELEGATED_PER_GRANT_MAX {
+        let given = world.chain("ann@/", LATER);
+        for _ in 0..DELEGATED_PER_GRANT_MAX {
+            pass_on(&mut world, &given).expect("taken");
+        }
+        assert_eq!(pass_on(&mut world, &given), Err(NotTaken::DelegatedFull), "its share is used up");
+    }
+    let given = world.chain("bob@/", LATER);
+    assert_eq!(pass_on(&mut world, &given), Err(NotTaken::DelegatedFull), "the rest is the admin's");
+    let by_admin = world.chain("late@/", LATER);
+    assert_eq!(world.grants.delegate(&id("late@/"), by_admin, NOW_MS), Ok(()));
+}

@@ -353,7 +353,11 @@ impl Intake {
         }
         let inbox = match &mut flow.inbox {
             Some(inbox) => inbox,
-            none => none.insert(link.server.local_inbox(&flow.to)?),
+            // A hint is for whoever reads the answer, and a tell has none.
+            none => match link.server.find_inbox(&flow.to) {
+                Some(inbox) => none.insert(inbox),
+                None => return Err(link.server.unknown(&flow.to, arrival.ask_id.is_some())),
+            },
         };
         let known = usize::try_from(arrival.type_id).ok().and_then(|index| self.types.get_mut(index));
         let known = known.map(|known| {

@@ -33,11 +33,17 @@ impl Disk for OsDisk {
     fn replace(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
         let directory = path.parent().unwrap_or_else(|| Path::new("."));
         DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
-        let fresh = path.with_extension("new");
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        std::fs::rename(&fresh, path)?;
+        // Under a name that nobody can know, and only where there is nothing: the bytes may be a key, and the directory
+        // one in which others have put a file or a link.
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let fresh = directory.join(format!(".{name}.{:016x}", OsRng.next_u64()));
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&fresh)?;
+        let written = file.write_all(bytes).and_then(|()| file.sync_all());
+        if let Err(error) = written.and_then(|()| std::fs::rename(&fresh, path)) {
+            // The first error is the one to tell.
+            let _ = std::fs::remove_file(&fresh);
+            return Err(error);
+        }
         // The rename itself is durable once the directory is.
         File::open(directory)?.sync_all()
     }
@@ -239,6 +245,24 @@ mod tests {
         let address = Address::Unix { host: "there".into(), path: "/nowhere.sock".into() };
         let error = net.connect(&address).await.expect_err("refused");
         assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+    }
+
+    #[test]
+    fn what_lies_at_the_name_of_a_file_under_way_gets_nothing_of_it() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (path, caught) = (directory.path().join("package.tar"), directory.path().join("caught"));
+        std::fs::write(&caught, b"before").expect("written");
+        std::os::unix::fs::symlink(&caught, path.with_extension("new")).expect("a trap");
+        OsDisk.replace(&path, b"a key").expect("written");
+        assert_eq!(std::fs::read(&caught).expect("read"), b"before");
+        assert_eq!(OsDisk.read(&path).expect("read"), b"a key");
+        // Nothing is left of what could not be put in its place.
+        let taken = directory.path().join("taken");
+        std::fs::create_dir(&taken).expect("made");
+        OsDisk.replace(&taken, b"a key").expect_err("a directory");
+        let names: Vec<_> =
+            directory.path().read_dir().expect("read").flatten().map(|e| e.file_name()).collect();
+        assert_eq!(names.len(), 4, "{names:?}");
     }
 
     #[test]

@@ -23,11 +23,47 @@ type Waiter = oneshot::Sender<Result<Arc<Link>, ConnectError>>;
 /// Why a peer is not taken in, as it is told.
 pub(crate) type Unwelcome = (RefuseCode, String);
 
+/// What it stands on that a peer is who it says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Standing {
+    /// The cookie, which says "one of us" and not which.
+    Cookie,
+    /// The kernel: a process of our own user, which could do as it likes anyway.
+    SameUser,
+    /// A certificate that names it.
+    Certificate,
+}
+
+/// The highest incarnation of a peer that was here.
+#[derive(Debug, Clone, Copy)]
+struct Seen {
+    epoch: Epoch,
+    /// On what the word for that epoch stands.
+    by: Standing,
+    /// Whether the name was ever proven here by a certificate. From then on the cookie alone does not do for it.
+    is_certified: bool,
+}
+
+impl Seen {
+    /// Whether an incarnation is over. An epoch that stood on the cookie binds nobody who shows a certificate.
+    fn is_over(self, epoch: Epoch, by: Standing) -> bool {
+        let binds = self.by > Standing::Cookie || by < Standing::Certificate;
+        binds && epoch < self.epoch
+    }
+
+    /// What is remembered once this incarnation has been taken in.
+    fn then(seen: Option<Self>, epoch: Epoch, by: Standing) -> Self {
+        let same = seen.filter(|seen| seen.epoch == epoch).map_or(by, |seen| seen.by.max(by));
+        let was_certified = seen.is_some_and(|seen| seen.is_certified);
+        Self { epoch, by: same, is_certified: was_certified || by == Standing::Certificate }
+    }
+}
+
 /// What is known of the peers.
 #[derive(Debug, Default)]
 pub(crate) struct Peers {
     links: BTreeMap<ServerId, Vec<Arc<Link>>>,
-    epochs: BTreeMap<ServerId, Epoch>,
+    seen: BTreeMap<ServerId, Seen>,
     connecting: BTreeMap<ServerId, Vec<Waiter>>,
 }
 
@@ -103,18 +139,32 @@ impl Peers {
         self.links.values().map(Vec::len).sum()
     }
 
-    /// Whether a peer that has proven itself is welcome: its incarnation is not over, and there is room. Links
-    /// of older incarnations count for nothing, since it replaces them.
-    pub(crate) fn check(&self, peer: &ServerId, epoch: Epoch, limits: &Limits) -> Result<(), Unwelcome> {
-        if let Some(seen) = self.epochs.get(peer)
-            && epoch < *seen
+    /// Whether a peer that has proven itself is welcome: the name is not a certified one that it claims by the cookie,
+    /// its incarnation is not over, and there is room. Links that it replaces count for nothing.
+    pub(crate) fn check(
+        &self,
+        peer: &ServerId,
+        epoch: Epoch,
+        by: Standing,
+        limits: &Limits,
+    ) -> Result<(), Unwelcome> {
+        let links = self.links.get(peer).map_or(&[][..], Vec::as_slice);
+        let seen = self.seen.get(peer).copied();
+        let is_certified = seen.is_some_and(|seen| seen.is_certified)
+            || links.iter().any(|link| link.standing() == Standing::Certificate);
+        if is_certified && by == Standing::Cookie {
+            let detail =
+                format!("{peer} has shown a certificate here: with the cookie alone nobody is {peer}");
+            return Err((RefuseCode::Authentication, detail));
+        }
+        if let Some(seen) = seen.filter(|seen| seen.is_over(epoch, by))
             && !bug("accept-stale-epoch")
         {
+            let seen = seen.epoch;
             let detail = format!("{peer} was here as incarnation {seen}; incarnation {epoch} is over");
             return Err((RefuseCode::StaleEpoch, detail));
         }
-        let links = self.links.get(peer).map_or(&[][..], Vec::as_slice);
-        let current = links.iter().filter(|link| !is_older(link, epoch)).count();
+        let current = links.iter().filter(|link| !is_replaced(link, epoch, by)).count();
         if current >= limits.links_per_peer_max {
             let detail = format!("{peer} has {current} links here already");
             return Err((RefuseCode::Busy, detail));
@@ -126,26 +176,29 @@ impl Peers {
         Ok(())
     }
 
-    /// Takes in a link whose peer has proven itself; returns the links of older incarnations, to be closed.
+    /// Takes in a link whose peer has proven itself; returns the links that it replaces, to be closed: those of older
+    /// incarnations, and where it has shown a certificate those of whoever had its name by the cookie.
     pub(crate) fn admit(
         &mut self,
         link: &Arc<Link>,
         peer: &Arc<Peer>,
         limits: &Limits,
     ) -> Result<Vec<Arc<Link>>, Unwelcome> {
-        self.check(&peer.server, peer.epoch, limits)?;
+        let by = link.standing();
+        self.check(&peer.server, peer.epoch, by, limits)?;
         link.set_peer(Arc::clone(peer));
         let links = self.links.entry(peer.server.clone()).or_default();
-        let (older, current) = links.drain(..).partition(|link| is_older(link, peer.epoch));
+        let (replaced, current) = links.drain(..).partition(|link| is_replaced(link, peer.epoch, by));
         *links = current;
         links.push(Arc::clone(link));
         if peer.epoch > Epoch(0) {
-            self.epochs.insert(peer.server.clone(), peer.epoch);
-            if self.epochs.len() > EPOCHS_MAX {
-                self.epochs.pop_first();
+            let seen = Seen::then(self.seen.get(&peer.server).copied(), peer.epoch, by);
+            self.seen.insert(peer.server.clone(), seen);
+            if self.seen.len() > EPOCHS_MAX {
+                self.seen.pop_first();
             }
         }
-        Ok(older)
+        Ok(replaced)
     }
 
     /// The peer's first message has come over `link`; returns the links it sent over before, to be closed. Theirs
@@ -170,6 +223,8 @@ impl Peers {
     }
 }
 
-fn is_older(link: &Arc<Link>, epoch: Epoch) -> bool {
-    link.peer().is_some_and(|peer| peer.epoch < epoch)
+/// Whether a link ends when this incarnation of its peer is taken in.
+fn is_replaced(link: &Arc<Link>, epoch: Epoch, by: Standing) -> bool {
+    let is_older = link.peer().is_some_and(|peer| peer.epoch < epoch);
+    is_older || by == Standing::Certificate && link.standing() == Standing::Cookie
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use odeon_actor::{Deed, Holds, Peer, message};
-use odeon_core::{Act, ActorId, Capability, Origin, Right, ServerId};
+use odeon_core::{Act, ActorId, Capability, Caveat, Origin, Right, ServerId};
 
 use crate::audit::{Entry, chain_of};
 use crate::secure::Transport;
@@ -59,8 +59,13 @@ impl LinkRights {
             return Some(right.origin.clone());
         }
         // Names are looked up before the table is locked, and only where there is something to compare them with.
-        let has_grants = self.server.grants().rights(self.link, &peer.server).next().is_some();
-        let actors = if has_grants { actors() } else { return None };
+        let names_actors = {
+            let grants = self.server.grants();
+            let mut rights = grants.rights(self.link, &peer.server).peekable();
+            rights.peek()?;
+            rights.flat_map(|right| &right.caveats).any(|caveat| matches!(caveat, Caveat::Actors(_)))
+        };
+        let actors = if names_actors { actors() } else { Vec::new() };
         let act = Act { actors: &actors, ..*act };
         let grants = self.server.grants();
         let found = grants.rights(self.link, &peer.server).find(|right| right.allows(&act));
@@ -81,22 +86,32 @@ impl LinkRights {
     }
 
     fn add(&self, peer: &Peer, deed: &Deed<'_>, (allowed, why): (bool, String), chain: &[String]) {
+        let unix_ms = self.server.clock().unix_ms();
+        let mark = deed.message.map(|(_, mark)| mark);
+        let so_far = if allowed {
+            None
+        } else {
+            let counted = self.server.audit().count(unix_ms, &peer.server, mark, deed.capability);
+            // Before anything is looked up for it: a peer is refused as often as it likes.
+            let Some(so_far) = counted else { return };
+            Some(so_far)
+        };
         let actor = deed.message.map(|(number, _)| self.server.actor_id(number));
         self.server.audit().add(Entry {
-            unix_ms: self.server.clock().unix_ms(),
+            unix_ms,
             server: self.server.id(),
             peer: &peer.server,
             peer_epoch: peer.epoch,
             transport: self.transport,
             certificate: self.certificate.as_deref(),
             actor: actor.as_ref(),
-            mark: deed.message.map(|(_, mark)| mark),
+            mark,
             capability: deed.capability,
             path: deed.path,
             allowed,
             why,
             chain,
-            so_far: None,
+            so_far,
             left_out: None,
         });
     }

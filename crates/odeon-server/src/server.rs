@@ -35,6 +35,9 @@ use crate::peers::Peers;
 use crate::route::ServerRoute;
 use crate::secure::{Transport, refresh};
 
+/// Most names with which an unknown one is compared.
+const COMPARED_NAMES_MAX: usize = 256;
+
 /// How long the listeners, and then the links, may take to end.
 const LINKS_GRACE: Duration = Duration::from_secs(2);
 
@@ -410,29 +413,43 @@ impl Server {
     /// # Errors
     /// [`RefusalCode::UnknownActor`], naming a near miss.
     pub fn local_inbox(&self, actor: &ActorId) -> Result<Arc<dyn Inbox>, Refusal> {
-        let found = match actor {
+        self.find_inbox(actor).ok_or_else(|| self.unknown(actor, true))
+    }
+
+    /// The same, for whoever hears of it or not.
+    pub(crate) fn find_inbox(&self, actor: &ActorId) -> Option<Arc<dyn Inbox>> {
+        match actor {
             ActorId::Number(0) => self.0.control.get().map(|(_, inbox)| Arc::clone(inbox)),
             ActorId::Number(number) => self.system().inbox_by_number(*number),
             ActorId::NumberOf(number, epoch) if *epoch == self.epoch() => {
-                return self.local_inbox(&ActorId::Number(*number));
+                self.find_inbox(&ActorId::Number(*number))
             }
-            ActorId::NumberOf(number, epoch) => {
+            ActorId::NumberOf(..) => None,
+            ActorId::Name(name) => self.system().inbox(name),
+        }
+    }
+
+    /// That there is no such actor; with a near miss, if anybody reads it. The comparison is work that a peer causes,
+    /// so there is a limit to it.
+    pub(crate) fn unknown(&self, actor: &ActorId, is_read: bool) -> Refusal {
+        let near = match actor {
+            ActorId::NumberOf(number, epoch) if *epoch != self.epoch() => {
                 let detail = format!(
                     "{} is incarnation {} by now: actor {number} of incarnation {epoch} is gone",
                     self.id(),
                     self.epoch()
                 );
-                return Err(Refusal::new(RefusalCode::StaleNumber, detail));
+                return Refusal::new(RefusalCode::StaleNumber, detail);
             }
-            ActorId::Name(name) => self.system().inbox(name),
+            ActorId::Name(name) if is_read => {
+                let (compared, _) = self.system().registered_after(None, COMPARED_NAMES_MAX);
+                let names = compared.iter().map(|actor| actor.name.as_str());
+                odeon_core::suggest(name.as_str(), names).map(|near| format!("; {near}"))
+            }
+            _ => None,
         };
-        found.ok_or_else(|| {
-            let registered = self.system().registered();
-            let names = registered.iter().map(|actor| actor.name.as_str());
-            let hint = odeon_core::suggest(&actor.to_string(), names)
-                .map_or_else(String::new, |near| format!("; {near}"));
-            Refusal::new(RefusalCode::UnknownActor, format!("{} has no actor `{actor}`{hint}", self.id()))
-        })
+        let detail = format!("{} has no actor `{actor}`{}", self.id(), near.unwrap_or_default());
+        Refusal::new(RefusalCode::UnknownActor, detail)
     }
 
     /// The clock.

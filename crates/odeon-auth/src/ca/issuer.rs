@@ -315,7 +315,7 @@ fn has_signed(authority: &Certificate, der: &[u8]) -> bool {
 }
 
 /// The first certificate of a chain in PEM.
-fn leaf(pem: &[u8]) -> &[u8] {
+pub(super) fn leaf(pem: &[u8]) -> &[u8] {
     const END: &[u8] = b"-----END CERTIFICATE-----";
     let end = pem.windows(END.len()).position(|window| window == END);
     end.map_or(pem, |end| &pem[..end + END.len()])

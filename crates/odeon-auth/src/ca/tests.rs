@@ -531,3 +531,51 @@ fn a_revocation_list_that_went_missing_is_no_reason_to_trust_again() {
     put(&home.server("web-2").join("tls"), b"no directory", 0o600);
     assert!(TlsFiles::of(home.path(), &home.server("web-2")).are_there());
 }
+
+#[test]
+fn what_stands_below_a_revoked_subordinate_is_refused_when_it_is_verified_again() {
+    let home = Home::new();
+    let files = home.files();
+    let load = |path: &Path| {
+        x509_cert::Certificate::from_pem(std::fs::read(path).expect("read")).expect("a certificate")
+    };
+    let (root, first) = (load(&files.root_crt()), load(&files.sub_crt()));
+    let root_key = PrivateKey::load_protected(&files.root_key(), &passphrase(ROOT)).expect("unlocked");
+    let make = |holder, key: &PrivateKey, (parent, parent_key): (&x509_cert::Certificate, &PrivateKey)| {
+        let subject = Subject::default().name("second").expect("a subject");
+        let order = Order { holder, subject, not_before: NOW - 60, not_after: NOW + DAY };
+        let parent = Parent { name: parent.tbs_certificate().subject(), key: parent_key };
+        certify(order, key, Some(&parent), &home.rng).expect("made")
+    };
+    let (second_key, own_key) =
+        (PrivateKey::generate(KeyKind::P256, &home.rng), PrivateKey::generate(KeyKind::P256, &home.rng));
+    let second = make(Holder::Sub, &second_key, (&root, &root_key));
+    let own = make(Holder::server(&id("good@/"), &capabilities(&[])), &own_key, (&second, &second_key));
+    let text = |all: &[&x509_cert::Certificate]| -> String {
+        all.iter().map(|one| one.to_pem(x509_cert::der::pem::LineEnding::LF).expect("encodes")).collect()
+    };
+    let place = home.place("good");
+    put(&place.chain(), text(&[&own, &second]).as_bytes(), 0o644);
+    own_key.save(&place.key(), Existing::Keep, &home.rng).expect("saved");
+    home.issuer(NOW).issue(&order("bad@/", &[]), &home.place("bad"), Existing::Keep).expect("issued");
+    let bad = home.context("bad");
+
+    // The root's own list: nobody, and then the first subordinate.
+    let list = |revoked: Vec<&Issued>| {
+        let listing = crl::Listing { number: 1, this_update: NOW, next_update: NOW + DAY, revoked };
+        let list = crl::revocation_list(&listing, &root, &root_key).expect("a list");
+        put(&files.crl(), list.as_bytes(), 0o644);
+    };
+    list(vec![]);
+    let good = home.context("good");
+    let shown = crate::tls::tests::shown(&bad, &good);
+    good.verify_again(&shown).expect("nothing is revoked");
+    let serial = first.tbs_certificate().serial_number().as_bytes();
+    let serial: String = serial.iter().map(|byte| format!("{byte:02x}")).collect();
+    let line = format!("{serial} {NOW} {} {NOW} sub@/ -", NOW + DAY);
+    list(vec![&line.parse().expect("a line")]);
+    good.verify_again(&shown).expect("nothing was loaded yet");
+    good.reload().expect("its own is below another");
+    assert!(!good.is_revoked(&bad.own()), "the leaf itself is on no list");
+    assert_eq!(good.verify_again(&shown).expect_err("revoked").code(), "certificate-revoked");
+}

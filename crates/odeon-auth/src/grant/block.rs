@@ -13,10 +13,13 @@ use super::key::PublicKey;
 /// Most caveats of one block: each kind more than twice.
 pub const BLOCK_CAVEATS_MAX: usize = 16;
 
+/// How much chance is in a block.
+pub(super) const NONCE_BYTES: usize = 16;
+
 /// The only version there is.
 const VERSION: u8 = 1;
 
-/// The id of a block, and of the chain that ends with it: 16 random bytes.
+/// The id of a block, and of the chain that ends with it: the first 16 bytes of a digest of what was signed.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct GrantId(pub [u8; 16]);
 
@@ -58,8 +61,9 @@ pub(super) struct RawBlock {
     pub(super) version: u8,
     #[n(1)]
     pub(super) parent: ByteVec,
+    /// Chance, so that no two blocks are one.
     #[n(2)]
-    pub(super) id: ByteVec,
+    pub(super) nonce: ByteVec,
     #[n(3)]
     pub(super) issued_at_ms: u64,
     /// Empty where whoever has the key may be anybody.
@@ -92,7 +96,6 @@ pub(super) enum RawCaveat {
 
 /// A block, understood.
 pub(super) struct ParsedBlock {
-    pub(super) id: GrantId,
     pub(super) grantee: Option<ServerId>,
     pub(super) holder: Option<PublicKey>,
     pub(super) caveats: Vec<Caveat>,
@@ -105,7 +108,10 @@ impl RawBlock {
 
     /// What it says; nothing, if any part of it is malformed or more than a block may have.
     pub(super) fn parse(&self) -> Option<ParsedBlock> {
-        if self.version != VERSION || self.caveats.len() > BLOCK_CAVEATS_MAX {
+        if self.version != VERSION
+            || self.nonce.len() != NONCE_BYTES
+            || self.caveats.len() > BLOCK_CAVEATS_MAX
+        {
             return None;
         }
         let grantee = match self.grantee.as_str() {
@@ -117,7 +123,7 @@ impl RawBlock {
             bytes => Some(PublicKey::from_bytes(bytes.try_into().ok()?).ok()?),
         };
         let caveats = self.caveats.iter().map(RawCaveat::parse).collect::<Option<_>>()?;
-        Some(ParsedBlock { id: GrantId(self.id.as_slice().try_into().ok()?), grantee, holder, caveats })
+        Some(ParsedBlock { grantee, holder, caveats })
     }
 }
 

@@ -4,7 +4,7 @@ use odeon_core::seam::Rng;
 use odeon_core::{CAVEAT_ITEMS_MAX, Capabilities, Caveat, Origin, Right, ServerId, from_hex, to_hex};
 use sha2::{Digest, Sha256};
 
-use super::block::{BLOCK_CAVEATS_MAX, GrantId, RawBlock, RawCaveat, SignedBlock};
+use super::block::{BLOCK_CAVEATS_MAX, GrantId, NONCE_BYTES, RawBlock, RawCaveat, SignedBlock};
 use super::key::{GrantKey, PublicKey, Signature};
 
 /// Most blocks of one chain: an organisation with more levels than this passes on too much.
@@ -76,7 +76,7 @@ pub enum GrantError {
 /// One block of a chain that has been checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GrantBlock {
-    /// Its id.
+    /// Its id: a digest of what was signed, the block before included. Nobody chooses it, so no block has that of another.
     pub id: GrantId,
     /// When it was made, in milliseconds since 1970, as its maker says.
     pub issued_at_ms: u64,
@@ -180,7 +180,7 @@ impl GrantChain {
             parent = digest_of(block);
             signer = parsed.holder;
             blocks.push(GrantBlock {
-                id: parsed.id,
+                id: id_of(&block.block),
                 issued_at_ms: raw.issued_at_ms,
                 grantee: parsed.grantee,
                 holder: parsed.holder,
@@ -291,12 +291,12 @@ fn sign(key: &GrantKey, rng: &dyn Rng, parent: Vec<u8>, block: NewBlock) -> Resu
     {
         return Err(GrantError::TooManyCaveats);
     }
-    let mut id = [0; 16];
-    rng.fill(&mut id);
+    let mut nonce = [0; NONCE_BYTES];
+    rng.fill(&mut nonce);
     let raw = RawBlock {
         version: RawBlock::version(),
         parent: parent.into(),
-        id: id.to_vec().into(),
+        nonce: nonce.to_vec().into(),
         issued_at_ms: now_ms,
         grantee: grantee.map_or_else(String::new, |grantee| grantee.to_string()),
         holder: holder.map_or_else(Vec::new, |key| key.as_bytes().to_vec()).into(),
@@ -319,6 +319,15 @@ fn digest_of(block: &SignedBlock) -> Vec<u8> {
         hash.update(part.as_slice());
     }
     hash.finalize().to_vec()
+}
+
+/// What a block is known by. The word of its maker would not do: whoever could give a block the id of another could
+/// have that one retracted.
+fn id_of(block: &[u8]) -> GrantId {
+    let digest = Sha256::new().chain_update(b"odeon grant id 1").chain_update(block).finalize();
+    let mut id = [0; 16];
+    id.copy_from_slice(&digest[..16]);
+    GrantId(id)
 }
 
 fn encode(signed: &[SignedBlock]) -> Vec<u8> {

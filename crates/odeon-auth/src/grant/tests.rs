@@ -169,7 +169,7 @@ fn raw() -> RawBlock {
     RawBlock {
         version: 1,
         parent: ByteVec::from(Vec::new()),
-        id: vec![7; 16].into(),
+        nonce: vec![7; 16].into(),
         issued_at_ms: 0,
         grantee: "ann@/".to_owned(),
         holder: ByteVec::from(Vec::new()),
@@ -381,4 +381,28 @@ fn a_block_has_these_bytes() {
         82008181636140 2f82018181617282028181613082038181617082048181636d2f31\
         8205818161638206810 9";
     assert_eq!(to_hex(&bytes), expected.replace(' ', ""));
+}
+
+/// Says the same again and again, like a maker who wants a block to be taken for another.
+#[derive(Debug)]
+struct Stubborn;
+
+impl Rng for Stubborn {
+    fn fill(&self, bytes: &mut [u8]) {
+        bytes.fill(7);
+    }
+}
+
+#[test]
+fn a_block_has_an_id_of_its_own_whatever_its_maker_says() {
+    let rng = Seeded::default();
+    let [admin, one, two, _] = keys(&rng);
+    let theirs = GrantChain::issue(&admin, &Stubborn, block(Some(one.public()), first())).expect("issued");
+    let own = GrantChain::issue(&admin, &rng, block(Some(two.public()), first())).expect("issued");
+    let copied = own.narrow(&two, &Stubborn, block(None, vec![])).expect("narrowed");
+    let shorter = own.narrow(&two, &Stubborn, block(None, vec![Caveat::NotAfter(1)])).expect("narrowed");
+    assert_ne!(copied.id(), theirs.id());
+    assert_ne!(shorter.id(), copied.id(), "another end is another block");
+    let again = GrantChain::read(theirs.as_bytes(), &admin.public()).expect("read");
+    assert_eq!(again.id(), theirs.id(), "the same block is known by the same id");
 }

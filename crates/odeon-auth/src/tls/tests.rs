@@ -91,6 +91,12 @@ fn link(dialler: &TlsContext, listener: &TlsContext) -> Result<Ends, Refused> {
     shake(dialler.client_config(), listener.server_config())
 }
 
+/// What the dialler has shown to the listener.
+pub(crate) fn shown(dialler: &TlsContext, listener: &TlsContext) -> Shown {
+    let ends = link(dialler, listener).map_err(|(_, error)| error).expect("no fault");
+    Shown::by_peer(&ends.listener, false)
+}
+
 /// Why `by` refuses whoever shows `shown`, dialling and listening.
 pub(crate) fn refusals(by: &TlsContext, shown: &TlsContext) -> [CertificateError; 2] {
     let why = |refused: Result<Ends, Refused>, usage| {

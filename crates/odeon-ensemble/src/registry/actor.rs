@@ -15,6 +15,9 @@ use super::{Entry, Registry, RegistryError, Tenure};
 /// How often leases are looked at when nobody asks; a third of their life would do.
 const TICK: Duration = Duration::from_secs(1);
 
+/// Most ids with which an unknown one is compared.
+const COMPARED_IDS_MAX: usize = 256;
+
 /// The registry of one domain.
 #[derive(Debug)]
 pub struct RegistryActor {
@@ -34,7 +37,8 @@ impl RegistryActor {
 /// Which servers there are, where, and for what.
 #[actor(mark = "registry/1")]
 impl RegistryActor {
-    /// Adds a server or replaces what was known of it. A server may add itself; for others it takes `admin`.
+    /// Adds a server or replaces what was known of it. A server may add itself, by a lease; for others, and for good, it
+    /// takes `admin`, and for one that has no epoch as well, as commands have none.
     #[handle]
     fn add(
         &mut self,
@@ -46,6 +50,7 @@ impl RegistryActor {
         cx: &mut Cx<Self>,
     ) -> Result<(), Refusal> {
         authorise(&id, &cx.sender())?;
+        authorise_lasting(&id, tenure, &cx.sender())?;
         let now = cx.system().clock().now();
         self.state.add(id, addresses, roles, epoch, tenure, now).map_err(refusal)?;
         self.save()
@@ -74,7 +79,9 @@ impl RegistryActor {
         if let Some(entry) = self.state.lookup(&id) {
             return Ok(entry.clone());
         }
-        let names: Vec<String> = self.state.list().map(|entry| entry.id.to_string()).collect();
+        // The comparison is work that anybody can cause.
+        let compared = self.state.list().take(COMPARED_IDS_MAX);
+        let names: Vec<String> = compared.map(|entry| entry.id.to_string()).collect();
         let hint = odeon_core::suggest(&id.to_string(), names.iter().map(String::as_str));
         let hint = hint.map_or_else(String::new, |near| format!("; {near}"));
         Err(Refusal::new(RefusalCode::NotFound, format!("the registry knows no server {id}{hint}")))
@@ -172,6 +179,20 @@ fn authorise(id: &ServerId, sender: &Sender) -> Result<(), Refusal> {
     let who = sender.server().map_or_else(String::new, ToString::to_string);
     let detail = format!("{who} may not change the entry of {id}: that needs the capability `admin`");
     Err(Refusal::new(RefusalCode::NotAuthorised, detail))
+}
+
+/// What one server adds of itself must go by itself: else a peer could fill the registry for good.
+fn authorise_lasting(id: &ServerId, tenure: Tenure, sender: &Sender) -> Result<(), Refusal> {
+    let Sender::Remote(remote) = sender else { return Ok(()) };
+    let why = match tenure {
+        Tenure::Permanent => "an entry that is permanent",
+        Tenure::Leased if remote.peer.epoch == Epoch(0) => "the entry of a server without an epoch",
+        Tenure::Leased => return Ok(()),
+    };
+    if sender.can("admin") {
+        return Ok(());
+    }
+    Err(Refusal::new(RefusalCode::NotAuthorised, format!("{why} needs the capability `admin`: {id}")))
 }
 
 fn refusal(error: RegistryError) -> Refusal {

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use odeon_actor::message;
+use odeon_auth::tls::Shown;
 use odeon_auth::{Cookie, PeerCertificate};
 use odeon_core::{Address, Epoch, ServerId};
 
@@ -71,6 +72,8 @@ impl From<&PeerCertificate> for LinkCertificate {
 pub(crate) struct Secured {
     /// What the peer's certificate says.
     pub(crate) certificate: Arc<PeerCertificate>,
+    /// All that the peer has shown, to be verified again.
+    pub(crate) shown: Shown,
     /// What the proofs of the hello are made with.
     pub(crate) key: Cookie,
 }
@@ -117,7 +120,7 @@ impl Channel {
         self.transport
     }
 
-    fn secured(&self) -> Option<&Secured> {
+    pub(crate) fn secured(&self) -> Option<&Secured> {
         self.security.as_ref().and_then(|security| security.secured.get())
     }
 

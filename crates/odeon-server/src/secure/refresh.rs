@@ -1,7 +1,7 @@
 //! Certificates that change while the server runs: new files, revoked peers, peers whose time is over.
 //!
 //! A reload concerns the handshakes that begin after it; listeners stay. Links that stand are looked at too: one
-//! whose peer is revoked is closed at once, and one whose peer's certificate has run out as well, since nobody
+//! whose peer is revoked, by itself or with an authority above it, is closed at once, and one whose peer's certificate has run out as well, since nobody
 //! vouches for that peer any longer. A peer that has been given a new certificate in time only connects anew.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -11,6 +11,7 @@ use std::time::Duration;
 use odeon_auth::{PeerCertificate, TlsContext, TlsError};
 use odeon_core::chain;
 
+use super::channel::Secured;
 use crate::server::Server;
 
 /// Pause between two looks at the files and at the links' certificates. Three small files each time; whoever is in
@@ -38,15 +39,15 @@ impl Server {
         context.reload()?;
         let own = context.own();
         tracing::info!(serial = %own.serial, not_after = own.not_after, "certificate loaded");
-        let closed = self.close_those(|certificate| revoked(context, certificate));
+        let closed = self.close_those(|secured| revoked(context, secured));
         Ok(Some(Refreshed { own, closed }))
     }
 
     /// Closes the links whose certificate has something against it.
-    fn close_those(&self, why: impl Fn(&PeerCertificate) -> Option<String>) -> usize {
+    fn close_those(&self, why: impl Fn(&Secured) -> Option<String>) -> usize {
         let links = self.peers().all();
         let closing = links.into_iter().filter_map(|link| {
-            let why = link.channel.certificate().and_then(|certificate| why(certificate))?;
+            let why = link.channel.secured().and_then(&why)?;
             tracing::warn!(remote = %link.remote, "closing a link: {why}");
             link.close(&why);
             Some(())
@@ -55,7 +56,7 @@ impl Server {
     }
 
     fn close_the_expired(&self) {
-        self.close_those(|certificate| self.expired(certificate));
+        self.close_those(|secured| self.expired(&secured.certificate));
     }
 
     /// What is to be said of a certificate whose time is over.
@@ -65,9 +66,9 @@ impl Server {
     }
 }
 
-/// What is to be said of a certificate that is revoked.
-pub(crate) fn revoked(context: &TlsContext, certificate: &PeerCertificate) -> Option<String> {
-    context.is_revoked(certificate).then(|| format!("the certificate {} is revoked", certificate.serial))
+/// What is to be said of a certificate that would be refused now: it, or an authority above it, is revoked.
+pub(crate) fn revoked(context: &TlsContext, secured: &Secured) -> Option<String> {
+    context.verify_again(&secured.shown).err().map(|error| chain(&error))
 }
 
 /// Looks at the files and at the links again and again, until the server stops.

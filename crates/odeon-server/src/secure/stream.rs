@@ -130,7 +130,9 @@ impl SecureStream {
             }
         };
         let key = key.map_err(|e| io::Error::other(format!("no key can be derived from TLS: {e}")))?;
-        self.security.secured(Secured { certificate: Arc::new(certificate), key: Cookie::from_bytes(key) });
+        let shown = tls::Shown::by_peer(stream.get_ref().1, matches!(stream, TlsStream::Client(_)));
+        let key = Cookie::from_bytes(key);
+        self.security.secured(Secured { certificate: Arc::new(certificate), shown, key });
         Ok(stream)
     }
 

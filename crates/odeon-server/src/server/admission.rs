@@ -9,7 +9,7 @@ use odeon_wire::RefuseCode;
 
 use super::Server;
 use crate::link::Link;
-use crate::peers::Unwelcome;
+use crate::peers::{Standing, Unwelcome};
 use crate::secure::{Channel, revoked};
 
 impl Server {
@@ -53,16 +53,22 @@ impl Server {
     }
 
     /// Whether a peer that has proven itself is welcome.
-    pub(crate) fn check(&self, channel: &Channel, peer: &ServerId, epoch: Epoch) -> Result<(), Unwelcome> {
+    pub(crate) fn check(&self, link: &Link, peer: &ServerId, epoch: Epoch) -> Result<(), Unwelcome> {
+        // All that it has shown, and not under the lock: files may have been loaded anew during its handshake.
+        if let (Some(context), Some(secured)) = (self.tls(), link.channel.secured())
+            && let Some(why) = revoked(context, secured)
+        {
+            return Err((RefuseCode::Authentication, why));
+        }
         let peers = self.peers();
         self.check_not_stopping()?;
-        self.check_certificate(channel)?;
-        peers.check(peer, epoch, self.limits())
+        self.check_certificate(&link.channel)?;
+        peers.check(peer, epoch, link.standing(), self.limits())
     }
 
-    /// Takes in a link whose peer has proven itself; links of its older incarnations are closed.
+    /// Takes in a link whose peer has proven itself; links that it replaces are closed.
     pub(crate) fn admit(&self, link: &Arc<Link>, peer: &Arc<Peer>) -> Result<(), Unwelcome> {
-        let (older, waiters) = {
+        let (replaced, waiters) = {
             // Looked at under the lock: a link taken in is seen by the shutdown, which closes it.
             let mut peers = self.peers();
             self.check_not_stopping()?;
@@ -74,9 +80,13 @@ impl Server {
             // Each may have given up.
             let _ = waiter.send(Ok(Arc::clone(link)));
         }
-        for link in older {
+        for link in replaced {
             link.supersede();
-            link.close_superseded("a newer incarnation has connected");
+            let is_older = link.peer().is_some_and(|theirs| theirs.epoch < peer.epoch);
+            link.close_superseded(match is_older {
+                true => "a newer incarnation has connected",
+                false => "the peer of this name has shown a certificate",
+            });
         }
         Ok(())
     }
@@ -99,7 +109,9 @@ impl Server {
     /// Whether the peer's certificate still counts. TLS has checked it, but the hello may come much later than that.
     fn check_certificate(&self, channel: &Channel) -> Result<(), Unwelcome> {
         let (Some(context), Some(certificate)) = (self.tls(), channel.certificate()) else { return Ok(()) };
-        match revoked(context, certificate).or_else(|| self.expired(certificate)) {
+        let is_revoked = context.is_revoked(certificate);
+        let revoked = is_revoked.then(|| format!("the certificate {} is revoked", certificate.serial));
+        match revoked.or_else(|| self.expired(certificate)) {
             Some(why) => Err((RefuseCode::Authentication, why)),
             None => Ok(()),
         }
@@ -109,6 +121,17 @@ impl Server {
         self.peers().remove(link);
         self.grants().close(link.number);
         self.0.links.send_modify(|links| *links -= 1);
+    }
+}
+
+impl Link {
+    /// What it stands on that the peer is who it says, once it has proven itself.
+    pub(crate) fn standing(&self) -> Standing {
+        if self.channel.certificate().is_some() {
+            return Standing::Certificate;
+        }
+        let is_us = self.server.authority().believes(self.credentials);
+        if is_us { Standing::SameUser } else { Standing::Cookie }
     }
 }
 

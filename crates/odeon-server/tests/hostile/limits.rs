@@ -1,10 +1,13 @@
 //! How many connections and links a server keeps: at each limit, and one past it.
 
-use odeon_server::{Limits, Server};
+use odeon_actor::Handle;
+use odeon_core::{ActorId, Reference};
+use odeon_server::{Control, ControlCalls as _, Limits, Server};
 use odeon_wire::Frame;
 
+use crate::actors::{Echo, EchoCalls as _};
 use crate::raw::{Raw, hello};
-use crate::support::{Site, TRANSPORTS, Transport, cookie, wait_until};
+use crate::support::{Site, TRANSPORTS, Transport, at, cookie, wait_until};
 
 async fn refused(server: &Server, who: &str) -> String {
     let mut raw = Raw::connect(&server.addresses()[0]).await;
@@ -108,4 +111,74 @@ async fn the_oldest_stranger_goes_when_there_is_one_too_many() {
             assert!(matches!(Frame::decode(&proof), Ok(Frame::Proof { .. })));
         }
     }
+}
+
+fn control(client: &Server, of: &Server) -> Handle<Control> {
+    client.actor(Reference::new(of.id().clone(), ActorId::SERVER))
+}
+
+#[tokio::test]
+async fn one_peer_waits_for_readiness_within_its_share_and_others_within_theirs() {
+    let site = Site::new();
+    let server = site.listener(Transport::Tcp, Limits::default()).await;
+    let (greedy, other) = (site.client("greedy@/", &server).await, site.client("other@/", &server).await);
+    let wait = |client: &Server| {
+        let control = control(client, &server);
+        tokio::spawn(async move { control.wait_ready().await })
+    };
+    let mut waits: Vec<_> = (0..65).map(|_| wait(&greedy)).collect();
+    let over = |waits: &[tokio::task::JoinHandle<_>]| waits.iter().filter(|wait| wait.is_finished()).count();
+    wait_until("the one past the share is refused", || over(&waits) == 1).await;
+    waits.push(wait(&other));
+    // Its own question is behind its wish to wait.
+    control(&other, &server).status().await.expect("answered");
+    assert_eq!(over(&waits), 1, "others have a share of their own");
+    server.set_ready().await;
+    let mut outcomes = Vec::new();
+    for wait in waits {
+        outcomes.push(wait.await.expect("no panic").is_ok());
+    }
+    assert_eq!(outcomes.iter().filter(|is_ok| **is_ok).count(), 65);
+    assert_eq!(outcomes.last(), Some(&true));
+}
+
+#[tokio::test]
+async fn one_peer_has_as_many_pings_under_way_as_its_share_says() {
+    let site = Site::new();
+    let server = site.listener(Transport::Tcp, Limits::default()).await;
+    let (greedy, other) = (site.client("greedy@/", &server).await, site.client("other@/", &server).await);
+    let busy = server.actor::<Echo>(at(&server, "echo"));
+    busy.wait_millis(2_000).tell().await.expect("told");
+    let ping = |client: &Server| {
+        let control = control(client, &server);
+        tokio::spawn(
+            async move { control.ping_actor("echo".parse().expect("an actor")).await.expect("answered") },
+        )
+    };
+    let pings: Vec<_> = (0..257).map(|_| ping(&greedy)).collect();
+    let of_other = ping(&other);
+    let mut refused = Vec::new();
+    for ping in pings {
+        refused.extend(ping.await.expect("no panic").err());
+    }
+    assert_eq!(refused.len(), 1, "{refused:?}");
+    assert!(refused[0].detail.contains("has 256 pings under way"), "{refused:?}");
+    assert_eq!(of_other.await.expect("no panic"), Ok(()));
+    assert_eq!(ping(&greedy).await.expect("no panic"), Ok(()), "those that are over count no more");
+}
+
+#[tokio::test]
+async fn an_unknown_name_is_compared_with_256_names_and_not_with_all() {
+    let site = Site::new();
+    let server = site.listener(Transport::Tcp, Limits::default()).await;
+    for number in 0..300 {
+        let name = format!("a{number:03}").parse().expect("a name");
+        server.spawn_named(name, Echo::default()).expect("registered");
+    }
+    let told = |name: &str| {
+        let unknown = server.local_inbox(&name.parse().expect("an actor"));
+        unknown.err().expect("unknown").detail
+    };
+    assert!(told("a255xx").contains("did you mean `a255`?"));
+    assert!(!told("a299xx").contains("did you mean"));
 }

@@ -48,6 +48,7 @@ async fn tls_is_tried_before_tcp_and_unix_before_both() {
         assert_eq!(ask(&a, b.id()).await, Ok("hi".into()));
         assert_eq!(a.connections()[0].transport, expected);
         a.shutdown(Duration::ZERO).await;
+        wait_until("its link is over", || b.connections().is_empty()).await;
         all.remove(0);
     }
 }

@@ -9,8 +9,11 @@ mod certificates;
 mod common;
 mod ensemble;
 mod failures;
+mod hostile_peers;
+mod intruder;
 #[path = "../hostile/memory_net.rs"]
 mod memory_net;
+mod names;
 mod reload;
 mod spans;
 mod support;

@@ -51,11 +51,11 @@ pub(crate) fn at(server: &ServerId, actor: &str) -> Reference {
     Reference::new(server.clone(), actor.parse().expect("an actor"))
 }
 
-fn words() -> Passphrase {
+pub(crate) fn words() -> Passphrase {
     Passphrase::new(Zeroizing::new("the words of a test".to_owned())).expect("long enough")
 }
 
-fn unix_now() -> u64 {
+pub(crate) fn unix_now() -> u64 {
     std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs()
 }
 

@@ -119,7 +119,7 @@ fn check_name(name: &str) -> Result<(), CliError> {
     }
     let is_server = || {
         let rest = name.strip_prefix("home/servers/")?;
-        let (place, file) = rest.split_once("/tls/")?;
+        let (place, file) = rest.rsplit_once("/tls/")?;
         let (domain, server) = place.rsplit_once('/').unwrap_or(("", place));
         let id = format!("{}@/{domain}", server.strip_prefix('@')?);
         let is_named = id.parse::<odeon_core::ServerId>().is_ok();
@@ -252,6 +252,13 @@ mod tests {
             members.iter().map(|member| (member.name.clone(), member.content.bytes().len())).collect()
         };
         assert_eq!(all(&read), all(&members));
+    }
+
+    #[test]
+    fn a_domain_called_tls_is_one_like_any_other() {
+        for name in ["home/servers/tls/@web-0/tls/server.key", "home/servers/a/tls/b/@web-0/tls/chain.pem"] {
+            check(&[member(FILE, 1), member(name, 1)]).expect(name);
+        }
     }
 
     #[test]
