@@ -58,6 +58,20 @@ pub enum AdminError {
     },
 }
 
+impl AdminError {
+    /// Stable name of the reason, for programs.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::File(e) => e.code(),
+            Self::Key(e) => e.code(),
+            Self::Public { .. } => "key-damaged",
+            Self::Kind { .. } => "key-kind",
+            Self::Mismatch { .. } => "key-mismatch",
+        }
+    }
+}
+
 impl AdminFiles {
     /// Those of an ensemble's home.
     #[must_use]

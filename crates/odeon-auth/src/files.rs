@@ -105,7 +105,8 @@ impl FileError {
             Self::Exposed { .. } => "exposed",
             Self::NotAFile { .. } => "not-a-file",
             Self::TooLong { .. } => "too-long",
-            Self::Io { .. } => "io",
+            Self::Io { doing, .. } if matches!(doing.as_bytes(), b"written") => "unwritable",
+            Self::Io { .. } => "unreadable",
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Where a command runs: the project, its home, its domain, and the server by which it speaks.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use odeon_actor::Handle;
@@ -132,6 +133,7 @@ impl Context {
         let id = ServerId::transient(CONSOLE, &place, &OsRng).map_err(|e| CliError::usage(e.to_string()))?;
         let mut config = ServerConfig::new(id, cookie, world);
         config.tls = identity;
+        config.reply_timeout = self.timeout();
         if let Some(file) = &file {
             config.known.clone_from(&file.known);
         }
@@ -152,6 +154,7 @@ impl Context {
             home,
             program: self.name().to_owned(),
             timeout: self.timeout(),
+            presented: Mutex::default(),
         })
     }
 }
@@ -167,6 +170,8 @@ pub(crate) struct Console {
     pub(crate) program: String,
     /// How long to wait for a link, and for an answer.
     pub(crate) timeout: Duration,
+    /// Where this user's grants were presented.
+    pub(crate) presented: Mutex<BTreeSet<ServerId>>,
 }
 
 impl Console {

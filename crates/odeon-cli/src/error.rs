@@ -1,6 +1,7 @@
 //! Errors as people and scripts see them: a code, a sentence, what to try, an exit status.
 
 use std::fmt;
+use std::path::Path;
 
 use odeon_actor::{AskError, TellError};
 use odeon_core::{Refusal, RefusalCode, chain};
@@ -58,6 +59,16 @@ impl CliError {
     /// Any error with its causes.
     pub(crate) fn of(code: &str, error: &dyn std::error::Error) -> Self {
         Self::failed(code, chain(error))
+    }
+
+    /// A file cannot be read.
+    pub(crate) fn unreadable(path: &Path, error: &dyn std::error::Error) -> Self {
+        Self::failed("unreadable", format!("{} cannot be read: {}", path.display(), chain(error)))
+    }
+
+    /// A file cannot be written.
+    pub(crate) fn unwritable(path: &Path, error: &dyn std::error::Error) -> Self {
+        Self::failed("unwritable", format!("{} cannot be written: {}", path.display(), chain(error)))
     }
 
     #[must_use]

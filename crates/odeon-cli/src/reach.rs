@@ -1,6 +1,7 @@
 //! Reaching a server before it is asked, so that a failure can be told in the words of the ensemble: who runs,
 //! who is stopped, what was probably meant. Sockets and addresses are no help to somebody who mistyped a name.
 
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use odeon_actor::{AskError, Handle};
@@ -54,11 +55,8 @@ impl Console {
         let (clock, within) = (self.server.clock(), self.timeout);
         let failure = tokio::select! {
             biased;
-            connected = self.server.connect(id, &[]) => match connected {
-                Ok(_) => {
-                    self.present_kept(id).await;
-                    return Ok(());
-                }
+            linked = self.link(id) => match linked {
+                Ok(()) => return Ok(()),
                 Err(failure) => failure,
             },
             () = clock.sleep_until(clock.now() + within) => {
@@ -69,6 +67,17 @@ impl Console {
             return Err(error);
         }
         if *id == self.supervisor_id() { Err(self.not_up()) } else { Err(self.explain(id, &failure).await) }
+    }
+
+    /// A link to `id` over which everything is presented that there is.
+    async fn link(&self, id: &ServerId) -> Result<(), ConnectError> {
+        let is_new = !self.server.connections().iter().any(|link| link.server == *id);
+        self.server.connect(id, &[]).await?;
+        let is_first = self.presented.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone());
+        if is_new || is_first {
+            self.present_kept(id).await;
+        }
+        Ok(())
     }
 
     /// Presents what grants this home keeps for this user's commands: over a unix socket too, since the server may be

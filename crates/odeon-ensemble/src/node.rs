@@ -98,7 +98,7 @@ pub enum NodeError {
     #[error(transparent)]
     Address(#[from] AddressError),
     /// The settings are not JSON, or do not fit what the role expects.
-    #[error("the role's settings do not fit: {0}")]
+    #[error("the role's settings do not fit")]
     Settings(#[source] serde_json::Error),
     /// The home cannot be used.
     #[error(transparent)]
@@ -107,7 +107,7 @@ pub enum NodeError {
     #[error(transparent)]
     Cookie(#[from] CookieError),
     /// What a variable says of other servers is malformed.
-    #[error("{name} is malformed: {error}")]
+    #[error("{name} is malformed")]
     Variable {
         /// The variable.
         name: &'static str,
@@ -134,11 +134,12 @@ pub enum NodeError {
     #[error(transparent)]
     Taken(#[from] NameTaken),
     /// The role's function failed.
-    #[error("role `{role}` failed: {error}")]
+    #[error("role `{role}` failed")]
     Role {
         /// The role.
         role: Role,
         /// What it said.
+        #[source]
         error: Box<dyn std::error::Error + Send + Sync>,
     },
 }
@@ -353,7 +354,7 @@ where
     if config.role.as_str() != REGISTRY {
         node.announce();
     }
-    reload_on_hangup(node.server())?;
+    reload_on_hangup(node.server()).map_err(NodeError::Signals)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(NodeError::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(NodeError::Signals)?;
     let signalled = async {
@@ -379,8 +380,11 @@ where
 }
 
 /// SIGHUP has the certificate loaded anew. Without one it does nothing: a server does not end with its terminal.
-fn reload_on_hangup(server: &Server) -> Result<(), NodeError> {
-    let mut hangup = signal(SignalKind::hangup()).map_err(NodeError::Signals)?;
+///
+/// # Errors
+/// When the signal cannot be caught.
+pub(crate) fn reload_on_hangup(server: &Server) -> std::io::Result<()> {
+    let mut hangup = signal(SignalKind::hangup())?;
     let reloading = {
         let server = server.clone();
         async move {
@@ -471,5 +475,22 @@ impl fmt::Debug for Roles {
 impl fmt::Debug for Node {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Node").field("id", self.id()).field("role", self.role()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_with_its_causes_says_each_once() {
+        let cause = || serde_json::from_str::<u8>("{").expect_err("no number");
+        let said = |error: &NodeError| chain(error).matches(&cause().to_string()).count();
+        let variable = NodeError::Variable { name: variables::AUTH, error: cause() };
+        assert_eq!((said(&variable), said(&NodeError::Settings(cause()))), (1, 1));
+        let role = "web".parse().expect("a role");
+        let failed = NodeError::Role { role, error: NodeError::Settings(cause()).into() };
+        assert_eq!(said(&failed), 1, "{}", chain(&failed));
+        assert!(chain(&failed).starts_with("role `web` failed: the role's settings do not fit: "));
     }
 }

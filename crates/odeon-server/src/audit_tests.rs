@@ -123,7 +123,6 @@ fn a_full_file_makes_room_and_one_before_it_is_kept() {
     write_until(&|| !before().is_empty());
     assert!(before().contains("act 0 ") && before().len() > FILE_BYTES_MAX / 2);
     write_until(&|| !before().contains("act 0 "));
-    drop(write_until);
     let acts: Vec<String> =
         [before(), text(&disk, AUDIT_FILE)].concat().lines().map(ToOwned::to_owned).collect();
     let first = number - acts.len();

@@ -24,6 +24,9 @@ pub struct Home {
     host: HostId,
 }
 
+/// Where a server's directory has its incarnation.
+const EPOCH_FILE: &str = "epoch";
+
 /// Why a home cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -154,6 +157,13 @@ impl Home {
         self.run.join(format!("{hash:016x}.{kind}"))
     }
 
+    /// Whether a server has run in this home. Only then are the files in its directory its own: certificates are issued
+    /// here for servers of other hosts too.
+    #[must_use]
+    pub fn has_run(&self, id: &ServerId) -> bool {
+        self.server(id).join(EPOCH_FILE).exists()
+    }
+
     /// Takes a server's place: locks it against other processes and raises its epoch.
     ///
     /// # Errors
@@ -161,7 +171,7 @@ impl Home {
     #[expect(clippy::disallowed_methods, reason = "a lock is not in the disk seam: it is about processes")]
     pub fn claim(&self, id: &ServerId) -> Result<Claim, ClaimError> {
         let directory = self.server(id);
-        let path = directory.join("epoch");
+        let path = directory.join(EPOCH_FILE);
         let failed = |source| ClaimError::Io { path: path.clone(), source };
         make_private(&directory).map_err(failed)?;
         let mut file = OpenOptions::new()
@@ -243,6 +253,8 @@ mod tests {
         let home = Home::open(directory.path()).expect("a home");
         let first = home.claim(&id("web-0@/")).expect("claimed");
         assert_eq!(first.epoch, Epoch(1));
+        fs::create_dir_all(home.server(&id("elsewhere@/")).join("tls")).expect("made");
+        assert!(home.has_run(&id("web-0@/")) && !home.has_run(&id("elsewhere@/")));
         let second = home.claim(&id("web-0@/")).expect_err("held");
         assert!(matches!(second, ClaimError::Held { .. }), "{second}");
         assert!(home.claim(&id("web-1@/")).is_ok(), "another server is free");

@@ -61,6 +61,11 @@ impl Issued {
         self.revoked.is_none() && self.not_after >= now
     }
 
+    /// Whether it stands in the list of the revoked: it would be in force otherwise.
+    pub(super) const fn is_listed(&self, now: u64) -> bool {
+        self.revoked.is_some() && self.not_after >= now
+    }
+
     pub(super) fn serial_bytes(&self) -> Option<Vec<u8>> {
         let digits = self.serial.as_bytes().chunks(2);
         digits.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect()

@@ -185,19 +185,24 @@ impl<'a> Issuer<'a> {
         Ok(made.peer)
     }
 
-    /// Revokes what is in force of the target, and writes a new list.
+    /// Revokes what is in force of the target, and writes a new list. Where everything is revoked already, the list is
+    /// written again, since it may be that which failed the last time; then that is what is returned.
     ///
     /// # Errors
-    /// [`CaError::NotIssued`] when nothing of it is in force; otherwise when a file cannot be written.
+    /// [`CaError::NotIssued`] when nothing of it is in force or revoked; otherwise when a file cannot be written.
     pub fn revoke(&mut self, target: &Target) -> Result<Vec<Issued>, CaError> {
         let now = self.now;
         let chosen = self.index.issued.iter_mut().filter(|i| target.is(i) && i.is_in_force(now));
-        let revoked: Vec<Issued> = chosen
+        let mut revoked: Vec<Issued> = chosen
             .map(|issued| {
                 issued.revoked = Some(now);
                 issued.clone()
             })
             .collect();
+        if revoked.is_empty() {
+            let is_listed = |issued: &&Issued| target.is(issued) && issued.is_listed(now);
+            revoked.extend(self.index.issued.iter().filter(is_listed).cloned());
+        }
         if revoked.is_empty() {
             return Err(CaError::NotIssued { target: target.to_string() });
         }
@@ -213,12 +218,11 @@ impl<'a> Issuer<'a> {
         self.index.crl_number += 1;
         // The book first: should the list fail, its number is not used twice.
         self.index.save(&self.files.index(), self.rng)?;
-        let is_listed = |issued: &&Issued| issued.revoked.is_some() && issued.not_after >= self.now;
         let listing = Listing {
             number: self.index.crl_number,
             this_update: self.now,
             next_update: end_after(self.now, CRL_DAYS)?,
-            revoked: self.index.issued.iter().filter(is_listed).collect(),
+            revoked: self.index.issued.iter().filter(|issued| issued.is_listed(self.now)).collect(),
         };
         let list = revocation_list(&listing, &self.certificate, &self.key)?;
         let path = self.files.crl();

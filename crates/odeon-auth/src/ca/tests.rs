@@ -361,7 +361,12 @@ fn a_revoked_certificate_is_refused_once_the_list_is_loaded() {
     }
     assert_eq!(bad.reload().expect_err("its own").code(), "certificate-revoked");
 
-    let error = issuer.revoke(&Target::Server(id("bad@/"))).expect_err("nothing left");
+    put(&home.files().crl(), b"half a list", 0o644);
+    let again = issuer.revoke(&Target::Server(id("bad@/"))).expect("once more");
+    assert_eq!(again, revoked);
+    good.reload().expect("loaded anew");
+    assert!(good.is_revoked(&bad.own()), "the list is there again");
+    let error = issuer.revoke(&Target::Server(id("never@/"))).expect_err("nothing");
     assert_eq!(error.code(), "not-issued");
     let error = issuer.renew(&id("bad@/"), &home.place("bad"), RenewedKey::Same, 30).expect_err("revoked");
     assert_eq!(error.code(), "certificate-revoked");

@@ -1,6 +1,6 @@
 //! `admin`: the ensemble's secret, its admin key, and what is granted.
 
-use odeon_auth::{AdminFiles, Cookie, Existing, GrantChain, GrantId, GrantKey};
+use odeon_auth::{AdminError, AdminFiles, Cookie, CookieError, Existing, GrantChain, GrantId, GrantKey};
 use odeon_core::seam::Disk as _;
 use odeon_server::{GrantEntry, Home, OsDisk, OsRng, Retract, all_grants};
 use serde_json::json;
@@ -41,14 +41,16 @@ fn cookie(context: &Context, force: bool, view: bool) -> Result<(), CliError> {
         return Ok(());
     }
     let path = context.home()?.cookie();
-    Cookie::create(&path, &OsRng, existing(force)).map_err(failed)?;
+    Cookie::create(&path, &OsRng, existing(force)).map_err(|e| match e {
+        CookieError::Exists { .. } => CliError::of("exists", &e),
+        e => failed(e),
+    })?;
     context.output().data(&json!({ "path": path }), |_| format!("wrote {}", path.display()));
     Ok(())
 }
 
 fn keys(context: &Context, force: bool, passphrase_fd: Option<u32>) -> Result<(), CliError> {
     let files = AdminFiles::below(context.home()?.root());
-    let failed = |e| CliError::of("admin-key", &e);
     // Before anybody has typed two passphrases in vain.
     if !force && files.public.exists() {
         let message = format!("there is an admin key at {} already", files.public.display());
@@ -57,7 +59,7 @@ fn keys(context: &Context, force: bool, passphrase_fd: Option<u32>) -> Result<()
         );
     }
     let passphrase = Passphrases::from(passphrase_fd)?.ask_new(ADMIN_KEY)?;
-    let public = files.create(&passphrase, &OsRng, existing(force)).map_err(failed)?;
+    let public = files.create(&passphrase, &OsRng, existing(force)).map_err(|e| of_key(&e))?;
     let written = json!({ "public": files.public, "private": files.private, "key": public.to_string() });
     context.output().data(&written, |_| {
         format!("wrote {} and {}\n{public}", files.public.display(), files.private.display())
@@ -72,7 +74,7 @@ fn view_keys(context: &Context) -> Result<(), CliError> {
     if !files.public.exists() {
         return Err(none());
     }
-    let admin = files.public().map_err(|e| CliError::of("admin-key", &e))?;
+    let admin = files.public().map_err(|e| of_key(&e))?;
     let console = console_key(&home)?.public();
     let shown = json!({ "admin": admin.to_string(), "console": console.to_string() });
     context.output().data(&shown, |_| format!("admin    {admin}\nconsole  {console}"));
@@ -81,8 +83,13 @@ fn view_keys(context: &Context) -> Result<(), CliError> {
 
 /// The error where a command needs the admin key and nobody has made one.
 pub(crate) fn no_admin_key(context: &Context) -> CliError {
-    CliError::failed("admin-key", "there is no admin key here yet")
+    CliError::failed("missing", "there is no admin key here yet")
         .help(format!("`{} admin keys` makes one", context.name()))
+}
+
+/// An error of the admin key's files, or of a grant holder's.
+pub(crate) fn of_key(error: &AdminError) -> CliError {
+    CliError::of(error.code(), error)
 }
 
 fn console_key_path(home: &Home) -> std::path::PathBuf {
@@ -97,7 +104,7 @@ pub(crate) fn has_console_key(home: &Home) -> bool {
 /// The key by which this user's commands hold grants.
 pub(crate) fn console_key(home: &Home) -> Result<GrantKey, CliError> {
     let path = console_key_path(home);
-    GrantKey::load_or_create(&path, &OsRng).map_err(|e| CliError::of("grant-key", &e))
+    GrantKey::load_or_create(&path, &OsRng).map_err(|e| of_key(&e))
 }
 
 async fn retract(context: &Context, server: &str, what: &str) -> Result<(), CliError> {
@@ -160,8 +167,6 @@ fn lines_or(lines: impl Iterator<Item = String>, none: &str) -> String {
 pub(crate) fn keep(home: &Home, chain: &GrantChain) -> Result<std::path::PathBuf, CliError> {
     let file = grant::directory(home).join(format!("{}.grant", chain.id()));
     let text = chain.to_text() + "\n";
-    OsDisk
-        .replace(&file, text.as_bytes())
-        .map_err(|e| CliError::failed("io", format!("{} cannot be written: {e}", file.display())))?;
+    OsDisk.replace(&file, text.as_bytes()).map_err(|e| CliError::unwritable(&file, &e))?;
     Ok(file)
 }

@@ -15,19 +15,18 @@ use crate::output::Output;
 /// Longest part of a file that is read, in bytes: more than it grows to.
 const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
-/// From the files, if the server is one of this home's: they are there whether it runs or not. Else it is asked.
+/// From the files, if the server has run in this home: they are there whether it runs or not. Else it is asked.
 pub(crate) async fn audit(context: &Context, options: AuditArgs) -> Result<(), CliError> {
     let most = options.lines as usize;
     if let Some(file) = &options.file {
-        let text = read(file).map_err(|e| CliError::failed("io", format!("{}: {e}", file.display())))?;
+        let text = read(file).map_err(|e| CliError::unreadable(file, &e))?;
         return show(context.output(), text.lines().map(ToOwned::to_owned).collect(), most);
     }
     let id = match &options.server {
         Some(server) => context.server_id(server)?,
         None => supervisor_id(&context.domain()),
     };
-    let directory =
-        context.home_if_made()?.map(|home| home.server(&id)).filter(|directory| directory.is_dir());
+    let directory = context.home_if_made()?.filter(|home| home.has_run(&id)).map(|home| home.server(&id));
     if let Some(directory) = directory {
         let before = |name: &str| directory.join(format!("{name}.1"));
         let files = [

@@ -11,7 +11,7 @@ use odeon_server::{Home, OsRng};
 use serde_json::json;
 
 use crate::args::{Authorize, Limits, Narrow};
-use crate::commands::admin::{ADMIN_KEY, console_key, keep, no_admin_key};
+use crate::commands::admin::{ADMIN_KEY, console_key, keep, no_admin_key, of_key};
 use crate::context::Context;
 use crate::error::CliError;
 use crate::passphrases::Passphrases;
@@ -50,7 +50,7 @@ pub(crate) async fn authorize(context: &Context, options: Authorize) -> Result<(
         return Err(no_admin_key(context));
     }
     let passphrase = Passphrases::from(options.passphrase_fd)?.ask_known(ADMIN_KEY)?;
-    let admin = files.private(&passphrase).map_err(|e| failed(&e))?;
+    let admin = files.private(&passphrase).map_err(|e| of_key(&e))?;
     let now_ms = TokioClock::new().unix_ms();
     let mut caveats = vec![
         Caveat::Servers([server.clone()].into()),
@@ -79,7 +79,7 @@ pub(crate) async fn authorize(context: &Context, options: Authorize) -> Result<(
 
 pub(crate) fn narrow(context: &Context, options: Narrow) -> Result<(), CliError> {
     let home = context.home()?;
-    let admin = AdminFiles::below(home.root()).public().map_err(|e| failed(&e))?;
+    let admin = AdminFiles::below(home.root()).public().map_err(|e| of_key(&e))?;
     let given = GrantChain::from_text(&text_of(&home, &options.grant)?, &admin).map_err(|e| failed(&e))?;
     let key = holders_key(&home, &given)?;
     let next = match &options.to {
@@ -129,23 +129,22 @@ fn limits(limits: Limits) -> Vec<Caveat> {
     all.into_iter().filter(|caveat| caveat.items() > 0).collect()
 }
 
-/// A server, with its key if this home has its directory; or a key alone.
+/// A server, with its key if it has run in this home; or a key alone.
 fn grantee(context: &Context, home: &Home, text: &str) -> Result<Grantee, CliError> {
     if let Some(key) = text.strip_prefix("key:") {
         let key = key.parse().map_err(|e| CliError::usage(format!("`{text}`: {e}")))?;
         return Ok(Grantee { server: None, key: Some(key) });
     }
     let server = context.server_id(text)?;
-    let directory = home.server(&server);
-    let key = match directory.is_dir() {
-        true => Some(server_key(&directory)?.public()),
+    let key = match home.has_run(&server) {
+        true => Some(server_key(&home.server(&server))?.public()),
         false => None,
     };
     Ok(Grantee { server: Some(server), key })
 }
 
 fn server_key(directory: &Path) -> Result<GrantKey, CliError> {
-    GrantKey::load_or_create(&directory.join("grant.key"), &OsRng).map_err(|e| failed(&e))
+    GrantKey::load_or_create(&directory.join("grant.key"), &OsRng).map_err(|e| of_key(&e))
 }
 
 /// The key of a grant's holder, if it is one of this home's.
@@ -157,9 +156,9 @@ fn holders_key(home: &Home, chain: &GrantChain) -> Result<GrantKey, CliError> {
     if console.public() == holder {
         return Ok(console);
     }
-    let directory = chain.last().grantee.as_ref().map(|grantee| home.server(grantee));
-    if let Some(directory) = directory.filter(|directory| directory.is_dir()) {
-        let key = server_key(&directory)?;
+    let grantee = chain.last().grantee.as_ref().filter(|grantee| home.has_run(grantee));
+    if let Some(grantee) = grantee {
+        let key = server_key(&home.server(grantee))?;
         if key.public() == holder {
             return Ok(key);
         }
@@ -175,9 +174,12 @@ fn text_of(home: &Home, meant: &str) -> Result<String, CliError> {
     }
     let kept = directory(home).join(format!("{meant}.grant"));
     let file = if kept.is_file() { kept } else { PathBuf::from(meant) };
-    read(&file).map_err(|e| {
-        CliError::failed("grant", format!("there is no grant `{meant}` in this home, and no such file: {e}"))
-            .help(format!("see `{}`", "admin grants"))
+    read(&file).map_err(|e| match e.kind() {
+        std::io::ErrorKind::NotFound => {
+            let message = format!("there is no grant `{meant}` in this home, and no such file");
+            CliError::failed("not-found", message).help("see `admin grants`")
+        }
+        _ => CliError::unreadable(&file, &e),
     })
 }
 
@@ -195,7 +197,7 @@ pub(crate) fn kept(home: &Home) -> Result<Vec<Kept>, CliError> {
     if !files.public.exists() {
         return Ok(Vec::new());
     }
-    let admin = files.public().map_err(|e| failed(&e))?;
+    let admin = files.public().map_err(|e| of_key(&e))?;
     let Ok(entries) = std::fs::read_dir(directory(home)) else { return Ok(Vec::new()) };
     let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "grant"));

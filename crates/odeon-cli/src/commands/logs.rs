@@ -20,7 +20,7 @@ pub(crate) async fn logs(context: &Context, logs: Logs) -> Result<(), CliError> 
     if !directory.is_dir() {
         return Err(unwritten());
     }
-    let failed = |e| CliError::of("log", &e);
+    let failed = |e| CliError::unreadable(&directory, &e);
     let show = |line: &str| print(context.output(), &logs, line);
     if !logs.follow {
         tail(&directory, logs.lines).map_err(failed)?.iter().for_each(|line| show(line));

@@ -42,7 +42,7 @@ pub(crate) fn package(context: &Context, package: &Package) -> Result<(), CliErr
     }
     let members = members(&home, &file, &servers)?;
     let bytes = archive::write(&members)?;
-    OsDisk.replace(&output, &bytes).map_err(|e| unwritten(&output, &e))?;
+    OsDisk.replace(&output, &bytes).map_err(|e| CliError::unwritable(&output, &e))?;
     let names: Vec<&str> = members.iter().map(|member| member.name.as_str()).collect();
     context.output().data(&json!({ "package": output, "members": names }), |_| names.join("\n"));
     context.output().progress(&format!(
@@ -115,8 +115,7 @@ fn members(home: &Home, file: &Path, servers: &BTreeSet<ServerId>) -> Result<Vec
 
 fn read(path: &Path) -> Result<Content, CliError> {
     OsDisk.read(path).map(Content::new).map_err(|e| {
-        CliError::failed("unreadable", format!("{} cannot be read: {e}", path.display()))
-            .help("certificates are made with `ca setup` and `ca cert`")
+        CliError::unreadable(path, &e).help("certificates are made with `ca setup` and `ca cert`")
     })
 }
 
@@ -137,7 +136,7 @@ pub(crate) fn unpack(context: &Context, unpack: &Unpack) -> Result<(), CliError>
         return Err(CliError::failed("exists", message).help("say --force to replace what is there"));
     }
     for (member, path) in members.iter().zip(&places) {
-        OsDisk.replace(path, member.content.bytes()).map_err(|e| unwritten(path, &e))?;
+        OsDisk.replace(path, member.content.bytes()).map_err(|e| CliError::unwritable(path, &e))?;
     }
     context.output().data(&json!({ "home": home.root(), "files": places }), |_| {
         places.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join("\n")
@@ -147,8 +146,4 @@ pub(crate) fn unpack(context: &Context, unpack: &Unpack) -> Result<(), CliError>
 
 fn absolute(path: &Path) -> Result<PathBuf, CliError> {
     std::path::absolute(path).map_err(|e| CliError::of("directory", &e))
-}
-
-fn unwritten(path: &Path, error: &std::io::Error) -> CliError {
-    CliError::failed("unwritable", format!("{} cannot be written: {error}", path.display()))
 }

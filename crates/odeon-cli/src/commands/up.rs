@@ -102,6 +102,8 @@ async fn foreground(context: &Context, project: Project, shows: bool) -> Result<
     let failed = |e: std::io::Error| CliError::of("signals", &e);
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    // What it means is the supervisor's business: one that comes before there is a supervisor ends nobody either.
+    let _hangup = signal(SignalKind::hangup()).map_err(failed)?;
     let supervision = Supervision::start(config).await.map_err(|error| start_error(context, &error))?;
     let supervisor = supervision.handle().clone();
     let ends = async {

@@ -17,7 +17,7 @@ use super::launch::{Program, registry_role};
 use super::plan::{Found, FoundState, Plan, Step, StepKind};
 use crate::config::{Ensemble, announced};
 use crate::identity::{IdentityError, identity};
-use crate::node::authority;
+use crate::node::{authority, reload_on_hangup};
 use crate::process::{AdoptError, Child};
 use crate::registry::RegistryClient;
 
@@ -55,6 +55,9 @@ pub enum SupervisorError {
     /// The server did not start.
     #[error(transparent)]
     Start(#[from] StartError),
+    /// Signals cannot be caught.
+    #[error("signals cannot be caught")]
+    Signals(#[source] io::Error),
     /// What runs already cannot be told.
     #[error("cannot tell what an earlier supervisor left running")]
     Adopt(#[source] AdoptError),
@@ -114,6 +117,7 @@ impl Supervision {
         server.known.clone_from(&ensemble.known);
         server.listen.extend(place.listen.iter().cloned());
         let server = Server::start(server).await?;
+        reload_on_hangup(&server).map_err(SupervisorError::Signals)?;
         let told = announced(server.addresses(), &place.announce);
         let registry = RegistryClient::new(server.clone(), ensemble.registry.id.clone()).announcing(told);
         server.set_locator(Arc::new(registry.clone()));

@@ -1,8 +1,9 @@
 //! Who may do what, from the command line: keys, grants, what they allow, and what is written down.
 
+use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::support::Project;
+use crate::support::{Project, TWO_WORKERS};
 
 const PASSPHRASE: &str = "correct horse\n";
 
@@ -75,4 +76,48 @@ fn a_grant_is_narrowed_offline_by_its_holder_and_by_nobody_else() {
     assert_eq!(wider["right"]["capabilities"], serde_json::json!(["shutdown"]));
     let unknown = project.fails(1, &["admin", "narrow", "nothing"]);
     assert!(unknown.contains("no grant `nothing`"), "{unknown}");
+}
+
+#[test]
+fn a_command_presents_what_its_user_was_granted_by_itself_and_once() {
+    let project = Project::new(&format!("strict = true\n{TWO_WORKERS}"));
+    let up = project.start(&["up"]);
+    up.wait_said("up: 4 servers");
+    let can = ["can", "me", "shutdown", "--on", "web-0"];
+    assert_eq!(project.site(&can).code, 3, "a strict server believes no user");
+    with_passphrase(&project, &["admin", "keys"]);
+    let console = project.json(&["admin", "keys", "--view"])["console"].as_str().expect("a key").to_owned();
+    let to = format!("key:{console}");
+    with_passphrase(&project, &["admin", "authorize", "web-0", &to, "shutdown"]);
+    assert_eq!(project.json(&can)["allowed"], true);
+    let answered = || project.done(&["audit", "web-0"]).matches("server/1#answer-challenge").count();
+    assert_eq!(answered(), 1);
+    // This one reaches for the server twice.
+    project.done(&["tell", "web-0:greeter", "set-greeting", r#"{"text":"ho"}"#]);
+    assert_eq!(answered(), 2);
+    up.signal(Signal::INT);
+    assert_eq!(up.wait_end().code, 0);
+}
+
+#[test]
+fn the_same_failure_has_the_same_code_whichever_command_meets_it() {
+    let project = Project::new(TWO_WORKERS);
+    for command in [&["audit", "--file", "nothing"][..], &["unpack", "nothing"]] {
+        assert_eq!(project.fails_json(1, command)["code"], "unreadable", "{command:?}");
+    }
+    project.done(&["admin", "cookie"]);
+    assert_eq!(project.fails_json(1, &["admin", "cookie"])["code"], "exists");
+    assert_eq!(project.fails_json(1, &["admin", "keys", "--view"])["code"], "missing");
+    with_passphrase(&project, &["admin", "keys"]);
+    let again = ["admin", "keys", "--passphrase-fd", "0"];
+    assert_eq!(project.fails_json(1, &again)["code"], "exists");
+    let wrong = ["admin", "authorize", "web-0", "web-1", "loader", "--offline", "--passphrase-fd", "0"];
+    let wrong = project.site_with(&wrong, "wrong horse\n");
+    assert!(wrong.err.contains("error[wrong-passphrase]"), "{wrong:?}");
+    assert_eq!(project.fails_json(1, &["admin", "narrow", "nothing"])["code"], "not-found");
+    // A file stands where a directory should be.
+    project.write(".odeon/grants", "");
+    let unwritten = ["admin", "authorize", "web-0", "web-1", "loader", "--offline", "--passphrase-fd", "0"];
+    let unwritten = project.site_with(&unwritten, PASSPHRASE);
+    assert!(unwritten.err.contains("error[unwritable]"), "{unwritten:?}");
 }

@@ -3,9 +3,10 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::support::{Outcome, Project, TWO_WORKERS};
+use crate::support::{Outcome, Project, TWO_WORKERS, signal, wait_for};
 
 /// The root's passphrase, then the subordinate's.
 const BOTH: &str = "the root's words\nthe subordinate's words\n";
@@ -109,7 +110,11 @@ fn a_servers_certificate_is_issued_shown_renewed_and_revoked() {
     assert_eq!(one["revoked"], json!([{ "server": "web-0@/", "serial": serial }]));
     let rest = ca(&project, SUB, &["revoke", "web-0"]);
     assert_eq!(rest.out.matches("web-0@/ is revoked (serial number ").count(), 2, "{rest:?}");
-    let none = ca(&project, SUB, &["revoke", "web-0"]);
+    fs::remove_file(project.home().join("ca/sub/crl.pem")).expect("the list was not written, say");
+    let retried = ca(&project, SUB, &["revoke", "web-0"]);
+    assert_eq!(retried.out.matches("web-0@/ is revoked (serial number ").count(), 3, "{retried:?}");
+    assert!(project.home().join("ca/sub/crl.pem").exists(), "it is written again");
+    let none = ca(&project, SUB, &["revoke", "web-9"]);
     assert_eq!(none.code, 1, "{none:?}");
     assert!(none.err.contains("error[not-issued]"), "{none:?}");
     let listed = project.done(&["ca", "view"]);
@@ -158,4 +163,33 @@ fn status_and_ps_warn_before_a_certificate_ends() {
     assert_eq!(renewed.code, 0, "{renewed:?}");
     assert_eq!(project.site(&["ps"]).err, "");
     assert!(project.json(&["status", "web-1"])["certificate_not_after"].is_null());
+}
+
+#[test]
+fn a_hangup_has_the_supervisor_load_its_certificate_anew() {
+    let project = with_authorities();
+    let made = ca(&project, SUB, &["cert", "supervisor"]);
+    assert_eq!(made.code, 0, "{made:?}");
+    project.done(&["up", "--detach"]);
+    let log = project.home().join("servers/@supervisor/log/server.log");
+    let loaded = || fs::read_to_string(&log).unwrap_or_default().matches("certificate loaded").count();
+    let (pid, before) = (project.supervisor_pid(), loaded());
+    signal(pid, Signal::HUP);
+    wait_for("the certificate to be loaded", || (loaded() > before).then_some(()));
+    assert_eq!(project.supervisor_pid(), pid);
+}
+
+#[test]
+fn a_server_of_another_host_has_no_files_here_but_its_certificate() {
+    let project = with_authorities();
+    let made = ca(&project, SUB, &["cert", "web-9"]);
+    assert_eq!(made.code, 0, "{made:?}");
+    project.done(&["up", "--detach"]);
+    // It is asked, and not told from a directory that only holds what was made for it.
+    assert_eq!(project.fails_json(4, &["audit", "web-9"])["code"], "unreachable");
+    assert_eq!(project.site_with(&["admin", "keys", "--passphrase-fd", "0"], "correct horse\n").code, 0);
+    let authorize = ["admin", "authorize", "web-0", "web-9", "loader", "--offline", "--passphrase-fd", "0"];
+    let authorized = project.site_with(&authorize, "correct horse\n");
+    assert_eq!(authorized.code, 0, "{authorized:?}");
+    assert!(!project.home().join("servers/@web-9/grant.key").exists(), "its key is its own");
 }

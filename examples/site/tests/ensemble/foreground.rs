@@ -106,3 +106,20 @@ fn a_second_up_is_told_of_the_first() {
     up.wait_said("up: 4 servers");
     assert!(project.fails(1, &["up", "-d"]).starts_with("error[already-up]"));
 }
+
+#[test]
+fn a_hangup_ends_nothing_neither_early_nor_late() {
+    let project = Project::new(TWO_WORKERS);
+    let up = project.start(&["up"]);
+    up.wait_said("starting");
+    up.signal(Signal::HUP);
+    up.wait_said("up: 4 servers");
+    let pid = project.supervisor_pid();
+    for _ in 0..3 {
+        up.signal(Signal::HUP);
+        assert_eq!(project.supervisor_pid(), pid);
+    }
+    up.signal(Signal::INT);
+    assert_eq!(up.wait_end().code, 0);
+    project.assert_nothing_left();
+}

@@ -152,8 +152,7 @@ pub(super) fn write(members: &[Member]) -> Result<Zeroizing<Vec<u8>>, CliError> 
 
 /// Reads and checks a whole archive.
 pub(super) fn read(path: &Path) -> Result<Vec<Member>, CliError> {
-    let unreadable =
-        |e: std::io::Error| CliError::failed("unreadable", format!("{} cannot be read: {e}", path.display()));
+    let unreadable = |e: std::io::Error| CliError::unreadable(path, &e);
     let file = File::open(path).map_err(unreadable)?;
     let metadata = file.metadata().map_err(unreadable)?;
     if !metadata.is_file() {
