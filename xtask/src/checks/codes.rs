@@ -137,7 +137,7 @@ mod tests {
 
     #[test]
     fn the_beginning_of_many_codes_stands_for_all_of_them() {
-        assert_eq!(findings("| `ca-…` | |", "failed(\"ca-busy\", e)"), [String::new(); 0]);
+        assert!(findings("| `ca-…` | |", "failed(\"ca-busy\", e)").is_empty());
         assert_eq!(findings("| `ca-…` | |", "failed(\"home\", e)").len(), 2);
     }
 }
