@@ -37,7 +37,7 @@ pub(crate) const ROW: Row = Row {
 /// Time for the actors of the near side to stop; there are none.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// The server whose certificate the near ones show: they are like commands, each with an id of its own.
+/// The server whose certificate the near ones show: they are as commands are, each with an id of 32 digits of its own.
 const NEAR: &str = "console";
 
 /// Bytes that travel as bytes, not as a sequence of numbers.
@@ -181,7 +181,7 @@ impl Near for Odeon {
         let home = Home::open(far.directory()).map_err(library)?;
         static STARTED: AtomicUsize = AtomicUsize::new(0);
         let number = STARTED.fetch_add(1, Ordering::Relaxed);
-        let id = format!("{NEAR}-{number:016x}@/").parse().map_err(library)?;
+        let id = format!("{NEAR}-{number:032x}@/").parse().map_err(library)?;
         let world = World::real(home.host().clone());
         let mut config = ServerConfig::new(id, cookie(), world);
         for (link, address) in far.addresses().iter().enumerate() {
