@@ -18,7 +18,7 @@ struct Member {
 #[actor]
 impl Member {
     #[handle]
-    fn link(&mut self, other: Handle<Member>, cx: &mut Cx<Self>) -> Result<(), TooManyLinks> {
+    fn link(&mut self, other: Handle<Self>, cx: &mut Cx<Self>) -> Result<(), TooManyLinks> {
         cx.link(&other)
     }
 
@@ -37,7 +37,7 @@ impl Member {
     }
 
     #[handle]
-    fn unlink(&mut self, other: Handle<Member>, cx: &mut Cx<Self>) {
+    fn unlink(&mut self, other: Handle<Self>, cx: &mut Cx<Self>) {
         cx.unlink(&other);
     }
 
