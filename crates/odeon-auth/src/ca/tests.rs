@@ -521,6 +521,7 @@ fn only_what_was_issued_here_and_is_unchanged_is_renewed() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "a test loses a file")]
 fn a_revocation_list_that_went_missing_is_no_reason_to_trust_again() {
     let home = Home::new();
     home.issuer(NOW).issue(&order("web-0@/", &[]), &home.place("web-0"), Existing::Keep).expect("issued");

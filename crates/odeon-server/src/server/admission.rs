@@ -54,6 +54,7 @@ impl Server {
 
     /// Whether a peer that has proven itself is welcome.
     pub(crate) fn check(&self, link: &Link, peer: &ServerId, epoch: Epoch) -> Result<(), Unwelcome> {
+        self.check_certificate(&link.channel)?;
         // All that it has shown, and not under the lock: files may have been loaded anew during its handshake.
         if let (Some(context), Some(secured)) = (self.tls(), link.channel.secured())
             && let Some(why) = revoked(context, secured)
@@ -62,7 +63,6 @@ impl Server {
         }
         let peers = self.peers();
         self.check_not_stopping()?;
-        self.check_certificate(&link.channel)?;
         peers.check(peer, epoch, link.standing(), self.limits())
     }
 
