@@ -31,6 +31,7 @@ mod monitors;
 mod os;
 mod pauses;
 mod peers;
+mod quiet;
 mod rights;
 mod route;
 mod secure;

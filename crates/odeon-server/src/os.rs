@@ -10,6 +10,8 @@ use odeon_core::seam::{BoxFuture, Connection, Disk, Listener, Net, PeerCredentia
 use odeon_core::{Address, HostId};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
+use crate::quiet::QuietUnix;
+
 /// The operating system's randomness, fit for secrets.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct OsRng;
@@ -112,7 +114,7 @@ impl Net for OsNet {
 
 fn unix_connection(stream: UnixStream, remote: String) -> io::Result<Connection> {
     let credentials = PeerCredentials { uid: Some(stream.peer_cred()?.uid()) };
-    Ok(Connection { stream: Box::new(stream), credentials, remote })
+    Ok(Connection { stream: Box::new(QuietUnix::new(stream)?), credentials, remote })
 }
 
 fn tcp_connection(stream: TcpStream, remote: SocketAddr) -> io::Result<Connection> {
