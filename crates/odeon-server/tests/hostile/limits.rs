@@ -176,8 +176,7 @@ async fn an_unknown_name_is_compared_with_256_names_and_not_with_all() {
         server.spawn_named(name, Echo::default()).expect("registered");
     }
     let told = |name: &str| {
-        let unknown = server.local_inbox(&name.parse().expect("an actor"));
-        unknown.err().expect("unknown").detail
+        server.local_inbox(&name.parse().expect("an actor")).map(drop).expect_err("unknown").detail
     };
     assert!(told("a255xx").contains("did you mean `a255`?"));
     assert!(!told("a299xx").contains("did you mean"));
