@@ -269,14 +269,23 @@ impl Control {
         challenge: String,
         signature: String,
         cx: &mut Cx<Self>,
-    ) -> Result<GrantEntry, Refusal> {
-        self.server.take_answer(&cx.sender(), &challenge, &signature)
+        reply: Reply<Result<GrantEntry, Refusal>>,
+    ) {
+        let (server, sender) = (self.server.clone(), cx.sender());
+        // What is granted is kept first: a slow disk must not hold up the server.
+        self.server.spawn_service("answer-challenge", async move |_| {
+            reply.send(server.take_answer(&sender, &challenge, &signature));
+        });
     }
 
     /// Retracts grants; says how many that counted do no longer. One's own, or with `admin`.
     #[handle]
-    fn retract_grants(&self, what: Retract, cx: &mut Cx<Self>) -> Result<u64, Refusal> {
-        self.server.retract(&cx.sender(), &what)
+    fn retract_grants(&self, what: Retract, cx: &mut Cx<Self>, reply: Reply<Result<u64, Refusal>>) {
+        let (server, sender) = (self.server.clone(), cx.sender());
+        // As above.
+        self.server.spawn_service("retract-grants", async move |_| {
+            reply.send(server.retract(&sender, &what));
+        });
     }
 
     /// A page of the grants that count at this moment, by id: those after one, at most of so many ids.
