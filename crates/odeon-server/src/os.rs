@@ -250,6 +250,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::disallowed_methods, reason = "the test plays somebody else's program")]
     fn what_lies_at_the_name_of_a_file_under_way_gets_nothing_of_it() {
         let directory = tempfile::tempdir().expect("a directory");
         let (path, caught) = (directory.path().join("package.tar"), directory.path().join("caught"));

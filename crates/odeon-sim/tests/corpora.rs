@@ -55,6 +55,16 @@ fn corpora_binary(name: &str) -> PathBuf {
 }
 
 #[test]
+fn certificate() {
+    replay("certificate");
+}
+
+#[test]
+fn grant() {
+    replay("grant");
+}
+
+#[test]
 fn config() {
     replay("config");
 }

@@ -5,6 +5,7 @@
 //! `tests/corpora.rs` gives all of it to these functions in every run of the tests.
 
 mod frames;
+mod identities;
 mod payloads;
 mod sessions;
 mod texts;
@@ -13,9 +14,11 @@ mod texts;
 pub type Target = fn(&[u8]);
 
 /// Every target by its name, which is also that of its corpus and its binary in `fuzz/`.
-pub const TARGETS: [(&str, Target); 6] = [
+pub const TARGETS: [(&str, Target); 8] = [
+    ("certificate", identities::certificate),
     ("config", texts::config),
     ("frame", frames::frame),
+    ("grant", identities::grant),
     ("handshake", sessions::handshake),
     ("names", texts::names),
     ("payload", payloads::payload),
