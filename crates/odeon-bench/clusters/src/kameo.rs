@@ -12,7 +12,11 @@ use kameo::{
     remote::{self, messaging},
     remote_message,
 };
-use libp2p::{Multiaddr, Swarm, noise, swarm::SwarmEvent, tcp, yamux};
+use libp2p::{
+    Multiaddr, PeerId, Swarm, noise,
+    swarm::{SwarmEvent, dial_opts::DialOpts},
+    tcp, yamux,
+};
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
@@ -59,10 +63,16 @@ impl Message<Note> for Counter {
     }
 }
 
+fn muxer() -> yamux::Config {
+    let mut config = yamux::Config::default();
+    config.set_max_num_streams(STREAMS_MAX);
+    config
+}
+
 fn swarm() -> Result<Swarm<remote::Behaviour>, Failure> {
     let swarm = libp2p::SwarmBuilder::with_new_identity()
         .with_tokio()
-        .with_tcp(tcp::Config::default().nodelay(true), noise::Config::new, yamux::Config::default)?
+        .with_tcp(tcp::Config::default().nodelay(true), noise::Config::new, muxer)?
         .with_behaviour(|key| {
             let config = messaging::Config::default().with_max_concurrent_streams(STREAMS_MAX);
             remote::Behaviour::new(key.public().to_peer_id(), config)
@@ -115,7 +125,11 @@ pub(crate) struct Kameo(RemoteActorRef<Counter>);
 impl Near for Kameo {
     async fn open(address: String) -> Result<Self, Failure> {
         let mut swarm = swarm()?;
-        swarm.dial(address.parse::<Multiaddr>()?)?;
+        let (address, peer) = address.split_once("/p2p/").ok_or("the address names no peer")?;
+        let (address, peer): (Multiaddr, PeerId) = (address.parse()?, peer.parse()?);
+        // As the library's bootstrap does for those it has discovered: the registry asks only whom it knows.
+        swarm.add_peer_address(peer, address.clone());
+        swarm.dial(DialOpts::peer_id(peer).addresses(vec![address]).build())?;
         drive(swarm).1.await?;
         let found = async {
             loop {
