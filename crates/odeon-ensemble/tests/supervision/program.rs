@@ -46,7 +46,7 @@ async fn serve(id: &str, args: Vec<String>) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error}");
+            eprintln!("error: {}", odeon_core::chain(&error));
             ExitCode::FAILURE
         }
     }
