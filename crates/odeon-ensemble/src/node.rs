@@ -350,13 +350,14 @@ where
 {
     let home = Home::open(&config.home)?;
     let claim = home.claim(&config.id)?;
+    // Before there is a socket: a process that ends by the signal itself would leave its file.
+    let mut terminate = signal(SignalKind::terminate()).map_err(NodeError::Signals)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(NodeError::Signals)?;
     let node = Node::start(&config, claim.epoch).await?;
     if config.role.as_str() != REGISTRY {
         node.announce();
     }
     reload_on_hangup(node.server()).map_err(NodeError::Signals)?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(NodeError::Signals)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(NodeError::Signals)?;
     let signalled = async {
         tokio::select! {
             biased;
