@@ -12,6 +12,7 @@ use odeon_core::{
 
 use crate::admin::{GrantEntry, GrantPage, Retract};
 use crate::connect::ConnectError;
+use crate::os::blocking;
 use crate::rights::{Question, Verdict};
 use crate::secure::{LinkCertificate, Transport};
 use crate::server::Server;
@@ -274,7 +275,7 @@ impl Control {
         let (server, sender) = (self.server.clone(), cx.sender());
         // What is granted is kept first: a slow disk must not hold up the server.
         self.server.spawn_service("answer-challenge", async move |_| {
-            reply.send(server.take_answer(&sender, &challenge, &signature));
+            reply.send(blocking(|| server.take_answer(&sender, &challenge, &signature)));
         });
     }
 
@@ -284,7 +285,7 @@ impl Control {
         let (server, sender) = (self.server.clone(), cx.sender());
         // As above.
         self.server.spawn_service("retract-grants", async move |_| {
-            reply.send(server.retract(&sender, &what));
+            reply.send(blocking(|| server.retract(&sender, &what)));
         });
     }
 

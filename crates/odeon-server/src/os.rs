@@ -9,6 +9,7 @@ use std::path::Path;
 use odeon_core::seam::{BoxFuture, Connection, Disk, Listener, Net, PeerCredentials, Rng};
 use odeon_core::{Address, HostId};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::runtime::{Handle, RuntimeFlavor};
 
 use crate::quiet::QuietUnix;
 
@@ -19,6 +20,15 @@ pub struct OsRng;
 impl Rng for OsRng {
     fn fill(&self, bytes: &mut [u8]) {
         getrandom::fill(bytes).expect("the kernel's generator is always there on Linux");
+    }
+}
+
+/// Does what may wait for a disk, in a task of its own. What else the thread had to run, others run meanwhile.
+pub(crate) fn blocking<T>(work: impl FnOnce() -> T) -> T {
+    match Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
+        Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(work),
+        // There is nobody else, or no runtime.
+        _ => work(),
     }
 }
 
