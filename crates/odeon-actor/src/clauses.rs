@@ -1,8 +1,8 @@
 //! Clauses of [`receive!`](crate::receive) that serve any actor.
 //!
 //! A set of clauses is a module with two functions: `wants`, which chooses by the envelope, and `run`, which has the
-//! envelope, the context, and whatever the receive gives it. [`clauses!`](macro@crate::clauses) writes them for an actor of
-//! one's own.
+//! envelope, the context, and whatever the receive gives it. [`clauses!`](macro@crate::clauses) writes them for
+//! an actor of one's own.
 
 use crate::reply::Reply;
 

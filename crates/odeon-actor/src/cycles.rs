@@ -92,8 +92,8 @@ fn back(last: Arc<Life>, seen: BTreeMap<usize, Option<Arc<Life>>>) -> Vec<Arc<Li
 }
 
 impl Trace {
-    /// The actor that runs is about to ask `to`. `is_open` says whether the answer is still to come, if it can only come
-    /// from the target's handler.
+    /// The actor that runs is about to ask `to`. `is_open` says whether the answer is still to come, if it can
+    /// only come from the target's handler.
     ///
     /// # Errors
     /// [`AskError::Cycle`].
@@ -143,9 +143,9 @@ impl System {
         self.cycles().is_on.load(Ordering::Relaxed)
     }
 
-    /// Whether an ask that would wait for itself fails at once, with [`AskError::Cycle`], instead of at its deadline. On
-    /// by default where debug assertions are; it costs one lock for each ask of an actor that does not have its answer
-    /// at once.
+    /// Whether an ask that would wait for itself fails at once, with [`AskError::Cycle`], instead of at its
+    /// deadline. On by default where debug assertions are; it costs one lock for each ask of an actor that does
+    /// not have its answer at once.
     ///
     /// What is found is a deadlock: asks by code that is no actor count for nothing, nor do those that an actor may
     /// answer later through a [`Reply`](crate::Reply), nor actors that take messages while they wait.

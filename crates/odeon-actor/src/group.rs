@@ -380,8 +380,9 @@ impl System {
         report
     }
 
-    /// Has `notify` called whenever an actor joins the group, leaves it, or ends in it: in that order, by whoever did it
-    /// or found it out. It must not block, and may do to groups what it likes. The group need not exist.
+    /// Has `notify` called whenever an actor joins the group, leaves it, or ends in it: in that order, by
+    /// whoever did it or found it out. It must not block, and may do to groups what it likes. The group need
+    /// not exist.
     ///
     /// # Errors
     /// Where a limit is reached: [`GROUPS_MAX`], [`GROUP_WATCHERS_MAX`].

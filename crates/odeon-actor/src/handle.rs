@@ -53,8 +53,8 @@ pub trait Route: fmt::Debug + Send + Sync + 'static {
     /// arguments were.
     fn ask(self: Arc<Self>, call: RemoteCall) -> BoxFuture<'static, Result<(Encoding, Vec<u8>), AskError>>;
 
-    /// Sends as [`tell`](Self::tell) does if the message can leave at once; else nothing is sent, and the caller goes the
-    /// long way.
+    /// Sends as [`tell`](Self::tell) does if the message can leave at once; else nothing is sent, and the
+    /// caller goes the long way.
     fn tell_now(&self, offer: &Offer<'_>) -> Option<Result<(), TellError>> {
         let _ = offer;
         None
@@ -194,8 +194,8 @@ impl<A: Actor> Handle<A> {
     }
 
     /// Waits for the actor's end and says why it came; at once if it has ended. [`ExitReason::LinkLost`] means
-    /// that it is not known, since the way to it was lost; [`ExitReason::Failed`] with a text that begins `not monitored`
-    /// means that it is not known, since there are too many monitors for one more.
+    /// that it is not known, since the way to it was lost; [`ExitReason::Failed`] with a text that begins `not
+    /// monitored` means that it is not known, since there are too many monitors for one more.
     ///
     /// # Cancel safety
     /// Dropping the future stops the waiting, nothing else.

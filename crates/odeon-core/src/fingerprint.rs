@@ -12,8 +12,9 @@ use crate::shape::{Outline, Shape};
 
 /// The hash of a [`Shape`]: equal on both sides of a link, values travel without their names, compactly.
 ///
-/// It is the FNV-1a hash of the shape's text, 128 bits folded to 64. That is no secret and proves nothing: who sends a wrong one
-/// is answered as who sends a wrong payload. Text and hash are frozen; another text begins with another line.
+/// It is the FNV-1a hash of the shape's text, 128 bits folded to 64. That is no secret and proves nothing: who
+/// sends a wrong one is answered as who sends a wrong payload. Text and hash are frozen; another text begins
+/// with another line.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 #[cbor(transparent)]
 pub struct Fingerprint(#[n(0)] u64);

@@ -36,7 +36,7 @@ const UNITS: [(&str, u64); 5] =
     [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 1_000 * DAY_S)];
 
 /// What a duration looks like, for errors and help.
-pub const DURATION_EXPECTED: &str = "a whole number and a unit: `250ms`, `5s`, `2m`, `1h` or `90d`";
+pub const DURATION_EXPECTED: &str = "a whole number and a unit: `250ms`, `5s`, `2m`, `1h` or `7d`";
 
 /// Reads a duration: a whole number and a unit. None, if it is anything else or longer than can be counted.
 ///

@@ -48,8 +48,9 @@ pub fn derive_shape(item: TokenStream) -> TokenStream {
 /// method `add` every `Handle<Counter>` has.
 ///
 /// `#[actor(mark = "counter/1")]` makes the actor reachable from other servers; arguments and answers must then
-/// be messages or types that serde and schemars know: put `#[message]` on your own. `#[handle(needs = "capability")]` is checked for senders on
-/// other servers, before anything is decoded; `#[handle(local)]` is out of their reach.
+/// be messages or types that serde and schemars know: put `#[message]` on your own.
+/// `#[handle(needs = "capability")]` is checked for senders on other servers, before anything is decoded;
+/// `#[handle(local)]` is out of their reach.
 ///
 /// Arguments of more than 128 bytes do not compile, because every message in the mailbox would take their room:
 /// `#[handle(boxed)]` boxes them. `#[actor(protocol = Counting)]`, or `protocols(One, Two)`, has the actor speak
@@ -69,8 +70,9 @@ pub fn actor(arguments: TokenStream, item: TokenStream) -> TokenStream {
 /// of the protocol is a handler of the actor, of the same name, arguments and answer. Its handle is made by `into()` or
 /// `as_protocol()`; `CountingHandle::remote` reaches one on another server.
 ///
-/// `#[protocol(mark = "counting/1")]` lets the protocol travel: an actor that speaks it answers to `counting/1#add` from
-/// other servers, beside the marks of its own for its other handlers. The actor is at most as visible as its protocols. `#[handle(boxed)]` on a method boxes its arguments.
+/// `#[protocol(mark = "counting/1")]` lets the protocol travel: an actor that speaks it answers to
+/// `counting/1#add` from other servers, beside the marks of its own for its other handlers. The actor is at
+/// most as visible as its protocols. `#[handle(boxed)]` on a method boxes its arguments.
 #[proc_macro_attribute]
 pub fn protocol(arguments: TokenStream, item: TokenStream) -> TokenStream {
     protocol::expand(arguments.into(), item.into()).unwrap_or_else(|e| e.to_compile_error()).into()

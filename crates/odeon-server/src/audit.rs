@@ -1,10 +1,10 @@
 //! The audit log: who did what by which right, and who was refused.
 //!
 //! One line of JSON for each privileged act. Lines are gathered in memory and written by a task of their own, so no
-//! actor waits for the disk; what is not written, for want of room, by the disk's fault or as one more refusal of the same kind, is
-//! counted in the next line that is. Refusals have a file of their own,
-//! so that nobody can push out what was allowed by being refused often, and the same refusal of the same peer is
-//! written when its number is a power of two.
+//! actor waits for the disk; what is not written, for want of room, by the disk's fault or as one more refusal
+//! of the same kind, is counted in the next line that is. Refusals have a file of their own, so that nobody can
+//! push out what was allowed by being refused often, and the same refusal of the same peer is written when its
+//! number is a power of two.
 //!
 //! Each file has one predecessor. A line is there after the process has ended; after a power cut the last may be
 //! missing.

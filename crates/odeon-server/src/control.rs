@@ -413,15 +413,11 @@ async fn all_pages<Entry, Key>(
 /// # Cancel safety
 /// Dropping the future gives the question up.
 pub async fn all_grants(control: &Handle<Control>, within: Duration) -> Result<Vec<GrantEntry>, AskError> {
-    let (mut all, mut after) = (Vec::new(), None);
-    loop {
+    all_pages(async |after| {
         let page = control.list_grants(after, None).within(within).await?;
-        all.extend(page.grants);
-        match page.next {
-            Some(next) => after = Some(next),
-            None => return Ok(all),
-        }
-    }
+        Ok((page.grants, page.next))
+    })
+    .await
 }
 
 /// What kind of refusal it is that there is no link.

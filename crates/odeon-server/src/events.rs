@@ -1,7 +1,8 @@
 //! What a link's session reports, and what the server does about it.
 //!
-//! What concerns messages to our actors is in `intake`. Called by the link's driver alone, never with the link's lock held. What belongs to others, such as decoding
-//! a message or hearing a notice, runs contained: a panic in it costs nobody the link.
+//! What concerns messages to our actors is in `intake`. Called by the link's driver alone, never with the
+//! link's lock held. What belongs to others, such as decoding a message or hearing a notice, runs contained: a
+//! panic in it costs nobody the link.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -51,8 +51,8 @@ impl Session {
         }
     }
 
-    /// Whether the link is again open to those who were told to [try later](crate::SendError::is_for_now), or is over: true
-    /// once for each time.
+    /// Whether the link is again open to those who were told to [try later](crate::SendError::is_for_now), or
+    /// is over: true once for each time.
     pub fn take_room(&mut self) -> bool {
         std::mem::take(&mut self.room_made)
     }

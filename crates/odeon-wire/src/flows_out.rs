@@ -82,7 +82,8 @@ pub(crate) enum Way {
 #[derive(Debug, Default)]
 pub(crate) struct FlowsOut {
     flows: Vec<FlowOut>,
-    /// In order, not hashed: peers choose names, those in the references that they give us, and no names make this slow.
+    /// In order, not hashed: peers choose names, those in the references that they give us, and no names make
+    /// this slow.
     by_actor: BTreeMap<ActorId, u32>,
     free: Vec<u32>,
     windows: Option<Windows>,

@@ -372,8 +372,8 @@ impl<'b> Frame<'b> {
         minicbor::encode(self, out).expect("a vector takes all bytes, and every field has an encoding");
     }
 
-    /// The name of the frame that `bytes` begin, if it belongs to the handshake alone; told from its number, nothing else
-    /// of it is read.
+    /// The name of the frame that `bytes` begin, if it belongs to the handshake alone; told from its number,
+    /// nothing else of it is read.
     pub(crate) fn of_handshake(bytes: &[u8]) -> Option<&'static str> {
         match Self::number(bytes)? {
             0 => Some("Hello"),

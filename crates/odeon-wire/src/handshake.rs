@@ -23,7 +23,7 @@ use odeon_core::{Epoch, ServerId};
 use crate::config::{Config, link_bytes_min};
 use crate::event::{Event, Side, Transcript};
 use crate::frame::{Frame, Hello, RefuseCode, Windows};
-use crate::limits::{FEATURE_BYTES_MAX, FEATURES, FEATURES_MAX, MAGIC, VERSION_MAX, VERSION_MIN};
+use crate::limits::{FEATURES, MAGIC, VERSION_MAX, VERSION_MIN};
 use crate::outbox::{Outbox, Room};
 
 /// Where the handshake stands.
@@ -193,14 +193,10 @@ impl Handshake {
             );
         }
         let frame_bytes_max = usize::try_from(hello.frame_bytes_max).unwrap_or(usize::MAX);
-        let features_fit = hello.features.len() <= FEATURES_MAX
-            && hello.features.iter().all(|f| f.len() <= FEATURE_BYTES_MAX);
-        if !features_fit || frame_bytes_max < HANDSHAKE_FRAME_BYTES_MAX {
+        if frame_bytes_max < HANDSHAKE_FRAME_BYTES_MAX {
             return refuse(
                 RefuseCode::Protocol,
-                format!(
-                    "a hello has at most {FEATURES_MAX} features of {FEATURE_BYTES_MAX} bytes, and a frame limit of at least {HANDSHAKE_FRAME_BYTES_MAX}"
-                ),
+                format!("a hello has a frame limit of at least {HANDSHAKE_FRAME_BYTES_MAX} bytes"),
             );
         }
         let enough = link_bytes_min(frame_bytes_max);

@@ -1,6 +1,6 @@
-//! A fast hash without a seed, for a table whose keys are this side's own: the types it sends, which stand in programs of
-//! this side. Keys that hash alike are easily made, so no table whose keys a peer can choose may use it: the names of actors
-//! are such keys, since they come in references from everywhere.
+//! A fast hash without a seed, for a table whose keys are this side's own: the types it sends, which stand in
+//! programs of this side. Keys that hash alike are easily made, so no table whose keys a peer can choose may
+//! use it: the names of actors are such keys, since they come in references from everywhere.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};

@@ -2,9 +2,9 @@
 //!
 //! The id of an ask is a counter and, in its low 16 bits, a place in a table: so the ids of a place only rise, none is
 //! used twice, and nothing is searched for. Over all places they need not come in order, since a small ask may
-//! overtake a large one of another flow. Every ask has exactly one final answer on the wire; a cancelled one is answered by
-//! the peer's session itself and keeps its place until then, so that an answer that crossed the cancel is told from
-//! one that nobody asked for.
+//! overtake a large one of another flow. Every ask has exactly one final answer on the wire; a cancelled one is
+//! answered by the peer's session itself and keeps its place until then, so that an answer that crossed the
+//! cancel is told from one that nobody asked for.
 
 use std::collections::{BTreeSet, VecDeque};
 

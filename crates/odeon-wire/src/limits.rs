@@ -31,8 +31,8 @@ pub const TYPES_MAX: usize = 65_536;
 /// id are its place in the table.
 pub const ASKS_MAX: usize = 65_536;
 
-/// Most monitors at once in one direction of a link, by default: a quarter of what one actor takes, so that no peer alone
-/// uses up an actor's places.
+/// Most monitors at once in one direction of a link, by default: a quarter of what one actor takes, so that no
+/// peer alone uses up an actor's places.
 pub const MONITORS_MAX: usize = 16_384;
 
 /// Most flows open at once in one direction of a link. When all are taken, those that rest are closed and
@@ -76,8 +76,8 @@ pub const DEAD_AFTER: Duration = Duration::from_secs(15);
 /// How long a link may carry nothing, with nothing open, before it is closed, by default.
 pub const IDLE_AFTER: Duration = Duration::from_secs(300);
 
-/// The reason in the `Bye` that answers a `Rest`. Frozen: by it the peer knows that both agreed, and that this is not the
-/// end of a link which was needed.
+/// The reason in the `Bye` that answers a `Rest`. Frozen: by it the peer knows that both agreed, and that this
+/// is not the end of a link which was needed.
 pub const BYE_IDLE: &str = "the link was idle";
 
 /// Bytes queued and not yet handed to the transport, by default: two frames of the largest size.

@@ -86,8 +86,9 @@ impl Session {
     }
 
     /// Notes that a sender waits until there is credit for a message with a payload of so many bytes, and says whether
-    /// that makes a difference: one that takes more than half of a flow's window is not overtaken for ever by smaller ones
-    /// of other senders, which from now on wait behind it. If so, [`large_done`](Self::large_done) must follow, once.
+    /// that makes a difference: one that takes more than half of a flow's window is not overtaken for ever by
+    /// smaller ones of other senders, which from now on wait behind it. If so, [`large_done`](Self::large_done)
+    /// must follow, once.
     pub fn await_large(&mut self, to: &ActorId, payload_bytes: usize) -> bool {
         self.is_established() && self.flows_out.await_large(to, payload_bytes)
     }

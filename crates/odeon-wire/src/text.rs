@@ -25,8 +25,8 @@ pub(crate) fn shorten_reason(reason: ExitReason) -> ExitReason {
     with_texts(reason, shorten)
 }
 
-/// A line from the peer as it may be kept, logged and printed: no longer than an honest peer's, and a stranger's control
-/// characters do not reach a terminal.
+/// A line from the peer as it may be kept, logged and printed: no longer than an honest peer's, and a
+/// stranger's control characters do not reach a terminal.
 pub(crate) fn printable(text: &str) -> String {
     cut(text).replace(char::is_control, "\u{fffd}")
 }

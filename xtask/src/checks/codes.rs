@@ -17,8 +17,9 @@ const BEFORE_A_CODE: [&str; 6] =
 const BEFORE_A_CODE_OF_THE_WAY: [&str; 2] = ["TimedOut, \"", "Unreachable, \""];
 
 /// Files whose codes commands pass on, and the function in which they stand, in the arms of a `match`.
-const PASSED_ON: [(&str, &str); 5] = [
+const PASSED_ON: [(&str, &str); 6] = [
     ("crates/odeon-core/src/refusal.rs", "fn as_str("),
+    ("crates/odeon-auth/src/admin.rs", "fn code("),
     ("crates/odeon-auth/src/ca/error.rs", "fn code("),
     ("crates/odeon-auth/src/certificate.rs", "fn code("),
     ("crates/odeon-auth/src/files.rs", "fn code("),
@@ -44,11 +45,15 @@ pub(crate) fn check(tree: &Tree) -> Vec<Finding> {
         used.keys().any(|code| word.strip_suffix('…').map_or(*code == word, |start| code.starts_with(start)))
     };
     let lines_before = before.matches('\n').count() + 3;
+    let twice = twice(section).into_iter().map(|(word, line)| {
+        let what = format!("the code `{word}` has two rows");
+        Finding::new("codes", GUIDE, lines_before + line, what, "make them one")
+    });
     let unused = told.iter().filter(|(word, _)| !is_used(word)).map(|(word, line)| {
         let what = format!("no command fails with the code `{word}`");
         Finding::new("codes", GUIDE, lines_before + line, what, "take it out")
     });
-    untold.chain(unused).collect()
+    untold.chain(unused).chain(twice).collect()
 }
 
 /// The words in the first column of the tables' rows, but for exit statuses, with the line that they stand in; of those
@@ -63,6 +68,18 @@ fn told(section: &str) -> BTreeMap<&str, usize> {
         told.extend(words.map(|word| (word, number)));
     }
     told
+}
+
+/// What stands in the first column of more than one row, with the line of the second.
+fn twice(section: &str) -> Vec<(&str, usize)> {
+    let mut seen = BTreeSet::new();
+    let rows = section.lines().enumerate().filter(|(_, line)| line.starts_with('|'));
+    rows.flat_map(|(number, row)| {
+        let first = row.trim_matches('|').split('|').next().unwrap_or_default();
+        first.split('`').skip(1).step_by(2).map(move |word| (word, number))
+    })
+    .filter(|(word, _)| !seen.insert(*word))
+    .collect()
 }
 
 /// Every code in the source, with one place of it.
@@ -133,6 +150,14 @@ mod tests {
             "of(\"home\", &e); CliError::of(\"home\", &e)",
         );
         assert_eq!(found, ["docs/guide.md:5: no command fails with the code `gone`"]);
+    }
+
+    #[test]
+    fn a_code_that_is_told_twice_is_found_with_its_line() {
+        let found =
+            findings("| `home` | |\n| `gone`, `home` | |", "of(\"home\"); CliError::of(\"home\", &e)");
+        assert!(found.iter().any(|f| f == "docs/guide.md:6: the code `home` has two rows"), "{found:?}");
+        assert!(findings("| 4 | `home` |\n| `home` | |", "CliError::of(\"home\", &e)").is_empty());
     }
 
     #[test]

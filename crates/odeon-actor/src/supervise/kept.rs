@@ -1,5 +1,5 @@
-//! What makes an actor one that is kept: how it is made, what is left of the incarnation before, and what its supervisor
-//! wants next.
+//! What makes an actor one that is kept: how it is made, what is left of the incarnation before, and what its
+//! supervisor wants next.
 //!
 //! The supervisor gives orders, whoever runs the actor carries them out. An order to start waits until the incarnation
 //! before is gone, even if the supervisor has given it up because it could not be killed. Nothing of others is called,

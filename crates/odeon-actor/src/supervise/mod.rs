@@ -1,8 +1,9 @@
 //! Supervisors: actors that start other actors, and start them again in place when they end.
 //!
-//! [`Supervision`] lists the children, [`Supervisor`] is the actor that keeps them by the rules of [`tree`](crate::tree).
-//! A child has one mailbox, one number, its names and its handles through all its incarnations: an end drops the actor
-//! and what it was handling, and nothing else. A supervisor may be a child, which makes a tree.
+//! [`Supervision`] lists the children, [`Supervisor`] is the actor that keeps them by the rules of
+//! [`tree`](crate::tree). A child has one mailbox, one number, its names and its handles through all its
+//! incarnations: an end drops the actor and what it was handling, and nothing else. A supervisor may be a
+//! child, which makes a tree.
 //!
 //! Who owns what: the tree's state machine decides, `Supervisor` drives it; a `Place` is what a supervisor holds of a
 //! child, and the last one to drop it ends the child for good; `Kept` stands between the place and whoever runs the

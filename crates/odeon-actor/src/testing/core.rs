@@ -48,7 +48,8 @@ struct State {
     actor_max: u64,
     /// A turn has been given, and its actor has not said yet who it is.
     is_turn: bool,
-    /// The system's own runner, the first that is spawned; kept but never polled: the world takes from its queue itself.
+    /// The system's own runner, the first that is spawned; kept but never polled: the world takes from its
+    /// queue itself.
     runner: Option<BoxFuture<'static, ()>>,
     has_runner: bool,
     is_over: bool,

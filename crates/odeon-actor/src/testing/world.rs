@@ -221,8 +221,8 @@ impl TestWorld {
         }
     }
 
-    /// Lets `duration` pass: what is due by then runs, in its order, and what it makes ready. Within `block_on` too: the
-    /// test alone stands still.
+    /// Lets `duration` pass: what is due by then runs, in its order, and what it makes ready. Within `block_on`
+    /// too: the test alone stands still.
     ///
     /// # Panics
     /// As [`run_until_idle`](Self::run_until_idle).

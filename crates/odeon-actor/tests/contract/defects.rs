@@ -1,9 +1,10 @@
-//! Defects that users of other actor libraries have met, as far as no test elsewhere in here shows that they are not ours.
+//! Defects that users of other actor libraries have met, as far as no test elsewhere in here shows that they
+//! are not ours.
 //!
-//! Elsewhere: a kill through an old handle after a restart, messages lost by a restart, a start through the user's queue
-//! (`supervision.rs`); timers that outlive their actor or starve (`tickers.rs`); call cycles (`cycles.rs`); reply ports
-//! kept in a dead queue, a handler that cannot be interrupted (`death.rs`); a queue that eats the memory (`mailbox.rs`);
-//! notices evicted by data (`overflow.rs`).
+//! Elsewhere: a kill through an old handle after a restart, messages lost by a restart, a start through the
+//! user's queue (`supervision.rs`); timers that outlive their actor or starve (`tickers.rs`); call cycles
+//! (`cycles.rs`); reply ports kept in a dead queue, a handler that cannot be interrupted (`death.rs`); a queue
+//! that eats the memory (`mailbox.rs`); notices evicted by data (`overflow.rs`).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

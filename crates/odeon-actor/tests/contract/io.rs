@@ -1,7 +1,7 @@
 //! What can be in a message, through all three encodings.
 //!
-//! By the names of the acceptance list: `io_1` is every kind of value with the bytes it begins with, `io_2` is what does
-//! not travel (its other half is in `tests/ui.rs`), `io_3` is numbers that are nobody's primitives.
+//! By the names of the acceptance list: `io_1` is every kind of value with the bytes it begins with, `io_2` is
+//! what does not travel (its other half is in `tests/ui.rs`), `io_3` is numbers that are nobody's primitives.
 
 use std::collections::{BTreeMap, HashMap, HashSet, LinkedList};
 use std::fmt::Debug;

@@ -76,7 +76,8 @@ pub enum GrantError {
 /// One block of a chain that has been checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GrantBlock {
-    /// Its id: a digest of what was signed, the block before included. Nobody chooses it, so no block has that of another.
+    /// Its id: a digest of what was signed, the block before included. Nobody chooses it, so no block has that
+    /// of another.
     pub id: GrantId,
     /// When it was made, in milliseconds since 1970, as its maker says.
     pub issued_at_ms: u64,

@@ -3,8 +3,9 @@
 //!
 //! With two workers the caller is on the system thread; counters go to the arbiter and the system in turn, the
 //! first to the arbiter, so that `ask`, `tell` and `fan-in` cross threads as an actix user's would; half of the
-//! ring, and of the subscribers of a fan-out, is on each. Asks go through the bounded mailbox; the only tell that does not drop a message when the
-//! mailbox is full is `do_send`, which ignores the bound, so the peer counts as unbounded.
+//! ring, and of the subscribers of a fan-out, is on each. Asks go through the bounded mailbox; the only tell
+//! that does not drop a message when the mailbox is full is `do_send`, which ignores the bound, so the peer
+//! counts as unbounded.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 

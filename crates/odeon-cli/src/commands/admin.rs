@@ -115,13 +115,9 @@ async fn retract(context: &Context, server: &str, what: &str) -> Result<(), CliE
     let console = context.console().await?;
     console.reach(&id).await?;
     let retracted = console.server.admin_retract(&id, meant.clone()).await?;
-    let of = match meant {
-        Retract::Grant(id) => format!("grant {id}"),
-        Retract::Grantee(grantee) => format!("the grants of {grantee}"),
-    };
     context.output().data(&json!({ "server": id, "retracted": retracted }), |_| match retracted {
-        0 => format!("retracted {of} at {id}: none had counted there"),
-        _ => format!("retracted {of} at {id}: {retracted} counted there and do no longer"),
+        0 => format!("retracted {meant} at {id}: none had counted there"),
+        _ => format!("retracted {meant} at {id}: {retracted} counted there and do no longer"),
     });
     Ok(())
 }

@@ -37,8 +37,8 @@ impl RegistryActor {
 /// Which servers there are, where, and for what.
 #[actor(mark = "registry/1")]
 impl RegistryActor {
-    /// Adds a server or replaces what was known of it. A server may add itself, by a lease; for others, and for good, it
-    /// takes `admin`, and for one that has no epoch as well, as commands have none.
+    /// Adds a server or replaces what was known of it. A server may add itself, by a lease; for others, and for
+    /// good, it takes `admin`, and for one that has no epoch as well, as commands have none.
     #[handle]
     fn add(
         &mut self,

@@ -1,8 +1,9 @@
 //! Certificates that change while the server runs: new files, revoked peers, peers whose time is over.
 //!
 //! A reload concerns the handshakes that begin after it; listeners stay. Links that stand are looked at too: one
-//! whose peer is revoked, by itself or with an authority above it, is closed at once, and one whose peer's certificate has run out as well, since nobody
-//! vouches for that peer any longer. A peer that has been given a new certificate in time only connects anew.
+//! whose peer is revoked, by itself or with an authority above it, is closed at once, and one whose peer's
+//! certificate has run out as well, since nobody vouches for that peer any longer. A peer that has been given a
+//! new certificate in time only connects anew.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::Path;

@@ -1,10 +1,12 @@
-//! What the processes of these tests do: a small server asks and tells its peers all the time, and prints how that goes.
+//! What the processes of these tests do: a small server asks and tells its peers all the time, and prints how
+//! that goes.
 //!
 //! The processes are this very test binary, started with nothing but the test [`process`], and with
 //! `ID LISTEN [--tls HOME SERVER] [PEER=ADDRESS]...` in the environment, a line each. `HOME` is the directory with the
 //! authorities' files, `SERVER` that of the server's. Each line that is printed begins with a word: `ready`;
-//! `answered PEER MILLIS` and `failed PEER MILLIS WHY` of an ask, with the time it took; `told PEER N` when the link has
-//! taken tell N; `down PEER WHY` of a monitor; `got SERVER N` for a tell that came in. It ends with its standard input.
+//! `answered PEER MILLIS` and `failed PEER MILLIS WHY` of an ask, with the time it took; `told PEER N` when the
+//! link has taken tell N; `down PEER WHY` of a monitor; `got SERVER N` for a tell that came in. It ends with
+//! its standard input.
 
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};

@@ -1,5 +1,5 @@
-//! Keys and certificates for one repetition of `raw-tls`: an authority of its own, and one certificate for each side. TLS 1.3,
-//! and both sides show theirs.
+//! Keys and certificates for one repetition of `raw-tls`: an authority of its own, and one certificate for each
+//! side. TLS 1.3, and both sides show theirs.
 
 use std::{fs, io, path::Path, sync::Arc};
 
