@@ -11,9 +11,10 @@ use odeon_wire::bugs::plant;
 const SEEDS: u64 = 8;
 
 /// Every bug, and the faults under which it must show itself; none, where it shows itself without.
-const BUGS: [(&str, &[Kind]); 13] = [
+const BUGS: [(&str, &[Kind]); 14] = [
     ("accept-any-proof", &[Kind::Replay]),
     ("accept-stale-epoch", &[Kind::EpochChange]),
+    ("bare-lengths", &[Kind::Stray]),
     ("believe-in-silence", &[Kind::BlackHole]),
     ("count-bytes-as-life", &[Kind::Duplication]),
     ("drop-control", &[]),

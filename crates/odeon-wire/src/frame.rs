@@ -1,6 +1,7 @@
 //! Frames: what travels on a link.
 //!
-//! On the wire a frame is its length (4 bytes, big-endian, of what follows), then one CBOR array: the number of
+//! On the wire a frame is its length (4 bytes, big-endian, of what follows, under a mask once its sender has proven
+//! itself), then one CBOR array: the number of
 //! the frame, then its fields in the order of their numbers. Absent options at the end are left out, unknown
 //! fields at the end are skipped. Numbers are frozen: a number that fell out of use is never given away again.
 //!

@@ -23,6 +23,7 @@ use odeon_core::{Epoch, ServerId};
 use crate::config::{Config, link_bytes_min};
 use crate::event::{Event, Side, Transcript};
 use crate::frame::{Frame, Hello, RefuseCode, Windows};
+use crate::framing::Mask;
 use crate::limits::{FEATURES, MAGIC, VERSION_MAX, VERSION_MIN};
 use crate::outbox::{Outbox, Room};
 
@@ -86,6 +87,8 @@ pub(crate) struct Handshake {
     step: Step,
     hello: Hello,
     transcript: Transcript,
+    /// Over all that comes after the peer's proof.
+    mask_in: Mask,
     peer: Option<Peer>,
 }
 
@@ -113,12 +116,24 @@ impl Handshake {
         if side == Side::Dialler {
             outputs.send(&Frame::Hello(hello.clone()));
         }
-        Self { side, step: Step::AwaitHello, hello, transcript: Transcript::default(), peer: None }
+        Self {
+            side,
+            step: Step::AwaitHello,
+            hello,
+            transcript: Transcript::default(),
+            mask_in: Mask::default(),
+            peer: None,
+        }
     }
 
     /// Whether nothing goes on until the driver has answered.
     pub(crate) fn is_drivers_turn(&self) -> bool {
         matches!(self.step, Step::NeedProof | Step::Verifying)
+    }
+
+    /// What lies over the next frame's prefix.
+    pub(crate) const fn mask_in(&self) -> Mask {
+        self.mask_in
     }
 
     /// The peer, once both sides have proven themselves.
@@ -137,6 +152,7 @@ impl Handshake {
             (Step::AwaitHello, Frame::Hello(hello)) => self.take_hello(hello, bytes, outputs),
             (Step::AwaitProof, Frame::Proof { mac }) => {
                 self.step = Step::Verifying;
+                self.mask_in = Mask::of(&mac);
                 outputs.events.push_back(Event::Verify {
                     side: self.side.peer(),
                     transcript: self.transcript.clone(),
@@ -246,6 +262,7 @@ impl Handshake {
             return;
         }
         outputs.send(&Frame::Proof { mac });
+        outputs.outbox.put_on(Mask::of(&mac));
         self.step = match self.side {
             Side::Dialler => Step::AwaitProof,
             Side::Listener => {

@@ -13,7 +13,7 @@ use std::collections::VecDeque;
 
 use crate::bugs::bug;
 use crate::frame::Frame;
-use crate::framing::PREFIX_BYTES;
+use crate::framing::{Mask, PREFIX_BYTES};
 use crate::limits::{CHUNK_BYTES, CONTROL_BURST_BYTES};
 use crate::quick;
 
@@ -86,6 +86,8 @@ pub(crate) struct Outbox {
     is_chunks_turn: bool,
     bytes: usize,
     spare: Vec<u8>,
+    /// Over the prefixes of what is queued from now on.
+    mask: Mask,
 }
 
 impl Outbox {
@@ -94,12 +96,17 @@ impl Outbox {
         self.bytes
     }
 
+    /// From now on frames are queued under this mask.
+    pub(crate) const fn put_on(&mut self, mask: Mask) {
+        self.mask = mask;
+    }
+
     /// Queues a control frame: it goes before all data.
     pub(crate) fn push_control(&mut self, frame: &Frame<'_>, room: Room) -> Result<(), Unqueued> {
         if bug("drop-control") {
             return Ok(());
         }
-        let bytes = append(&mut self.control, self.bytes, room, |out| frame.encode(out))?;
+        let bytes = append(&mut self.control, self.mask, self.bytes, room, |out| frame.encode(out))?;
         self.bytes += bytes;
         Ok(())
     }
@@ -118,7 +125,7 @@ impl Outbox {
         let behind = behind.filter(|_| !bug("overtake-chunks"));
         let pending = behind.and_then(|number| number.checked_sub(self.first_large));
         if let Some(large) = pending.and_then(|index| self.large.get_mut(usize::try_from(index).ok()?)) {
-            self.bytes += append(&mut large.behind, self.bytes, room, write)?;
+            self.bytes += append(&mut large.behind, self.mask, self.bytes, room, write)?;
             return Ok(Place::Large(behind.unwrap_or_default()));
         }
         let size = PREFIX_BYTES + hint;
@@ -127,7 +134,7 @@ impl Outbox {
             self.data.push_back(segment);
         }
         let segment = self.data.back_mut().expect("one has just been put there");
-        let outcome = append(segment, self.bytes, room, write);
+        let outcome = append(segment, self.mask, self.bytes, room, write);
         if segment.is_empty() {
             self.data.pop_back();
         }
@@ -232,7 +239,7 @@ impl Outbox {
         self.current.extend_from_slice(&[0; PREFIX_BYTES]);
         quick::chunk(as_u64(left), part, &mut self.current);
         self.bytes += self.current.len() - part.len();
-        close_frame(&mut self.current, 0);
+        close_frame(&mut self.current, 0, self.mask);
         if left == 0 {
             let behind = self.large.pop_front().map(|large| large.behind).unwrap_or_default();
             self.first_large += 1;
@@ -261,9 +268,9 @@ impl Outbox {
         self.large.shrink_to(0);
     }
 
-    /// Forgets everything.
+    /// Forgets everything but the mask.
     pub(crate) fn clear(&mut self) {
-        *self = Self::default();
+        *self = Self { mask: self.mask, ..Self::default() };
     }
 }
 
@@ -286,6 +293,7 @@ fn check(bytes: usize, waiting: usize, room: Room) -> Result<(), Unqueued> {
 /// Appends a frame with its prefix, or nothing. Returns how many bytes.
 fn append(
     out: &mut Vec<u8>,
+    mask: Mask,
     waiting: usize,
     room: Room,
     write: impl FnOnce(&mut Vec<u8>),
@@ -296,7 +304,7 @@ fn append(
     let bytes = out.len() - start - PREFIX_BYTES;
     match check(bytes, waiting, room) {
         Ok(()) => {
-            close_frame(out, start);
+            close_frame(out, start, mask);
             Ok(PREFIX_BYTES + bytes)
         }
         Err(unqueued) => {
@@ -307,10 +315,10 @@ fn append(
 }
 
 /// Fills in the prefix of the frame that begins at `start`.
-fn close_frame(out: &mut [u8], start: usize) {
+fn close_frame(out: &mut [u8], start: usize, mask: Mask) {
     let bytes = out.len() - start - PREFIX_BYTES;
     let length = u32::try_from(bytes).expect("frames are checked against a limit below 4 GiB");
-    out[start..start + PREFIX_BYTES].copy_from_slice(&length.to_be_bytes());
+    out[start..start + PREFIX_BYTES].copy_from_slice(&mask.prefix(length));
 }
 
 #[cfg(test)]

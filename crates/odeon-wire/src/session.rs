@@ -17,7 +17,7 @@ use crate::event::{CloseReason, Event, Side};
 use crate::flows_in::FlowsIn;
 use crate::flows_out::FlowsOut;
 use crate::frame::{Frame, RefuseCode};
-use crate::framing::FrameReader;
+use crate::framing::{FrameReader, Mask};
 use crate::handshake::{Handshake, Outputs};
 use crate::ledger::Ledger;
 use crate::limits::{BYE_IDLE, FEATURE_COMPACT, HELD_BYTES_MAX};
@@ -61,6 +61,8 @@ pub struct Session {
     pub(crate) side: Side,
     pub(crate) phase: Phase,
     pub(crate) reader: FrameReader,
+    /// Over the prefixes of what comes, once the peer has proven itself.
+    mask_in: Mask,
     /// What came while it was the driver's turn.
     pub(crate) held: Vec<u8>,
     pub(crate) outbox: Outbox,
@@ -126,6 +128,7 @@ impl Session {
             side,
             phase: Phase::Handshake(Box::new(handshake)),
             reader: FrameReader::default(),
+            mask_in: Mask::default(),
             held: Vec::new(),
             outbox,
             events,
@@ -332,7 +335,7 @@ impl Session {
                 Phase::Handshake(_) => HANDSHAKE_FRAME_BYTES_MAX,
                 Phase::Established => self.config.frame_bytes_max,
             };
-            match reader.next(&mut input, max) {
+            match reader.next(&mut input, max, self.mask_in) {
                 Ok(None) => break,
                 Ok(Some(bytes)) => match quick::decode(bytes).map_or_else(|| self.read(bytes), Ok) {
                     Ok(frame) => {
@@ -387,7 +390,10 @@ impl Session {
                 Phase::Handshake(handshake) => {
                     let outputs = Outputs { outbox: &mut self.outbox, events: &mut self.events };
                     match handshake.handle(frame, bytes, outputs) {
-                        Ok(()) => self.accept_if_done(),
+                        Ok(()) => {
+                            self.mask_in = handshake.mask_in();
+                            self.accept_if_done();
+                        }
                         Err(rejection) => self.reject(rejection),
                     }
                 }

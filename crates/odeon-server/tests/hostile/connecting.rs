@@ -31,7 +31,7 @@ async fn the_next_address_is_tried_when_one_does_not_connect_or_not_prove_itself
     let listener = UnixListener::bind(path).expect("bound");
     let rogue_saw = tokio::spawn(async move {
         let (stream, _) = listener.accept().await.expect("connected");
-        let mut raw = Raw { stream: Box::new(stream) };
+        let mut raw = Raw::over(Box::new(stream));
         raw.frame().await.expect("a hello");
         raw.send_bytes(b"HTTP/1.1 400 Bad Request\r\n\r\n").await.expect("sent");
         raw.end().await
@@ -211,7 +211,7 @@ async fn a_peer_that_talks_and_never_reads_is_given_up() {
     let (net, world) = memory();
     let server = in_memory("b@/", &world, 1).await;
     let stream = net.dial(&memory_address(1)).await.expect("connected");
-    let mut raw = Raw { stream: Box::new(stream) };
+    let mut raw = Raw::over(Box::new(stream));
     raw.prove(&crate::raw::hello("raw@/"), &cookie()).await;
     raw.frame().await.expect("a proof");
     raw.frame().await.expect("accepted");

@@ -72,7 +72,7 @@ async fn a_reflected_proof_proves_nothing() {
     let client = site.knowing("a@/", &id("b@/"), &[address]).await;
     let rogue = tokio::spawn(async move {
         let (stream, _) = rogue.accept().await.expect("connected");
-        let mut raw = Raw { stream: Box::new(stream) };
+        let mut raw = Raw::over(Box::new(stream));
         raw.frame().await.expect("a hello");
         raw.send(&Frame::Hello(hello_back(id("b@/")))).await;
         let proof = raw.frame().await.expect("a proof");
@@ -93,7 +93,7 @@ async fn a_reflected_hello_is_seen_through() {
     let client = site.knowing("a@/", &id("b@/"), &[address]).await;
     let rogue = tokio::spawn(async move {
         let (stream, _) = rogue.accept().await.expect("connected");
-        let mut raw = Raw { stream: Box::new(stream) };
+        let mut raw = Raw::over(Box::new(stream));
         let hello = raw.frame().await.expect("a hello");
         raw.send_bytes(&framed(&hello)).await.expect("sent");
         raw.end().await.last_words()

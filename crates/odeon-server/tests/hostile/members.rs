@@ -11,7 +11,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 
 use crate::actors::{Bait, Echo, EchoCalls as _};
-use crate::raw::{Raw, ask_id, body, define, encoded, framed, open};
+use crate::raw::{Raw, ask_id, body, define, encoded, open};
 use crate::support::{Site, TRANSPORTS, Transport, at, cookie, soon, wait_until};
 
 const FRAME_MAX: usize = 64 * 1024;
@@ -24,13 +24,13 @@ async fn member(server: &Server) -> Raw {
     Raw::member(&server.addresses()[0], "raw@/", &cookie()).await
 }
 
-/// A tell that makes a frame of exactly `bytes`.
+/// A tell that makes a frame of exactly `bytes`, without its length.
 fn tell_of(bytes: usize) -> Vec<u8> {
     let frame = |payload: usize| encoded(&Frame::Tell(body(0, 1, 0, Encoding::Cbor, &vec![0; payload])));
     let near = bytes - 100;
     let frame = frame(bytes - (frame(near).len() - near));
     assert_eq!(frame.len(), bytes);
-    framed(&frame)
+    frame
 }
 
 #[tokio::test]
@@ -41,14 +41,13 @@ async fn a_frame_past_the_limit_ends_the_link_and_one_at_the_limit_does_not() {
         let mut raw = member(&server).await;
         define(&mut raw, 0, "echo/1#say").await;
         open(&mut raw, 0, "echo").await;
-        raw.send_bytes(&tell_of(FRAME_MAX)).await.expect("sent");
+        raw.send_bytes(&raw.masked(&tell_of(FRAME_MAX))).await.expect("sent");
         // Its payload is nonsense, of which the sender is told.
         let note = raw.frame().await.expect("a note");
         assert!(matches!(Frame::decode(&note), Ok(Frame::Refused { ask_id: None, .. })));
         raw.assert_open(1).await;
         // The rest of the frame is not waited for.
-        let past = u32::try_from(FRAME_MAX + 1).expect("small");
-        raw.send_bytes(&past.to_be_bytes()).await.expect("sent");
+        raw.send_bytes(&raw.prefix(FRAME_MAX + 1)).await.expect("sent");
         let words = raw.end().await.last_words();
         assert!(words.contains("a frame of 65537 bytes, where 65536 are the limit"), "{words}");
         wait_until("the link is gone", || server.status().links == 0).await;
@@ -147,7 +146,7 @@ async fn whoever_asks_and_never_reads_loses_the_link_and_others_are_served() {
                 n += 1;
                 let payload = br#"{"bytes":16384}"#;
                 let ask = Frame::Ask { ask_id: ask_id(n), body: body(0, n, 0, Encoding::Json, payload) };
-                if raw.stream.write_all(&framed(&encoded(&ask))).await.is_err() {
+                if raw.stream.write_all(&raw.masked(&encoded(&ask))).await.is_err() {
                     return n;
                 }
             }

@@ -19,6 +19,8 @@ impl<T: AsyncRead + AsyncWrite + Debug + Send + Unpin> Stream for T {}
 #[derive(Debug)]
 pub(crate) struct Raw {
     pub(crate) stream: Box<dyn Stream>,
+    /// What lies over the lengths of the frames that come, and of those that go: the first bytes of the proofs.
+    pub(crate) masks: [u32; 2],
 }
 
 /// What was said before a connection ended.
@@ -45,7 +47,12 @@ impl Raw {
             Address::Tcp(at) => Box::new(TcpStream::connect(at).await.expect("connected")),
             Address::Tls(_) => panic!("no such transport"),
         };
-        Self { stream }
+        Self::over(stream)
+    }
+
+    /// Before anybody has said anything.
+    pub(crate) fn over(stream: Box<dyn Stream>) -> Self {
+        Self { stream, masks: [0; 2] }
     }
 
     /// Connects and proves to be the member `server`.
@@ -75,7 +82,18 @@ impl Raw {
     }
 
     pub(crate) async fn send(&mut self, frame: &Frame<'_>) {
-        self.send_bytes(&framed(&encoded(frame))).await.expect("sent");
+        self.send_bytes(&self.masked(&encoded(frame))).await.expect("sent");
+        self.masks[1] = mask_after(frame).unwrap_or(self.masks[1]);
+    }
+
+    /// With a length before it, as it stands between these two.
+    pub(crate) fn masked(&self, bytes: &[u8]) -> Vec<u8> {
+        [&self.prefix(bytes.len()), bytes].concat()
+    }
+
+    /// The length before a frame of so many bytes.
+    pub(crate) fn prefix(&self, bytes: usize) -> [u8; 4] {
+        (u32::try_from(bytes).expect("small") ^ self.masks[1]).to_be_bytes()
     }
 
     /// The next frame that is no credit, without its prefix; `None` at the end.
@@ -90,9 +108,11 @@ impl Raw {
 
     async fn any_frame(&mut self) -> Option<Vec<u8>> {
         soon("a frame or the end", async {
-            let length = self.stream.read_u32().await.ok()?;
+            let length = self.stream.read_u32().await.ok()? ^ self.masks[0];
             let mut bytes = vec![0; usize::try_from(length).expect("small")];
             self.stream.read_exact(&mut bytes).await.ok()?;
+            let mask = Frame::decode(&bytes).ok().and_then(|frame| mask_after(&frame));
+            self.masks[0] = mask.unwrap_or(self.masks[0]);
             Some(bytes)
         })
         .await
@@ -152,7 +172,15 @@ pub(crate) fn encoded(frame: &Frame<'_>) -> Vec<u8> {
     bytes
 }
 
-/// With a length before it.
+/// The mask of what its sender says after this frame, if it is a proof.
+fn mask_after(frame: &Frame<'_>) -> Option<u32> {
+    match frame {
+        Frame::Proof { mac } => mac.first_chunk().copied().map(u32::from_be_bytes),
+        _ => None,
+    }
+}
+
+/// With a length before it, as it stands before a proof.
 pub(crate) fn framed(bytes: &[u8]) -> Vec<u8> {
     let mut all = u32::try_from(bytes.len()).expect("small").to_be_bytes().to_vec();
     all.extend_from_slice(bytes);

@@ -10,7 +10,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::time::Instant;
 
 use crate::actors::{Echo, EchoCalls as _};
-use crate::raw::{Raw, ask_id, body, define, encoded, framed, open};
+use crate::raw::{Raw, ask_id, body, define, encoded, open};
 use crate::support::{Site, TRANSPORTS, Transport, at, cookie, id, soon, wait_until};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -98,8 +98,8 @@ async fn the_last_words_reach_whoever_is_still_talking() {
         raw.send(&ask).await;
         define(&mut raw, 1, "echo/1#say").await;
         raw.send(&Frame::Tell(body(0, 2, 1, Encoding::Json, br#"{"text":"hi"}"#))).await;
+        let (pongs, masks) = (raw.masked(&encoded(&Frame::Pong { n: 0 })).repeat(1_000), raw.masks);
         let (reading, mut writing) = tokio::io::split(raw.stream);
-        let pongs = framed(&encoded(&Frame::Pong { n: 0 })).repeat(1_000);
         let talking = tokio::spawn(async move { while writing.write_all(&pongs).await.is_ok() {} });
         let echo = server.actor::<Echo>(at(&server, "echo"));
         while echo.said().await.expect("answered") == 0 {
@@ -110,7 +110,7 @@ async fn the_last_words_reach_whoever_is_still_talking() {
             async move { server.shutdown(Duration::ZERO).await }
         });
         wait_until("the link is closed", || server.connections().is_empty()).await;
-        let raw = Raw { stream: Box::new(tokio::io::join(reading, tokio::io::sink())) };
+        let raw = Raw { stream: Box::new(tokio::io::join(reading, tokio::io::sink())), masks };
         let end = raw.end().await;
         assert_eq!(end.last_words(), "bye: the server is stopping");
         let first = Frame::decode(&end.frames[0]);

@@ -145,8 +145,9 @@ impl Silent {
         self.stream.flush().await.expect("sent");
     }
 
-    async fn frame(&mut self) -> Vec<u8> {
-        let length = self.stream.read_u32().await.expect("a frame");
+    /// The next frame, whose length lies under a mask.
+    async fn frame(&mut self, mask: u32) -> Vec<u8> {
+        let length = self.stream.read_u32().await.expect("a frame") ^ mask;
         let mut bytes = vec![0; usize::try_from(length).expect("small")];
         self.stream.read_exact(&mut bytes).await.expect("a frame");
         bytes
@@ -176,11 +177,13 @@ impl Silent {
             }),
         }));
         self.send(&ours).await;
-        let theirs = self.frame().await;
+        let theirs = self.frame(0).await;
         let proof = prove(&self.key, Side::Dialler, &transcript(&ours, &theirs));
         self.send(&encoded(&Frame::Proof { mac: proof.0 })).await;
+        let mut mask = 0;
         loop {
-            match Frame::decode(&self.frame().await).expect("a frame") {
+            match Frame::decode(&self.frame(mask).await).expect("a frame") {
+                Frame::Proof { mac } => mask = u32::from_be_bytes(*mac.first_chunk().expect("long enough")),
                 Frame::Accept => return None,
                 Frame::Refuse { code, detail } => return Some(format!("{code}: {detail}")),
                 _ => {}

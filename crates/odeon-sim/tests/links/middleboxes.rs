@@ -2,7 +2,7 @@
 
 use odeon_sim::faults::Kind;
 
-use crate::support::survives;
+use crate::support::{survives, survives_in};
 
 #[test]
 fn duplication() {
@@ -17,6 +17,11 @@ fn reordering() {
 #[test]
 fn hour_old() {
     survives(Kind::HourOld, "late");
+}
+
+#[test]
+fn stray() {
+    survives_in(6, Kind::Stray, "stray");
 }
 
 #[test]

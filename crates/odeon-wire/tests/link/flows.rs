@@ -4,7 +4,7 @@ use odeon_core::{ActorId, Encoding, Epoch, ExitReason};
 use odeon_wire::{ACKNOWLEDGE_AFTER, CHUNK_BYTES, Config, Frame, MESSAGE_COST_BYTES, SendError};
 use proptest::prelude::*;
 
-use crate::pair::{End, Event, Letter, Pair, config, framed, parcel};
+use crate::pair::{End, Event, Letter, Pair, config, parcel};
 
 const FLOW_FULL: SendError = SendError::NoCredit { is_flow: true };
 const LINK_FULL: SendError = SendError::NoCredit { is_flow: false };
@@ -129,7 +129,7 @@ fn a_peer_that_sends_past_its_credit_loses_the_link() {
         let mut seq = 1;
         while !pair.listener.session.is_closed() {
             seq += 1;
-            pair.listener.put(&framed(&body(seq, &large)), pair.now);
+            pair.listener.put_frame(&body(seq, &large), pair.now);
             assert!(seq <= 4);
         }
         pair.listener.drain();

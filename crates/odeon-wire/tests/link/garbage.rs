@@ -1,11 +1,11 @@
 //! Bytes that no honest peer sends: no panic, no unbounded memory, always an end.
 
-use odeon_core::Instant;
 use odeon_core::limits::HANDSHAKE_FRAME_BYTES_MAX;
-use odeon_wire::{CloseReason, Frame, Session};
+use odeon_core::{Encoding, ExitReason, Instant};
+use odeon_wire::{AskFailure, CloseReason, DEAD_AFTER, Frame, HEARTBEAT, Session};
 use proptest::prelude::*;
 
-use crate::pair::{End, Event, Pair, config, framed, parcel};
+use crate::pair::{End, Event, Pair, config, parcel};
 
 /// A valid stream of the dialler's, from the first ask on.
 fn session_stream() -> Vec<u8> {
@@ -57,9 +57,7 @@ proptest! {
         for mut part in parts {
             // Half-way to a frame: an array whose first item is a number that may be known.
             part.splice(0..0, [0x80 | (part[0] % 8), number]);
-            let length = u32::try_from(part.len()).expect("short").to_be_bytes();
-            pair.listener.put(&length, pair.now);
-            pair.listener.put(&part, pair.now);
+            pair.listener.put_body(&part, pair.now);
         }
         check_end(&mut pair.listener);
     }
@@ -72,6 +70,43 @@ proptest! {
         let mut pair = Pair::established();
         pair.listener.put(&stream, pair.now);
         check_end(&mut pair.listener);
+    }
+}
+
+/// A box that has kept bytes of one connection puts them into a younger one, at the same place of the same talk.
+#[test]
+fn frames_of_another_connection_are_none_of_this_one() {
+    let mut older = Pair::established();
+    let session = &mut older.dialler.session;
+    session.ask(&parcel("x/1", b"a question").parcel(), older.now).expect("sent");
+    session.monitor("greeter".parse().expect("an actor")).expect("sent");
+    older.drive();
+    older.listener.session.reply(1 << 16, Encoding::Cbor, b"old news").expect("sent");
+    older.listener.session.down(1, ExitReason::Normal, None);
+    let old = older.listener.transmitted();
+    assert_eq!(old.len(), 2, "the reply, and that the actor ended");
+    for body in old {
+        let bytes = [&older.dialler.prefix(body.len())[..], &body].concat();
+        for nonce in 100..150 {
+            let mut younger = Pair::younger(nonce);
+            let ask = younger.dialler.ask(&parcel("x/1", b"another question"), younger.now).expect("sent");
+            younger.dialler.session.monitor("greeter".parse().expect("an actor")).expect("sent");
+            younger.drive();
+            younger.dialler.put(&bytes, younger.now);
+            younger.pass(DEAD_AFTER + HEARTBEAT);
+            let news = younger.dialler.news();
+            let told = AskFailure::LinkLost(news.last().map(said).expect("the end").into());
+            assert_eq!(news.first(), Some(&Event::Reply { ask_id: ask, outcome: Err(told) }), "{news:?}");
+            assert!(matches!(&news[1..], [Event::Down { .. }, Event::Closed(_)]), "{news:?}");
+        }
+    }
+}
+
+/// Why the link ended.
+fn said(event: &Event) -> String {
+    match event {
+        Event::Closed(reason) => reason.to_string(),
+        other => panic!("{other:?}"),
     }
 }
 
@@ -139,12 +174,10 @@ fn deep_nesting_in_an_unknown_field_does_no_harm() {
     let mut body = vec![0x83, 0x0f, 0x07];
     body.extend(std::iter::repeat_n(0x81, 1_000_000));
     body.push(0x00);
-    let mut stream = u32::try_from(body.len()).expect("short").to_be_bytes().to_vec();
-    stream.extend(body);
     let mut pair = Pair::established();
-    pair.listener.put(&stream, pair.now);
+    pair.listener.put_body(&body, pair.now);
     assert!(pair.listener.session.is_established());
-    assert_eq!(pair.listener.transmits(), framed(&Frame::Pong { n: 7 }));
+    assert_eq!(pair.listener.transmitted(), [[0x82, 0x10, 0x07]]);
 }
 
 /// A frame that claims more than it has is refused without room being made for the claim.
@@ -155,10 +188,8 @@ fn claimed_lengths_are_not_believed() {
         &[0x82, 0x11, 0x7b, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff],     // a text
         &[0x82, 0x11, 0x7f, 0x61, b'x'],                                         // without end
     ] {
-        let mut stream = u32::try_from(body.len()).expect("short").to_be_bytes().to_vec();
-        stream.extend_from_slice(body);
         let mut pair = Pair::established();
-        pair.listener.put(&stream, pair.now);
+        pair.listener.put_body(body, pair.now);
         pair.listener.drain();
         let news = pair.listener.news();
         assert!(matches!(&news[..], [Event::Closed(CloseReason::Protocol(_))]), "{news:?}");
@@ -168,15 +199,14 @@ fn claimed_lengths_are_not_believed() {
 /// A peer's texts end in logs and on terminals.
 #[test]
 fn control_characters_of_a_peer_do_not_come_through() {
-    let bye = framed(&Frame::Bye { reason: "\u{1b}[2Jgone".into() });
+    let mut bye = Vec::new();
+    Frame::Bye { reason: "\u{1b}[2Jgone".into() }.encode(&mut bye);
     // A mark is checked when it is read, and the error quotes it.
     let mut define = vec![0x83, 0x04, 0x00, 0x65];
     define.extend_from_slice(b"\x1b[2J!");
-    let mut quoted = u32::try_from(define.len()).expect("short").to_be_bytes().to_vec();
-    quoted.extend(define);
-    for (bytes, kept) in [(bye, "[2Jgone"), (quoted, "cannot be read")] {
+    for (body, kept) in [(bye, "[2Jgone"), (define, "cannot be read")] {
         let mut pair = Pair::established();
-        pair.listener.put(&bytes, pair.now);
+        pair.listener.put_body(&body, pair.now);
         pair.listener.drain();
         let reason = pair.listener.closed().expect("closed").to_string();
         assert!(reason.contains(kept), "{reason}");

@@ -77,8 +77,8 @@ fn a_wrong_proof_is_found_by_the_dialler() {
 
     // The refusal reaches a listener that has accepted already.
     let mut pair = Pair::established();
-    let refuse = framed(&Frame::Refuse { code: RefuseCode::Authentication, detail: "no\u{1b}[2J".into() });
-    pair.listener.put(&refuse, pair.now);
+    let refuse = Frame::Refuse { code: RefuseCode::Authentication, detail: "no\u{1b}[2J".into() };
+    pair.listener.put_frame(&refuse, pair.now);
     pair.listener.drain();
     assert_eq!(
         pair.listener.closed(),
@@ -265,11 +265,36 @@ fn nothing_but_the_handshake_is_taken_before_acceptance() {
     }
 }
 
+/// The bytes on the wire: the lengths of the handshake are bare, those after a proof are xored with its first 4 bytes.
+#[test]
+fn the_proof_of_a_side_lies_over_the_lengths_of_all_that_it_sends_later() {
+    let mut pair = Pair::default_ends();
+    pair.listener.put(&pair.dialler.transmits(), pair.now);
+    pair.listener.drain();
+    pair.dialler.put(&pair.listener.transmits(), pair.now);
+    pair.dialler.drain();
+    let by_dialler = pair.dialler.transmits();
+    pair.listener.put(&by_dialler, pair.now);
+    pair.listener.drain();
+    let by_listener = pair.listener.transmits();
+    // `[1, mac]`: a length, an array's head, the frame's number, the head of 32 bytes.
+    let length_of = |proof: &[u8], length: u8| {
+        assert_eq!(proof[..8], [0, 0, 0, 36, 0x82, 1, 0x58, 0x20]);
+        [proof[8], proof[9], proof[10], proof[11] ^ length]
+    };
+    assert_eq!(by_listener[40..], [&length_of(&by_listener, 2)[..], &[0x81, 2]].concat(), "Accept");
+    pair.dialler.put(&by_listener, pair.now);
+    pair.dialler.drain();
+    pair.dialler.put_frame(&Frame::Ping { n: 7 }, pair.now);
+    let pong = pair.dialler.transmits();
+    assert_eq!(pong, [&length_of(&by_dialler, 3)[..], &[0x82, 16, 7]].concat(), "Pong");
+}
+
 #[test]
 fn nothing_of_the_handshake_is_taken_after_acceptance() {
     for late in [Frame::Hello(hello()), Frame::Accept, Frame::Proof { mac: [0; 32] }] {
         let mut pair = Pair::established();
-        pair.listener.put(&framed(&late), pair.now);
+        pair.listener.put_frame(&late, pair.now);
         pair.drive();
         assert!(matches!(pair.listener.closed(), Some(CloseReason::Protocol(_))));
         let told = pair.dialler.closed().expect("told").to_string();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use odeon_core::{Encoding, ExitReason};
 use odeon_wire::{CloseReason, DEAD_AFTER, Frame, IDLE_AFTER, SendError};
 
-use crate::pair::{Pair, framed, parcel};
+use crate::pair::{Pair, parcel};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -94,12 +94,11 @@ fn a_peer_that_answers_pings_and_no_proposal_loses_the_link() {
     pair.dialler.session.handle_timeout(pair.now);
     pair.dialler.transmits();
     let rested_at = pair.now;
-    let alive = framed(&Frame::Pong { n: 1 });
     let last = rested_at + (DEAD_AFTER - Duration::from_nanos(1));
     while pair.now < last {
         assert_eq!(pair.dialler.tell(&parcel("x/1", b""), pair.now), Err(SendError::Waiting));
         pair.now = (pair.now + SECOND).min(last);
-        pair.dialler.put(&alive, pair.now);
+        pair.dialler.put_frame(&Frame::Pong { n: 1 }, pair.now);
         pair.dialler.session.handle_timeout(pair.now);
         assert!(pair.dialler.session.is_established(), "before the time");
     }

@@ -70,16 +70,14 @@ fn the_smaller_limit_of_the_two_holds() {
 
 #[test]
 fn a_length_past_the_limit_ends_the_link_before_its_bytes_come() {
-    let prefix = |bytes: usize| u32::try_from(bytes).expect("small").to_be_bytes();
     let max = 100_000;
 
     let mut established = pair(|config| config.frame_bytes_max = max);
     let now = established.now;
-    let session = &mut established.listener.session;
-    session.handle_bytes(&prefix(max), now);
-    assert!(session.is_established(), "at the limit");
+    established.listener.put(&established.listener.prefix(max), now);
+    assert!(established.listener.session.is_established(), "at the limit");
     let mut established = pair(|config| config.frame_bytes_max = max);
-    established.listener.put(&prefix(max + 1), now);
+    established.listener.put(&established.listener.prefix(max + 1), now);
     established.drive();
     let told = established.dialler.closed().expect("told").to_string();
     assert!(told.contains("a frame of 100001 bytes, where 100000 are the limit"), "{told}");
@@ -87,7 +85,7 @@ fn a_length_past_the_limit_ends_the_link_before_its_bytes_come() {
     // Before acceptance the limit is smaller, whatever the settings say.
     for (bytes, closes) in [(HANDSHAKE_FRAME_BYTES_MAX, false), (HANDSHAKE_FRAME_BYTES_MAX + 1, true)] {
         let mut strangers = Pair::default_ends();
-        strangers.listener.put(&prefix(bytes), now);
+        strangers.listener.put(&strangers.listener.prefix(bytes), now);
         assert_eq!(strangers.listener.session.is_closed(), closes);
     }
 }
@@ -146,14 +144,18 @@ fn a_reply_without_room_can_be_tried_again() {
 #[test]
 fn a_peer_that_does_not_read_loses_the_link() {
     let mut pair = pair(|config| config.outbound_bytes_max = 1_000);
-    let ping = framed(&Frame::Ping { n: u64::MAX });
+    let ping = Frame::Ping { n: u64::MAX };
     let mut pings = 0;
     while !pair.listener.session.is_closed() {
-        pair.listener.put(&ping, pair.now);
+        pair.listener.put_frame(&ping, pair.now);
         pings += 1;
         assert!(pair.listener.session.queued_bytes() <= 1_000 + CONTROL_RESERVE_BYTES);
     }
-    assert_eq!(pings, (1_000 + CONTROL_RESERVE_BYTES) / ping.len() + 1, "the first that finds no room");
+    assert_eq!(
+        pings,
+        (1_000 + CONTROL_RESERVE_BYTES) / framed(&ping).len() + 1,
+        "the first that finds no room"
+    );
     pair.listener.drain();
     let Some(CloseReason::Local(why)) = pair.listener.closed() else {
         panic!("{:?}", pair.listener.events);
@@ -275,7 +277,7 @@ fn a_text_of_a_peer_is_cut_and_shared_by_all_who_wait() {
             last,
         ];
         for frame in frames {
-            pair.dialler.session.handle_bytes(&framed(&frame), pair.now);
+            pair.dialler.put_frame(&frame, pair.now);
         }
         let (mut said, mut shared) = (Vec::new(), Vec::new());
         while let Some(event) = pair.dialler.session.poll_event() {

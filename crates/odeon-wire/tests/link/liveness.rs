@@ -5,7 +5,7 @@ use std::time::Duration;
 use odeon_core::Instant;
 use odeon_wire::{ACKNOWLEDGE_AFTER, AskFailure, CloseReason, Frame};
 
-use crate::pair::{Event, Pair, framed, parcel};
+use crate::pair::{Event, Pair, parcel};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -39,8 +39,8 @@ fn a_busy_link_sends_no_pings() {
 #[test]
 fn a_ping_has_a_pong() {
     let mut pair = Pair::established();
-    pair.listener.put(&framed(&Frame::Ping { n: 77 }), pair.now);
-    assert_eq!(pair.listener.transmits(), framed(&Frame::Pong { n: 77 }));
+    pair.listener.put_frame(&Frame::Ping { n: 77 }, pair.now);
+    assert_eq!(pair.listener.transmitted(), [[0x82, 0x10, 0x18, 77]]);
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn bytes_that_never_become_a_frame_are_no_sign_of_life() {
     let mut pair = Pair::established();
     pair.is_cut = true;
     // The length of a frame that takes for ever.
-    pair.listener.put(&1_000_000_u32.to_be_bytes(), pair.now);
+    pair.listener.put(&pair.listener.prefix(1_000_000), pair.now);
     for _ in 0..20 {
         pair.pass(SECOND);
         pair.listener.put(b"more of it", pair.now);

@@ -79,7 +79,12 @@ pub(crate) enum Event {
     Closed(CloseReason),
 }
 
-/// A frame as it stands on the wire.
+/// The mask of what comes after a proof.
+fn mask(proof: &[u8; 32]) -> u32 {
+    u32::from_be_bytes(*proof.first_chunk().expect("more than 4 bytes"))
+}
+
+/// A frame of the handshake as it stands on the wire.
 pub(crate) fn framed(frame: &Frame<'_>) -> Vec<u8> {
     let mut body = Vec::new();
     frame.encode(&mut body);
@@ -98,6 +103,8 @@ pub(crate) struct End {
     /// What the driver saw, without its own part of the handshake.
     pub(crate) events: Vec<Event>,
     flows: Vec<ActorId>,
+    /// What lies over the lengths of the frames that come, and of those that go: the first bytes of the proofs.
+    masks: [u32; 2],
     /// The types that the peer has defined, with their fingerprints.
     pub(crate) types: Vec<(Mark, Option<u64>)>,
     /// Messages that came while nothing was taken, by flow and cost.
@@ -115,6 +122,7 @@ impl End {
             inbound: VecDeque::new(),
             events: Vec::new(),
             flows: Vec::new(),
+            masks: [0; 2],
             types: Vec::new(),
             untaken: VecDeque::new(),
             is_taking: true,
@@ -150,6 +158,36 @@ impl End {
         self.session.handle_bytes(bytes, now);
     }
 
+    /// The prefix of a frame of so many bytes that comes to this end.
+    pub(crate) fn prefix(&self, length: usize) -> [u8; 4] {
+        (u32::try_from(length).expect("short") ^ self.masks[0]).to_be_bytes()
+    }
+
+    /// Gives the session a frame that a test made.
+    pub(crate) fn put_frame(&mut self, frame: &Frame<'_>, now: Instant) {
+        let mut body = Vec::new();
+        frame.encode(&mut body);
+        self.put_body(&body, now);
+    }
+
+    /// The same with a frame that may be none.
+    pub(crate) fn put_body(&mut self, body: &[u8], now: Instant) {
+        self.put(&self.prefix(body.len()), now);
+        self.put(body, now);
+    }
+
+    /// All that waits to be sent, frame by frame.
+    pub(crate) fn transmitted(&mut self) -> Vec<Vec<u8>> {
+        let (bytes, mask) = (self.transmits(), self.masks[1]);
+        let (mut rest, mut frames) = (&bytes[..], Vec::new());
+        while let Some((prefix, after)) = rest.split_first_chunk::<4>() {
+            let length = usize::try_from(u32::from_be_bytes(*prefix) ^ mask).expect("small");
+            frames.push(after[..length].to_vec());
+            rest = &after[length..];
+        }
+        frames
+    }
+
     fn arrived(&mut self, arrival: Arrival) -> Event {
         self.untaken.push_back((arrival.flow, arrival.cost()));
         let Arrival { flow, ask_id, from, type_id, encoding, expires_at, payload, .. } = arrival;
@@ -170,13 +208,16 @@ impl End {
                 Wire::NeedProof { side, transcript } => {
                     assert_eq!(side, self.session.side());
                     let seen = odeon_auth::transcript(&transcript.dialler_hello, &transcript.listener_hello);
-                    self.session.provide_proof(odeon_auth::prove(&self.cookie, auth(side), &seen).0);
+                    let proof = odeon_auth::prove(&self.cookie, auth(side), &seen).0;
+                    self.masks[1] = mask(&proof);
+                    self.session.provide_proof(proof);
                     continue;
                 }
                 Wire::Verify { side, transcript, mac } => {
                     assert_eq!(side, self.session.side().peer());
                     let seen = odeon_auth::transcript(&transcript.dialler_hello, &transcript.listener_hello);
                     let right = odeon_auth::verify(&self.cookie, auth(side), &seen, &Proof(mac));
+                    self.masks[0] = mask(&mac);
                     self.session.verified(right);
                     continue;
                 }
@@ -289,6 +330,13 @@ impl Pair {
             piece: 1_024,
             is_cut: false,
         }
+    }
+
+    /// The ends of a younger connection, whose nonces are others.
+    pub(crate) fn younger(nonce: u8) -> Self {
+        let mut pair = Self::default_ends();
+        pair.dialler = End::new(Session::dial(config("a@/"), id("b@/"), [nonce; 32], pair.now), [7; 32]);
+        pair.establish()
     }
 
     /// A dialler `a@/` and a listener `b@/` with default settings.
