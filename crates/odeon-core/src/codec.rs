@@ -9,6 +9,8 @@ use crate::limits::PAYLOAD_DEPTH_MAX;
 
 mod depth;
 
+pub use depth::check_nesting;
+
 /// How a payload is encoded. Numbers are frozen: they travel on links.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
 #[cbor(index_only)]
