@@ -163,6 +163,19 @@ mod tests {
         }
     }
 
+    proptest! {
+        #[test]
+        fn a_real_is_read_as_it_was_written(
+            real in prop_oneof![Just(-4.5e300), proptest::num::f64::NORMAL, proptest::num::f64::SUBNORMAL],
+        ) {
+            for encoding in [Encoding::Cbor, Encoding::Json, Encoding::Compact] {
+                let mut bytes = Vec::new();
+                encode(&real, encoding, &mut bytes).expect("encodes");
+                prop_assert_eq!(decode::<f64>(encoding, &bytes).map(f64::to_bits), Ok(real.to_bits()));
+            }
+        }
+    }
+
     #[derive(Debug, PartialEq, Serialize, Deserialize)]
     struct Everything {
         text: String,
