@@ -356,9 +356,9 @@ fn said(how: u8, now: Instant, say: impl FnOnce(&Parcel<'_>)) {
         to: &to,
         from: u64::from(how >> 6),
         mark: &mark,
-        fingerprint: (how % 5 == 0).then_some(u64::from(how)),
+        fingerprint: how.is_multiple_of(5).then_some(u64::from(how)),
         encoding: [Encoding::Cbor, Encoding::Json, Encoding::Compact][usize::from(how % 7 % 3)],
-        expires_at: (how % 4 == 0).then(|| now + Duration::from_millis(u64::from(how))),
+        expires_at: how.is_multiple_of(4).then(|| now + Duration::from_millis(u64::from(how))),
         payload: &payload,
     });
 }
