@@ -26,6 +26,10 @@ pub const CERTIFICATE_CAPABILITIES_MAX: usize = 64;
 /// Longest certificate, in bytes of DER: one with the most capabilities, each of the longest, fits.
 pub const CERTIFICATE_BYTES_MAX: usize = 16 * 1024;
 
+/// Most attributes of an issuer's name: ours have four, and those of others a dozen. Each is looked up in a list of
+/// thousands to be written as text, before anybody knows who sent the certificate.
+pub const ISSUER_ATTRIBUTES_MAX: usize = 32;
+
 /// Begins each of Odeon's URIs.
 const SCHEME: &str = "odeon:";
 pub(crate) const SERVER_URI: &str = "odeon:server:";
@@ -83,6 +87,11 @@ impl PeerCertificate {
         );
         if not_after < not_before {
             let fault = malformed(&"it ends before it begins");
+            return Err(CertificateError { server: Some(server), fault });
+        }
+        if tbs.issuer().iter().nth(ISSUER_ATTRIBUTES_MAX).is_some() {
+            let fault =
+                malformed(&format_args!("its issuer has more than {ISSUER_ATTRIBUTES_MAX} attributes"));
             return Err(CertificateError { server: Some(server), fault });
         }
         Ok(Self {
@@ -354,10 +363,12 @@ impl fmt::Display for Usage {
 #[cfg(test)]
 mod tests {
     use x509_cert::der::Encode as _;
+    use x509_cert::name::RdnSequence;
 
     use super::*;
-    use crate::keys::KeyKind;
-    use crate::testing::{NOW, Pki};
+    use crate::ca::{Holder, Order, Parent, Subject, certify};
+    use crate::keys::{KeyKind, PrivateKey};
+    use crate::testing::{NOW, Pki, Seeded, id};
 
     #[test]
     fn a_certificate_that_ends_before_it_begins_is_refused_and_says_whose_it_was() {
@@ -375,6 +386,30 @@ mod tests {
             error.to_string(),
             "the certificate in the name of web-0@/ is damaged: it ends before it begins"
         );
+    }
+
+    #[test]
+    fn an_issuer_has_32_attributes_at_most() {
+        let rng = Seeded::default();
+        let key = PrivateKey::generate(KeyKind::Ed25519, &rng);
+        let read = |attributes: usize| {
+            let four = Subject::default().name("root").expect("a subject");
+            let mut issuer = RdnSequence::default();
+            let parts: Vec<_> = four.iter_rdn().collect();
+            parts.iter().cycle().take(attributes).for_each(|part| issuer.push((*part).clone()));
+            let issuer = issuer.to_der().and_then(|der| Name::from_der(&der)).expect("a name");
+            let order = Order {
+                holder: Holder::server(&id("web-0@/"), &Capabilities::none()),
+                subject: four,
+                not_before: NOW,
+                not_after: NOW,
+            };
+            let made = certify(order, &key, Some(&Parent { name: &issuer, key: &key }), &rng).expect("made");
+            PeerCertificate::read(&made.to_der().expect("an encoding"))
+        };
+        assert!(read(ISSUER_ATTRIBUTES_MAX).is_ok());
+        let error = read(ISSUER_ATTRIBUTES_MAX + 1).expect_err("too many");
+        assert!(error.to_string().contains("more than 32 attributes"), "{error}");
     }
 
     #[test]
