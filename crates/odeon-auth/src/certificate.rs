@@ -18,12 +18,17 @@ use x509_cert::Certificate;
 use x509_cert::der::Decode as _;
 use x509_cert::ext::pkix::SubjectAltName;
 use x509_cert::ext::pkix::name::GeneralName;
+use x509_cert::name::Name;
 
 /// Most capabilities of one certificate.
 pub const CERTIFICATE_CAPABILITIES_MAX: usize = 64;
 
 /// Longest certificate, in bytes of DER: one with the most capabilities, each of the longest, fits.
 pub const CERTIFICATE_BYTES_MAX: usize = 16 * 1024;
+
+/// Most attributes of an issuer's name: ours have four, and those of others a dozen. Each is looked up in a list of
+/// thousands to be written as text, before anybody knows who sent the certificate.
+pub const ISSUER_ATTRIBUTES_MAX: usize = 32;
 
 /// Begins each of Odeon's URIs.
 const SCHEME: &str = "odeon:";
@@ -76,14 +81,27 @@ impl PeerCertificate {
         });
         let Named { server, capabilities } = Named::read(uris)?;
         let validity = tbs.validity();
+        let (not_before, not_after) = (
+            validity.not_before.to_unix_duration().as_secs(),
+            validity.not_after.to_unix_duration().as_secs(),
+        );
+        if not_after < not_before {
+            let fault = malformed(&"it ends before it begins");
+            return Err(CertificateError { server: Some(server), fault });
+        }
+        if tbs.issuer().iter().nth(ISSUER_ATTRIBUTES_MAX).is_some() {
+            let fault =
+                malformed(&format_args!("its issuer has more than {ISSUER_ATTRIBUTES_MAX} attributes"));
+            return Err(CertificateError { server: Some(server), fault });
+        }
         Ok(Self {
             domain: server.domain().clone(),
             server,
             capabilities,
-            issuer: tbs.issuer().to_string(),
+            issuer: name_text(tbs.issuer()),
             serial: serial_text(tbs.serial_number().as_bytes()),
-            not_before: validity.not_before.to_unix_duration().as_secs(),
-            not_after: validity.not_after.to_unix_duration().as_secs(),
+            not_before,
+            not_after,
             fingerprint: Sha256::digest(der).into(),
         })
     }
@@ -139,6 +157,16 @@ fn shown(text: &str) -> String {
 
 fn malformed(what: &dyn fmt::Display) -> CertificateFault {
     CertificateFault::Malformed { what: what.to_string() }
+}
+
+/// A subject or an issuer as text, by which it is also found again: without control characters, those past ASCII included,
+/// which the library lets through.
+pub(crate) fn name_text(name: &Name) -> String {
+    let mut text = String::new();
+    for c in name.to_string().chars() {
+        if c.is_control() { text.extend(c.escape_default()) } else { text.push(c) }
+    }
+    text
 }
 
 /// A serial number as it is written everywhere: hexadecimal, without the sign's leading zero byte.
@@ -329,5 +357,74 @@ impl fmt::Display for Usage {
             Self::Dialling => "dialling",
             Self::Listening => "listening",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use x509_cert::der::Encode as _;
+    use x509_cert::name::RdnSequence;
+
+    use super::*;
+    use crate::ca::{Holder, Order, Parent, Subject, certify};
+    use crate::keys::{KeyKind, PrivateKey};
+    use crate::testing::{NOW, Pki, Seeded, id};
+
+    #[test]
+    fn a_certificate_that_ends_before_it_begins_is_refused_and_says_whose_it_was() {
+        let pki = Pki::new(KeyKind::Ed25519);
+        let read = |not_after| {
+            let made = pki.bent("web-0@/", &pki.sub, |order| {
+                (order.not_before, order.not_after) = (NOW, not_after);
+            });
+            PeerCertificate::read(&made.certificate.to_der().expect("an encoding"))
+        };
+        assert_eq!(read(NOW).map(|read| (read.not_before, read.not_after)), Ok((NOW, NOW)));
+        let error = read(NOW - 1).expect_err("it is valid at no time");
+        assert_eq!(error.code(), "certificate-malformed");
+        assert_eq!(
+            error.to_string(),
+            "the certificate in the name of web-0@/ is damaged: it ends before it begins"
+        );
+    }
+
+    #[test]
+    fn an_issuer_has_32_attributes_at_most() {
+        let rng = Seeded::default();
+        let key = PrivateKey::generate(KeyKind::Ed25519, &rng);
+        let read = |attributes: usize| {
+            let four = Subject::default().name("root").expect("a subject");
+            let mut issuer = RdnSequence::default();
+            let parts: Vec<_> = four.iter_rdn().collect();
+            parts.iter().cycle().take(attributes).for_each(|part| issuer.push((*part).clone()));
+            let issuer = issuer.to_der().and_then(|der| Name::from_der(&der)).expect("a name");
+            let order = Order {
+                holder: Holder::server(&id("web-0@/"), &Capabilities::none()),
+                subject: four,
+                not_before: NOW,
+                not_after: NOW,
+            };
+            let made = certify(order, &key, Some(&Parent { name: &issuer, key: &key }), &rng).expect("made");
+            PeerCertificate::read(&made.to_der().expect("an encoding"))
+        };
+        assert!(read(ISSUER_ATTRIBUTES_MAX).is_ok());
+        let error = read(ISSUER_ATTRIBUTES_MAX + 1).expect_err("too many");
+        assert!(error.to_string().contains("more than 32 attributes"), "{error}");
+    }
+
+    #[test]
+    fn the_name_of_an_issuer_has_no_control_characters() {
+        let pki = Pki::called(KeyKind::Ed25519, "root**", 0);
+        let der = pki.server("web-0@/").certificate.to_der().expect("an encoding");
+        let of = |bytes: &[u8; 2]| {
+            let mut der = der.clone();
+            let at = der.windows(2).position(|window| window == b"**").expect("the issuer's name");
+            der[at..at + 2].copy_from_slice(bytes);
+            PeerCertificate::read(&der).expect("nobody has looked at the signature").issuer
+        };
+        assert!(of("é".as_bytes().try_into().expect("two bytes")).contains("below the rooté"));
+        let issuer = of(&[0xc2, 0x9b]);
+        assert!(issuer.contains("below the root\\u{9b}"), "{issuer}");
+        assert!(!of(b"\x1b[").contains(char::is_control));
     }
 }

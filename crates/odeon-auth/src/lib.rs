@@ -23,8 +23,8 @@ pub mod tls;
 
 pub use admin::{AdminError, AdminFiles};
 pub use certificate::{
-    CERTIFICATE_BYTES_MAX, CERTIFICATE_CAPABILITIES_MAX, CertificateError, CertificateFault, PeerCertificate,
-    Usage,
+    CERTIFICATE_BYTES_MAX, CERTIFICATE_CAPABILITIES_MAX, CertificateError, CertificateFault,
+    ISSUER_ATTRIBUTES_MAX, PeerCertificate, Usage,
 };
 pub use cookie::{COOKIE_BYTES, Cookie, CookieError, Existing};
 pub use expiry::{EXPIRY_WARNING_DAYS, ExpiryWarning, expiry_warning};

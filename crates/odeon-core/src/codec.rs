@@ -9,6 +9,8 @@ use crate::limits::PAYLOAD_DEPTH_MAX;
 
 mod depth;
 
+pub use depth::check_nesting;
+
 /// How a payload is encoded. Numbers are frozen: they travel on links.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
 #[cbor(index_only)]
@@ -157,6 +159,19 @@ mod tests {
             for encoding in [Encoding::Cbor, Encoding::Json, Encoding::Compact] {
                 let _ = decode::<Everything>(encoding, &bytes);
                 let _ = decode::<serde_json::Value>(encoding, &bytes);
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_real_is_read_as_it_was_written(
+            real in prop_oneof![Just(-4.5e300), proptest::num::f64::NORMAL, proptest::num::f64::SUBNORMAL],
+        ) {
+            for encoding in [Encoding::Cbor, Encoding::Json, Encoding::Compact] {
+                let mut bytes = Vec::new();
+                encode(&real, encoding, &mut bytes).expect("encodes");
+                prop_assert_eq!(decode::<f64>(encoding, &bytes).map(f64::to_bits), Ok(real.to_bits()));
             }
         }
     }

@@ -28,7 +28,7 @@ mod time;
 pub use address::{Address, AddressError, HostId};
 pub use capability::{Capabilities, Capability};
 pub use chain::chain;
-pub use codec::{CodecError, Encoding, decode, encode};
+pub use codec::{CodecError, Encoding, check_nesting, decode, encode};
 pub use epoch::Epoch;
 pub use exit::{ExitReason, PanicReport};
 pub use fingerprint::{Fingerprint, Fingerprints, fingerprint};

@@ -40,7 +40,8 @@
 use std::fmt;
 
 use minicbor::{Decode, Decoder, Encode};
-use odeon_core::{ActorId, Encoding, Epoch, ExitReason, Mark, Refusal, ServerId};
+use odeon_core::limits::PAYLOAD_DEPTH_MAX;
+use odeon_core::{ActorId, CodecError, Encoding, Epoch, ExitReason, Mark, Refusal, ServerId, check_nesting};
 
 use crate::limits::{FEATURE_BYTES_MAX, FEATURES_MAX};
 
@@ -48,6 +49,16 @@ use crate::limits::{FEATURE_BYTES_MAX, FEATURES_MAX};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("a frame cannot be read: {0}")]
 pub struct FrameError(String);
+
+impl FrameError {
+    fn of_nesting(error: &CodecError) -> Self {
+        Self(match error {
+            CodecError::TooDeep => format!("it nests deeper than {PAYLOAD_DEPTH_MAX} levels"),
+            CodecError::Decode(why) | CodecError::Encode(why) => why.clone(),
+            other => other.to_string(),
+        })
+    }
+}
 
 /// What a side says of itself, first of all. Until a version is agreed nothing else is known of the peer, so
 /// these fields keep their numbers and meaning in every version.
@@ -359,6 +370,8 @@ impl<'b> Frame<'b> {
     /// # Errors
     /// When the bytes are anything else.
     pub fn decode(bytes: &'b [u8]) -> Result<Self, FrameError> {
+        // Fields that are unknown here are skipped, and skipping is what takes memory for their nesting.
+        check_nesting(bytes).map_err(|error| FrameError::of_nesting(&error))?;
         let mut decoder = Decoder::new(bytes);
         let frame = decoder.decode().map_err(|error| FrameError(error.to_string()))?;
         if decoder.position() == bytes.len() {
@@ -422,5 +435,35 @@ impl<'b> Frame<'b> {
             Self::Rest => "Rest",
             Self::Stay => "Stay",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A frame with a field that is unknown here, in which so many lists are opened, and closed again.
+    fn with_unknown(levels: usize, (open, close): (u8, &[u8])) -> Vec<u8> {
+        let mut bytes = vec![0x83, 10, 7];
+        bytes.extend(vec![open; levels]);
+        bytes.push(0);
+        bytes.extend(close.repeat(levels));
+        bytes
+    }
+
+    #[test]
+    fn an_unknown_field_may_nest_to_the_limit_and_no_deeper() {
+        for kind in [(0x81, &[][..]), (0x9f, &[0xff])] {
+            let fits = with_unknown(PAYLOAD_DEPTH_MAX - 1, kind);
+            assert_eq!(Frame::decode(&fits), Ok(Frame::NoReply { ask_id: 7 }));
+            for levels in [PAYLOAD_DEPTH_MAX, 100_000] {
+                let error = Frame::decode(&with_unknown(levels, kind)).expect_err("too deep");
+                assert!(error.to_string().contains("nests deeper than 128 levels"), "{error}");
+            }
+        }
+        // Skipped from the middle of a list of known length, each of these would take 16 bytes of memory.
+        let mut bytes = vec![0x83, 10, 7, 0x82];
+        bytes.extend([0x9f; 100_000]);
+        assert!(Frame::decode(&bytes).expect_err("too deep").to_string().contains("nests deeper"));
     }
 }

@@ -12,7 +12,7 @@ use x509_cert::ext::pkix::BasicConstraints;
 
 use super::index::{Index, Issued};
 use super::{CaError, CaFiles};
-use crate::certificate::{CertificateError, PeerCertificate, serial_text};
+use crate::certificate::{CertificateError, PeerCertificate, name_text, serial_text};
 use crate::files::{self, CERTIFICATES_FILE_BYTES_MAX, Readers};
 
 const WHAT: &str = "certificate";
@@ -60,8 +60,8 @@ impl CertificateView {
         let tbs = certificate.tbs_certificate();
         let constraints = tbs.get_extension::<BasicConstraints>().map_err(|e| e.to_string())?;
         Ok(Self {
-            subject: tbs.subject().to_string(),
-            issuer: tbs.issuer().to_string(),
+            subject: name_text(tbs.subject()),
+            issuer: name_text(tbs.issuer()),
             serial: serial_text(tbs.serial_number().as_bytes()),
             not_before: tbs.validity().not_before.to_unix_duration().as_secs(),
             not_after: tbs.validity().not_after.to_unix_duration().as_secs(),

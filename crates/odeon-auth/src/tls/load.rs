@@ -16,7 +16,7 @@ use x509_cert::der::{Decode as _, Encode as _};
 
 use super::trust::{INTERMEDIATES_MAX, Trust};
 use super::{TlsError, TlsFiles};
-use crate::certificate::{PeerCertificate, Usage, serial_text};
+use crate::certificate::{PeerCertificate, Usage, name_text, serial_text};
 use crate::files::{self, CERTIFICATES_FILE_BYTES_MAX, Readers};
 use crate::keys::PrivateKey;
 
@@ -144,10 +144,10 @@ fn load_lists(path: &Path, issuers: &[&CertificateDer<'_>], trust: &mut Trust) -
             return Err(unusable(
                 LISTS,
                 path,
-                format!("no authority of this ensemble has signed it as {issuer}"),
+                format!("no authority of this ensemble has signed it as {}", name_text(issuer)),
             ));
         }
-        let issuer = list.tbs_cert_list.issuer.to_string();
+        let issuer = name_text(&list.tbs_cert_list.issuer);
         for revoked in list.tbs_cert_list.revoked_certificates.unwrap_or_default() {
             trust.revoked.insert((issuer.clone(), serial_text(revoked.serial_number.as_bytes())));
             if trust.revoked.len() > REVOKED_MAX {

@@ -4,8 +4,9 @@
 //! The workspace `fuzz/` looks for inputs that reach new code; what it found is kept in `fuzz/corpus`, and
 //! `tests/corpora.rs` gives all of it to these functions in every run of the tests.
 
+mod certificates;
 mod frames;
-mod identities;
+mod grants;
 mod payloads;
 mod sessions;
 mod texts;
@@ -15,10 +16,10 @@ pub type Target = fn(&[u8]);
 
 /// Every target by its name, which is also that of its corpus and its binary in `fuzz/`.
 pub const TARGETS: [(&str, Target); 8] = [
-    ("certificate", identities::certificate),
+    ("certificate", certificates::certificate),
     ("config", texts::config),
     ("frame", frames::frame),
-    ("grant", identities::grant),
+    ("grant", grants::grant),
     ("handshake", sessions::handshake),
     ("names", texts::names),
     ("payload", payloads::payload),

@@ -4,14 +4,23 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use odeon_auth::{Cookie, Proof};
-use odeon_core::{ActorId, Encoding, Epoch, ExitReason, Instant, ServerId};
-use odeon_wire::{Config, Event, Parcel, Session, Side};
+use odeon_core::{ActorId, Encoding, Epoch, ExitReason, Instant, Refusal, RefusalCode, ServerId};
+use odeon_wire::{Config, Event, Parcel, RefuseCode, Session, Side};
 
 /// Most bytes between the two that are delivered for one step: pings and answers cannot go on for ever.
 const ROUNDS_MAX: usize = 64;
 
+/// Bytes that are delivered at once.
+const TRANSMIT_BYTES: usize = 16 * 1024;
+
+/// Largest frame: more than goes without being cut in chunks.
+const FRAME_BYTES_MAX: usize = 96 * 1024;
+
+/// Bytes that may be queued beside what must not be lost.
+const OUTBOUND_BYTES_MAX: usize = 128 * 1024;
+
 /// The memory that queued frames may take: what the configuration allows, and the reserve.
-const QUEUED_BYTES_MAX: usize = 64 * 1024 + odeon_wire::CONTROL_RESERVE_BYTES + 16 * 1024;
+const QUEUED_BYTES_MAX: usize = OUTBOUND_BYTES_MAX + odeon_wire::CONTROL_RESERVE_BYTES + FRAME_BYTES_MAX;
 
 fn id(name: &str) -> ServerId {
     name.parse().expect("a server id")
@@ -19,8 +28,8 @@ fn id(name: &str) -> ServerId {
 
 fn config(name: &str) -> Config {
     let mut config = Config::new(id(name), Epoch(1));
-    config.frame_bytes_max = 16 * 1024;
-    config.outbound_bytes_max = 64 * 1024;
+    config.frame_bytes_max = FRAME_BYTES_MAX;
+    config.outbound_bytes_max = OUTBOUND_BYTES_MAX;
     (config.asks_max, config.monitors_max, config.flows_max) = (8, 8, 2);
     config.windows.flow_messages = 4;
     config
@@ -37,6 +46,10 @@ struct End {
     flows: BTreeMap<u32, u64>,
     to_take: Vec<(u32, u64)>,
     watched: Vec<u64>,
+    /// Types that came with a fingerprint.
+    to_agree: Vec<u32>,
+    /// Actors for which a large message waits for room.
+    larges: Vec<ActorId>,
     is_closed: bool,
 }
 
@@ -50,6 +63,8 @@ impl End {
             flows: BTreeMap::new(),
             to_take: Vec::new(),
             watched: Vec::new(),
+            to_agree: Vec::new(),
+            larges: Vec::new(),
             is_closed: false,
         }
     }
@@ -67,6 +82,9 @@ impl End {
                     let seen = odeon_auth::transcript(&transcript.dialler_hello, &transcript.listener_hello);
                     let is_right = odeon_auth::verify(&cookie(), auth(side), &seen, &Proof(mac));
                     self.session.verified(is_right);
+                }
+                Event::Defined { type_id, fingerprint, .. } => {
+                    self.to_agree.extend(fingerprint.map(|_| type_id));
                 }
                 Event::Opened { flow, .. } => {
                     self.flows.insert(flow, 0);
@@ -104,7 +122,7 @@ impl End {
     fn take(&mut self) -> Vec<u8> {
         self.drain();
         let mut bytes = Vec::new();
-        self.session.poll_transmit(&mut bytes, 4 * 1024);
+        self.session.poll_transmit(&mut bytes, TRANSMIT_BYTES);
         bytes
     }
 
@@ -134,15 +152,42 @@ const fn auth(side: Side) -> odeon_auth::Side {
     }
 }
 
-/// The bytes are what a stranger sends to either side: it is never accepted, whatever it says.
+/// The bytes are what a stranger sends to either side: it is never accepted, whatever it says. They are given as they
+/// are, and then as frames, each behind its length in two bytes, after an honest hello or without one.
 pub(crate) fn handshake(bytes: &[u8]) {
+    let (one, other) = bytes.split_at(bytes.len() / 2);
+    stranger(&[one, other]);
+    let mut frames = Vec::new();
+    let mut rest = bytes;
+    while let Some((length, after)) = rest.split_first_chunk::<2>() {
+        let (frame, after) = after.split_at(usize::from(u16::from_be_bytes(*length)).min(after.len()));
+        rest = after;
+        frames.push(framed(frame));
+    }
+    let frames: Vec<&[u8]> = frames.iter().map(Vec::as_slice).collect();
+    stranger(&frames);
+    let mut honest = End::new(Session::dial(config("a@/"), id("b@/"), [3; 32], Instant::ZERO));
+    let mut after_hello = vec![honest.take()];
+    // The listener's is what an honest dialler hears first.
+    let mut listener = End::new(Session::listen(config("b@/"), [4; 32], Instant::ZERO));
+    listener.give(&after_hello[0], Instant::ZERO);
+    after_hello.push(listener.take());
+    for hello in &after_hello {
+        stranger(&[&[hello.as_slice()], frames.as_slice()].concat());
+    }
+}
+
+fn framed(frame: &[u8]) -> Vec<u8> {
+    [&u32::try_from(frame.len()).expect("an input is short").to_be_bytes(), frame].concat()
+}
+
+fn stranger(parts: &[&[u8]]) {
     let now = Instant::ZERO;
     let sessions =
         [Session::dial(config("a@/"), id("b@/"), [1; 32], now), Session::listen(config("b@/"), [2; 32], now)];
     for session in sessions {
         let mut end = End::new(session);
-        let (one, other) = bytes.split_at(bytes.len() / 2);
-        for part in [one, other] {
+        for part in parts {
             end.give(part, now);
             assert!(!end.session.is_established(), "a stranger was let in");
         }
@@ -162,6 +207,9 @@ enum Harm {
     Lose,
 }
 
+/// Steps from this one on are frames of nobody; the bytes of one follow.
+const FORGED: u8 = 120;
+
 /// Two sides and the steps of a script, of two bytes each.
 struct Link {
     ends: [End; 2],
@@ -169,9 +217,10 @@ struct Link {
     now: Instant,
 }
 
-/// The bytes are a script: what the two sides say, and what happens to it on the way. Whatever that is, everybody
-/// who waits for something is told once, and the end is the last that is heard.
-pub(crate) fn session(script: &[u8]) {
+/// The bytes are a script: what the two sides say, what happens to it on the way, and frames that a side hears although
+/// nobody honest has said them. Whatever that is, everybody who waits for something is told once, and the end is the last
+/// that is heard.
+pub(crate) fn session(mut script: &[u8]) {
     let now = Instant::ZERO;
     let ends = [
         End::new(Session::dial(config("a@/"), id("b@/"), [1; 32], now)),
@@ -179,8 +228,15 @@ pub(crate) fn session(script: &[u8]) {
     ];
     let mut link = Link { ends, harms: [Harm::None; 2], now };
     link.exchange();
-    for step in script.chunks_exact(2) {
-        link.step(step[0], step[1]);
+    while let Some(([what, how], rest)) = script.split_first_chunk::<2>() {
+        script = rest;
+        if what >> 1 >= FORGED {
+            let (frame, rest) = script.split_at(usize::from(*how).min(script.len()));
+            script = rest;
+            link.ends[usize::from(what & 1)].give(&framed(frame), link.now);
+        } else {
+            link.step(*what, *how);
+        }
         link.exchange();
     }
     for end in &mut link.ends {
@@ -193,13 +249,17 @@ impl Link {
         let side = usize::from(what & 1);
         let end = &mut self.ends[side];
         match what >> 1 {
-            0..=15 => said(how, |parcel| _ = end.session.tell(parcel, self.now)),
-            16..=31 => said(how, |parcel| end.asks.extend(end.session.ask(parcel, self.now))),
+            0..=15 => said(how, self.now, |parcel| _ = end.session.tell(parcel, self.now)),
+            16..=31 => said(how, self.now, |parcel| end.asks.extend(end.session.ask(parcel, self.now))),
             32..=47 => {
                 if let Some(ask) = end.to_answer.pop() {
                     match how % 4 {
                         0 => end.session.no_reply(ask),
                         1 => end.session.dead(ask, ExitReason::Normal),
+                        2 => {
+                            end.session
+                                .refuse_ask(ask, Refusal::new(RefusalCode::Internal, "as the script says"));
+                        }
                         _ => _ = end.session.reply(ask, Encoding::Cbor, &vec![how; usize::from(how)]),
                     }
                 }
@@ -238,7 +298,21 @@ impl Link {
             96..=103 => self.harms[side] = Harm::Cut(how),
             104..=107 => self.harms[side] = Harm::Twice,
             108..=111 => self.harms[side] = Harm::Lose,
-            112..=113 => end.session.close("as the script says"),
+            112 => end.session.close("as the script says"),
+            113 => end.session.refuse(RefuseCode::Busy, "as the script says"),
+            114 => end.to_agree.drain(..).for_each(|type_id| end.session.agree(type_id)),
+            115 => end.session.refuse_tell(Refusal::new(RefusalCode::Internal, "as the script says")),
+            116 => {
+                let actor = ActorId::Number(u64::from(how % 3));
+                if end.session.await_large(&actor, FRAME_BYTES_MAX) {
+                    end.larges.push(actor);
+                }
+            }
+            117 => {
+                if let Some(actor) = end.larges.pop() {
+                    end.session.large_done(&actor);
+                }
+            }
             _ => self.harms[side] = Harm::Flip(what, how),
         }
     }
@@ -274,17 +348,17 @@ impl Link {
 }
 
 /// Says something that depends on one byte.
-fn said(how: u8, say: impl FnOnce(&Parcel<'_>)) {
-    let payload = vec![how; usize::from(how) * if how > 250 { 40 } else { 1 }];
+fn said(how: u8, now: Instant, say: impl FnOnce(&Parcel<'_>)) {
+    let payload = vec![how; usize::from(how) * if how > 250 { 320 } else { 1 }];
     let to = ActorId::Number(u64::from(how % 3));
     let mark = format!("fuzz-{}/1", char::from(b'a' + how % 16));
     say(&Parcel {
         to: &to,
         from: u64::from(how >> 6),
         mark: &mark,
-        fingerprint: None,
-        encoding: Encoding::Cbor,
-        expires_at: None,
+        fingerprint: how.is_multiple_of(5).then_some(u64::from(how)),
+        encoding: [Encoding::Cbor, Encoding::Json, Encoding::Compact][usize::from(how % 7 % 3)],
+        expires_at: how.is_multiple_of(4).then(|| now + Duration::from_millis(u64::from(how))),
         payload: &payload,
     });
 }
