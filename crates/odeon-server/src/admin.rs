@@ -4,11 +4,11 @@
 //! as long as the link lasts. An answer with the key that signed the last block presents the chain for its grantee,
 //! who then holds it over every link, until it ends or is retracted.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, MutexGuard};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use odeon_actor::{AskError, Deed, Peer, Sender, message};
 use odeon_auth::{
@@ -22,6 +22,7 @@ use crate::authority::AdminKey;
 use crate::control::{ControlAnswerChallenge, ControlPresentGrant, ControlRetractGrants};
 use crate::grants::{By, NotTaken, Retracted};
 use crate::link::{Link, Unsent};
+use crate::os::blocking;
 use crate::route::{control_call, unreachable};
 use crate::server::{Server, StartError};
 
@@ -52,11 +53,22 @@ impl fmt::Display for Retract {
     }
 }
 
-/// Held by whoever changes what is kept of grants, from the change to the end of its writing.
+/// What is known of the files of grants, and whose turn it is at them. Whoever waits for a turn holds no thread, so that
+/// a disk that hangs has one thread and not all of them.
 #[derive(Debug, Default)]
 pub(crate) struct GrantFiles {
     /// Whether what others have presented to an earlier incarnation is in the table.
-    is_delegated_read: bool,
+    is_delegated_read: AtomicBool,
+    /// Held by whoever changes what is kept, to the end of its writing.
+    writing: tokio::sync::Mutex<()>,
+    /// Held by whoever reads the admin key: nobody who does waits for what is written.
+    reading: tokio::sync::Mutex<()>,
+}
+
+impl GrantFiles {
+    fn is_delegated_read(&self) -> bool {
+        self.is_delegated_read.load(Ordering::Acquire)
+    }
 }
 
 /// A page of a list of grants.
@@ -109,30 +121,34 @@ impl Server {
                 .read_retractions(&text)
                 .map_err(|line| StartError::Retractions { path: retractions.clone(), line })?;
         }
-        self.load_delegated(&mut self.grant_files())
+        self.load_delegated()
     }
 
     /// Takes in what others have presented to an earlier incarnation, unless that is done. Without the admin key it
     /// cannot be: then the file stays as it is, and with the next grant that is presented it is tried again.
-    fn load_delegated(&self, files: &mut GrantFiles) -> Result<(), StartError> {
-        let Some(directory) = self.authority().directory.as_ref().filter(|_| !files.is_delegated_read) else {
+    fn load_delegated(&self) -> Result<(), StartError> {
+        let files = self.grant_files();
+        let Some(directory) = self.authority().directory.as_ref().filter(|_| !files.is_delegated_read())
+        else {
             return Ok(());
         };
         let path = directory.join(DELEGATED_FILE);
-        let Some(text) = self.read_text(&path)? else {
-            files.is_delegated_read = true;
-            return Ok(());
-        };
-        match self.admin_key() {
-            Ok(admin) => {
-                let read = self.grants().read_delegated(&text, &admin, self.clock().unix_ms());
-                read.map_err(|line| StartError::Delegated { path, line })?;
-                files.is_delegated_read = true;
-            }
-            Err(why) => {
-                tracing::warn!("the grants in {} count for nothing as yet: {}", path.display(), why.detail);
-            }
+        if let Some(text) = self.read_text(&path)? {
+            let admin = match self.read_admin_key() {
+                Ok(admin) => admin,
+                Err(why) => {
+                    tracing::warn!(
+                        "the grants in {} count for nothing as yet: {}",
+                        path.display(),
+                        why.detail
+                    );
+                    return Ok(());
+                }
+            };
+            let read = self.grants().read_delegated(&text, &admin, self.clock().unix_ms());
+            read.map_err(|line| StartError::Delegated { path, line })?;
         }
+        files.is_delegated_read.store(true, Ordering::Release);
         Ok(())
     }
 
@@ -148,9 +164,14 @@ impl Server {
         Err(StartError::Grants { path: path.into(), source })
     }
 
-    /// The same while the server runs.
-    fn delegated_loaded(&self, files: &mut GrantFiles) -> Result<(), Refusal> {
-        self.load_delegated(files).map_err(|error| Refusal::new(RefusalCode::Internal, chain(&error)))
+    /// The same while the server runs. Only as long as it is not done is there anything to wait for.
+    async fn delegated_loaded(&self) -> Result<(), Refusal> {
+        let files = self.grant_files();
+        if files.is_delegated_read() || self.authority().directory.is_none() {
+            return Ok(());
+        }
+        let _turn = files.writing.lock().await;
+        blocking(|| self.load_delegated()).map_err(|error| Refusal::new(RefusalCode::Internal, chain(&error)))
     }
 
     /// Writes a file of grants. The table is not locked meanwhile: whoever asks for a right would wait for the disk.
@@ -164,7 +185,8 @@ impl Server {
     }
 
     /// Keeps what a retraction has changed. It counts already, whether it can be kept or not.
-    fn keep_retracted(&self, _files: &MutexGuard<'_, GrantFiles>) -> Result<(), Refusal> {
+    async fn keep_retracted(&self) -> Result<(), Refusal> {
+        let _turn = self.grant_files().writing.lock().await;
         let (unsaved, retractions, delegated) = {
             let mut grants = self.grants();
             let unsaved = grants.take_unsaved();
@@ -173,16 +195,16 @@ impl Server {
             (unsaved, retractions, delegated)
         };
         let write = |name, text: Option<String>| text.map_or(Ok(()), |text| self.keep(name, &text));
-        write(RETRACTIONS_FILE, retractions)
-            .and_then(|()| write(DELEGATED_FILE, delegated))
+        blocking(|| write(RETRACTIONS_FILE, retractions).and_then(|()| write(DELEGATED_FILE, delegated)))
             .inspect_err(|_| self.grants().still_unsaved(unsaved))
     }
 
     /// A grantee holds a chain from now on; not before that is kept, for else it would end with the process.
-    fn delegate(&self, grantee: &ServerId, chain: GrantChain) -> Result<(), Refusal> {
-        let mut files = self.grant_files();
-        self.delegated_loaded(&mut files)?;
-        if self.authority().directory.is_some() && !files.is_delegated_read {
+    async fn delegate(&self, grantee: &ServerId, chain: GrantChain) -> Result<(), Refusal> {
+        self.delegated_loaded().await?;
+        let files = self.grant_files();
+        let _turn = files.writing.lock().await;
+        if self.authority().directory.is_some() && !files.is_delegated_read() {
             return refuse(
                 RefusalCode::Internal,
                 "what was granted before cannot be read, and would be lost",
@@ -190,12 +212,20 @@ impl Server {
         }
         let now_ms = self.clock().unix_ms();
         let text = self.grants().delegated_text_with(grantee, &chain, now_ms).map_err(not_taken)?;
-        self.keep(DELEGATED_FILE, &text)?;
+        blocking(|| self.keep(DELEGATED_FILE, &text))?;
         self.grants().delegate(grantee, chain, now_ms).map_err(not_taken)
     }
 
     /// The ensemble's admin key.
-    fn admin_key(&self) -> Result<PublicKey, Refusal> {
+    async fn admin_key(&self) -> Result<PublicKey, Refusal> {
+        if let AdminKey::Known(key) = &self.authority().admin {
+            return Ok(*key);
+        }
+        let _turn = self.grant_files().reading.lock().await;
+        blocking(|| self.read_admin_key())
+    }
+
+    fn read_admin_key(&self) -> Result<PublicKey, Refusal> {
         let path = match &self.authority().admin {
             AdminKey::None => return not_authorised(format!("{} has no admin key", self.id())),
             AdminKey::Known(key) => return Ok(*key),
@@ -223,27 +253,27 @@ impl Server {
                 "code of this process may do everything and presents nothing",
             );
         };
-        let links = self.peers().all();
         let is_it = |link: &&Arc<Link>| link.peer().is_some_and(|peer| Arc::ptr_eq(peer, &remote.peer));
-        match links.iter().find(is_it) {
-            Some(link) => Ok((Arc::clone(link), Arc::clone(&remote.peer))),
+        let link = self.peers().of(&remote.peer.server).iter().find(is_it).cloned();
+        match link {
+            Some(link) => Ok((link, Arc::clone(&remote.peer))),
             None => refuse(RefusalCode::BadRequest, "the link is over by which this came"),
         }
     }
 
     /// Looks at a chain that somebody presents, and asks them to prove its key.
-    pub(crate) fn present(&self, sender: &Sender, grant: &str) -> Result<String, Refusal> {
+    pub(crate) async fn present(&self, sender: &Sender, grant: &str) -> Result<String, Refusal> {
         let (link, peer) = self.link_of(sender)?;
-        let presented = self.check_presented(&link, grant);
+        let presented = self.check_presented(&link, grant).await;
         if let (Some(rights), Err(refusal)) = (link.rights(), &presented) {
             rights.audit(&peer, &deed(sender), Err(&refusal.detail));
         }
         presented
     }
 
-    fn check_presented(&self, link: &Link, grant: &str) -> Result<String, Refusal> {
-        let admin = self.admin_key()?;
-        self.delegated_loaded(&mut self.grant_files())?;
+    async fn check_presented(&self, link: &Link, grant: &str) -> Result<String, Refusal> {
+        let admin = self.admin_key().await?;
+        self.delegated_loaded().await?;
         let chain = GrantChain::from_text(grant, &admin).map_err(|error| grant_refusal(&error))?;
         self.grants().check(&chain, self.clock().unix_ms()).map_err(not_taken)?;
         let challenge: [u8; CHALLENGE_BYTES] = self.nonce();
@@ -252,14 +282,14 @@ impl Server {
     }
 
     /// Takes the answer to a challenge, which is used up by it.
-    pub(crate) fn take_answer(
+    pub(crate) async fn take_answer(
         &self,
         sender: &Sender,
         challenge: &str,
         signature: &str,
     ) -> Result<GrantEntry, Refusal> {
         let (link, peer) = self.link_of(sender)?;
-        let taken = self.check_answer(&link, &peer, challenge, signature);
+        let taken = self.check_answer(&link, &peer, challenge, signature).await;
         if let Some(rights) = link.rights() {
             let decision = taken.as_ref().map(|entry| &entry.right.origin);
             rights.audit(&peer, &deed(sender), decision.map_err(|refusal| refusal.detail.as_str()));
@@ -267,7 +297,7 @@ impl Server {
         taken
     }
 
-    fn check_answer(
+    async fn check_answer(
         &self,
         link: &Arc<Link>,
         peer: &Peer,
@@ -309,7 +339,7 @@ impl Server {
         match last.grantee.clone() {
             Some(grantee) if is_issuers => {
                 let entry = GrantEntry::of(&chain, true);
-                self.delegate(&grantee, chain)?;
+                self.delegate(&grantee, chain).await?;
                 Ok(entry)
             }
             Some(grantee) if is_holders => {
@@ -319,8 +349,9 @@ impl Server {
         }
     }
 
-    /// Retracts grants; returns how many that counted here do no longer.
-    pub(crate) fn retract(&self, sender: &Sender, what: &Retract) -> Result<u64, Refusal> {
+    /// Retracts grants; returns how many that counted here do no longer. Who may not is told so before anything is
+    /// waited for; and what is retracted counts no longer, however long it takes to keep that.
+    pub(crate) async fn retract(&self, sender: &Sender, what: &Retract) -> Result<u64, Refusal> {
         let parsed = match what {
             Retract::Grant(id) => id.parse::<GrantId>().map(Retracted::Grant).map_err(|()| {
                 Refusal::new(
@@ -330,16 +361,17 @@ impl Server {
             })?,
             Retract::Grantee(grantee) => Retracted::Grantee(grantee),
         };
-        let mut files = self.grant_files();
-        self.delegated_loaded(&mut files)?;
         let is_own = sender.server().is_some_and(|server| self.grants().is_own(server, parsed));
         if !is_own {
             sender.require("admin")?;
         }
+        self.delegated_loaded().await?;
         let by = if is_own { By::Grantee } else { By::Admin };
         let retracted = self.grants().retract(parsed, by, self.clock().unix_ms()).map_err(not_taken);
-        let retracted = retracted.and_then(|count| self.keep_retracted(&files).map(|()| count as u64));
-        drop(files);
+        let retracted = match retracted {
+            Ok(count) => self.keep_retracted().await.map(|()| count as u64),
+            Err(refusal) => Err(refusal),
+        };
         if is_own
             && let Ok((link, peer)) = self.link_of(sender)
             && let Some(rights) = link.rights()
@@ -351,22 +383,22 @@ impl Server {
         retracted
     }
 
-    /// A page of the grants that count now, by id: those after one, at most of so many ids.
+    /// A page of the grants that count now, by id: those after one, at most of so many ids. After what is no id there
+    /// are none.
     pub(crate) fn grants_after(&self, after: Option<&str>, most: usize) -> GrantPage {
+        let after = match after.map(str::parse::<GrantId>) {
+            None => None,
+            Some(Ok(after)) => Some(after),
+            Some(Err(())) => return GrantPage { grants: Vec::new(), next: None },
+        };
         let grants = self.grants();
-        let listed = grants.list(self.clock().unix_ms());
-        let mut by_id: BTreeMap<String, Vec<GrantEntry>> = BTreeMap::new();
-        for (chain, is_delegated) in listed {
-            let entry = GrantEntry::of(chain, is_delegated);
-            if after.is_none_or(|after| entry.id.as_str() > after) {
-                by_id.entry(entry.id.clone()).or_default().push(entry);
-            }
-        }
+        let (listed, is_more) = grants.list(self.clock().unix_ms(), after, most);
+        let listed = listed.into_values().flatten();
+        let entries: Vec<_> =
+            listed.map(|(chain, is_delegated)| GrantEntry::of(chain, is_delegated)).collect();
         drop(grants);
-        let is_more = by_id.len() > most;
-        let grants: Vec<_> = by_id.into_values().take(most).flatten().collect();
-        let next = if is_more { grants.last().map(|last| last.id.clone()) } else { None };
-        GrantPage { grants, next }
+        let next = if is_more { entries.last().map(|last| last.id.clone()) } else { None };
+        GrantPage { grants: entries, next }
     }
 }
 

@@ -12,7 +12,6 @@ use odeon_core::{
 
 use crate::admin::{GrantEntry, GrantPage, Retract};
 use crate::connect::ConnectError;
-use crate::os::blocking;
 use crate::rights::{Question, Verdict};
 use crate::secure::{LinkCertificate, Transport};
 use crate::server::Server;
@@ -126,8 +125,27 @@ impl Direction {
 pub struct Control {
     server: Server,
     waiting_ready: Vec<(Option<ServerId>, Reply<()>)>,
-    /// For each server that has pings under way; each ping has a share of it.
-    pinging: BTreeMap<ServerId, Arc<()>>,
+    pinging: Shares,
+    granting: Shares,
+}
+
+/// What each server has under way here.
+#[derive(Debug, Default)]
+struct Shares(BTreeMap<ServerId, Arc<()>>);
+
+impl Shares {
+    /// A place for one more, held as long as it is under way; none, if the peer has `most`. Code of this process needs
+    /// none.
+    fn take(&mut self, sender: &Sender, most: usize, what: &str) -> Result<Option<Arc<()>>, Refusal> {
+        let Some(peer) = sender.server() else { return Ok(None) };
+        self.0.retain(|_, shares| Arc::strong_count(shares) > 1);
+        let shares = self.0.entry(peer.clone()).or_default();
+        if Arc::strong_count(shares) > most {
+            let detail = format!("{peer} has {most} {what} under way here, as many as it may");
+            return Err(Refusal::new(RefusalCode::LimitReached, detail));
+        }
+        Ok(Some(Arc::clone(shares)))
+    }
 }
 
 /// Most callers that wait for readiness at once; past it they are refused by the drop of their port.
@@ -138,6 +156,9 @@ pub(crate) const READY_WAITERS_OF_PEER_MAX: usize = 64;
 
 /// Most pings of actors that one peer has under way.
 pub(crate) const PINGS_OF_PEER_MAX: usize = 256;
+
+/// Most grants that one peer is presenting or retracting: what it waits for is the disk.
+pub(crate) const GRANT_WORK_OF_PEER_MAX: usize = 64;
 
 /// The server itself: what it is, what is in it, whom it is linked to.
 #[actor(mark = "server/1")]
@@ -179,7 +200,7 @@ impl Control {
     /// Asks an actor for a sign of life through its control lane.
     #[handle]
     fn ping_actor(&mut self, actor: ActorId, cx: &mut Cx<Self>, reply: Reply<Result<(), Refusal>>) {
-        let share = match self.share_of_pings(&cx.sender()) {
+        let share = match self.pinging.take(&cx.sender(), PINGS_OF_PEER_MAX, "pings") {
             Ok(share) => share,
             Err(refusal) => return reply.send(Err(refusal)),
         };
@@ -258,35 +279,35 @@ impl Control {
 
     /// Presents a grant, as text; answers with a challenge, in hexadecimal. Whoever answers it holds the grant.
     #[handle]
-    fn present_grant(&self, grant: String, cx: &mut Cx<Self>) -> Result<String, Refusal> {
-        self.server.present(&cx.sender(), &grant)
+    fn present_grant(&mut self, grant: String, cx: &mut Cx<Self>, reply: Reply<Result<String, Refusal>>) {
+        let sender = cx.sender();
+        let by = sender.clone();
+        self.beside("present-grant", &by, reply, async move |server| server.present(&sender, &grant).await);
     }
 
     /// Answers a challenge by a signature, in hexadecimal, by the key of the grant's holder. What is signed names the
     /// challenge, the link, both servers and the grant: `GrantQuestion` of `odeon-auth`.
     #[handle]
     fn answer_challenge(
-        &self,
+        &mut self,
         challenge: String,
         signature: String,
         cx: &mut Cx<Self>,
         reply: Reply<Result<GrantEntry, Refusal>>,
     ) {
-        let (server, sender) = (self.server.clone(), cx.sender());
-        // What is granted is kept first: a slow disk must not hold up the server.
-        self.server.spawn_service("answer-challenge", async move |_| {
-            reply.send(blocking(|| server.take_answer(&sender, &challenge, &signature)));
+        let sender = cx.sender();
+        let by = sender.clone();
+        self.beside("answer-challenge", &by, reply, async move |server| {
+            server.take_answer(&sender, &challenge, &signature).await
         });
     }
 
     /// Retracts grants; says how many that counted do no longer. One's own, or with `admin`.
     #[handle]
-    fn retract_grants(&self, what: Retract, cx: &mut Cx<Self>, reply: Reply<Result<u64, Refusal>>) {
-        let (server, sender) = (self.server.clone(), cx.sender());
-        // As above.
-        self.server.spawn_service("retract-grants", async move |_| {
-            reply.send(blocking(|| server.retract(&sender, &what)));
-        });
+    fn retract_grants(&mut self, what: Retract, cx: &mut Cx<Self>, reply: Reply<Result<u64, Refusal>>) {
+        let sender = cx.sender();
+        let by = sender.clone();
+        self.beside("retract-grants", &by, reply, async move |server| server.retract(&sender, &what).await);
     }
 
     /// A page of the grants that count at this moment, by id: those after one, at most of so many ids.
@@ -429,19 +450,31 @@ const fn refusal_of(error: &ConnectError) -> RefusalCode {
 }
 
 impl Control {
-    pub(crate) const fn new(server: Server) -> Self {
-        Self { server, waiting_ready: Vec::new(), pinging: BTreeMap::new() }
+    pub(crate) fn new(server: Server) -> Self {
+        let (pinging, granting) = (Shares::default(), Shares::default());
+        Self { server, waiting_ready: Vec::new(), pinging, granting }
     }
 
-    /// A place for a ping, held as long as it is under way. Code of this process needs none.
-    fn share_of_pings(&mut self, sender: &Sender) -> Result<Option<Arc<()>>, Refusal> {
-        let Some(peer) = sender.server() else { return Ok(None) };
-        self.pinging.retain(|_, shares| Arc::strong_count(shares) > 1);
-        let shares = self.pinging.entry(peer.clone()).or_default();
-        if Arc::strong_count(shares) > PINGS_OF_PEER_MAX {
-            let detail = format!("{peer} has {PINGS_OF_PEER_MAX} pings under way here, as many as it may");
-            return Err(Refusal::new(RefusalCode::LimitReached, detail));
+    /// Does something about grants in a task of its own: a slow disk must not hold up the server.
+    fn beside<T, F>(
+        &mut self,
+        name: &'static str,
+        sender: &Sender,
+        reply: Reply<Result<T, Refusal>>,
+        work: impl FnOnce(Server) -> F,
+    ) where
+        T: Send + 'static,
+        F: Future<Output = Result<T, Refusal>> + Send + 'static,
+    {
+        match self.granting.take(sender, GRANT_WORK_OF_PEER_MAX, "grants") {
+            Ok(share) => {
+                let done = work(self.server.clone());
+                self.server.spawn_service(name, async move |_| {
+                    reply.send(done.await);
+                    drop(share);
+                });
+            }
+            Err(refusal) => reply.send(Err(refusal)),
         }
-        Ok(Some(Arc::clone(shares)))
     }
 }

@@ -266,17 +266,31 @@ impl Grants {
         self.delegated.get(grantee).into_iter().flatten().map(|held| &held.right)
     }
 
-    /// Every chain that counts now, each once, with its grantee and whether it was presented by another.
-    pub(crate) fn list(&self, now_ms: u64) -> Vec<(&GrantChain, bool)> {
+    /// The chains that count now, by id: those of the next `most` ids after one, and whether there are more. Each once,
+    /// with whether it was presented by another.
+    pub(crate) fn list(
+        &self,
+        now_ms: u64,
+        after: Option<GrantId>,
+        most: usize,
+    ) -> (BTreeMap<GrantId, Vec<(&GrantChain, bool)>>, bool) {
         let own = self.links.values().flat_map(|link| &link.held).map(|held| (held, false));
         let all = own.chain(self.delegated.values().flatten().map(|held| (held, true)));
-        let mut listed: Vec<(&GrantChain, bool)> = Vec::new();
-        for (held, is_delegated) in all.filter(|(held, _)| !held.is_over(now_ms)) {
-            if !listed.contains(&(&held.chain, is_delegated)) {
-                listed.push((&held.chain, is_delegated));
+        let is_listed =
+            |held: &Held| !held.is_over(now_ms) && after.is_none_or(|after| held.chain.id() > after);
+        let (mut listed, mut is_more) = (BTreeMap::<_, Vec<(&GrantChain, bool)>>::new(), false);
+        for (held, is_delegated) in all.filter(|(held, _)| is_listed(held)) {
+            let of_id = listed.entry(held.chain.id()).or_default();
+            if !of_id.contains(&(&held.chain, is_delegated)) {
+                of_id.push((&held.chain, is_delegated));
+            }
+            // What is on a later page takes no room on this one.
+            if listed.len() > most {
+                listed.pop_last();
+                is_more = true;
             }
         }
-        listed
+        (listed, is_more)
     }
 
     /// Whether a server gives up what is its own: its name, or a block that is for it, of a chain that counts here.

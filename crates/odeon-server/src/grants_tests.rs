@@ -82,7 +82,7 @@ fn a_grant_counts_until_it_ends_is_retracted_or_its_link_is_over() {
     world.grants.hold(LINK, chain.clone(), NOW_MS).expect("taken");
     assert!(world.can("ann@/", NOW_MS));
     assert!(!world.can("ann@/", LATER * 1000), "over");
-    assert_eq!(world.grants.list(NOW_MS).len(), 1);
+    assert_eq!(world.grants.list(NOW_MS, None, 8).0.len(), 1);
     assert_eq!(world.grants.retract(Retracted::Grant(chain.id()), By::Admin, NOW_MS), Ok(1));
     assert!(!world.can("ann@/", NOW_MS), "retracted");
     assert_eq!(world.grants.hold(LINK, chain, NOW_MS), Err(NotTaken::Retracted));

@@ -429,9 +429,7 @@ impl Link {
         while sent.as_ref().is_err_and(SendError::is_for_now) {
             // What it did send, the opening of a flow say, must leave for the room to come.
             self.work.notify_one();
-            if large.is_none() && matches!(sent, Err(SendError::NoCredit { .. })) {
-                large = parcel.and_then(|parcel| Large::begin(self, parcel));
-            }
+            self.await_room_for(parcel, &sent, &mut large);
             let room = self.room.notified();
             let mut room = pin!(room);
             // Registered before the look, so that room made in between is not missed.
@@ -440,12 +438,28 @@ impl Link {
             sent = send(&mut self.state(), now);
             if sent.as_ref().is_err_and(SendError::is_for_now) {
                 self.work.notify_one();
+                self.await_room_for(parcel, &sent, &mut large);
                 let _waiting = WaitingSender::begin(self.server.counters());
                 room.await;
             }
         }
         self.work.notify_one();
         sent
+    }
+
+    /// Has others of the flow wait behind a large message as long as it is their flow that has no room for it. Where
+    /// it waits for the link, they would do so for nothing.
+    fn await_room_for<'a, T>(
+        &'a self,
+        parcel: Option<&Parcel<'a>>,
+        sent: &Result<T, SendError>,
+        large: &mut Option<Large<'a>>,
+    ) {
+        if !matches!(sent, Err(SendError::NoCredit { is_flow: true })) {
+            *large = None;
+        } else if large.is_none() {
+            *large = parcel.and_then(|parcel| Large::begin(self, parcel));
+        }
     }
 
     fn unsent(&self, error: SendError) -> Unsent<TellError> {

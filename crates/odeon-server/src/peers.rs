@@ -14,8 +14,9 @@ use crate::config::Limits;
 use crate::connect::ConnectError;
 use crate::link::Link;
 
-/// Most servers whose epoch is remembered. Past it the lowest id is forgotten: of a forgotten server an older
-/// incarnation would be let in, which is why the number is far above any ensemble's size.
+/// Most servers whose epoch is remembered. Past it the lowest id is forgotten, of those that no certificate has named
+/// if there are any: of a forgotten server an older incarnation would be let in, which is why the number is far above
+/// any ensemble's size.
 const EPOCHS_MAX: usize = 65_536;
 
 type Waiter = oneshot::Sender<Result<Arc<Link>, ConnectError>>;
@@ -35,13 +36,11 @@ pub(crate) enum Standing {
 }
 
 /// The highest incarnation of a peer that was here.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Seen {
     epoch: Epoch,
     /// On what the word for that epoch stands.
     by: Standing,
-    /// Whether the name was ever proven here by a certificate. From then on the cookie alone does not do for it.
-    is_certified: bool,
 }
 
 impl Seen {
@@ -53,9 +52,46 @@ impl Seen {
 
     /// What is remembered once this incarnation has been taken in.
     fn then(seen: Option<Self>, epoch: Epoch, by: Standing) -> Self {
-        let same = seen.filter(|seen| seen.epoch == epoch).map_or(by, |seen| seen.by.max(by));
-        let was_certified = seen.is_some_and(|seen| seen.is_certified);
-        Self { epoch, by: same, is_certified: was_certified || by == Standing::Certificate }
+        let by = seen.filter(|seen| seen.epoch == epoch).map_or(by, |seen| seen.by.max(by));
+        Self { epoch, by }
+    }
+}
+
+/// The peers that were here.
+#[derive(Debug, Default)]
+struct Remembered {
+    /// Those whose name was ever proven here by a certificate. From then on the cookie alone does not do for it.
+    certified: BTreeMap<ServerId, Seen>,
+    others: BTreeMap<ServerId, Seen>,
+}
+
+impl Remembered {
+    fn get(&self, peer: &ServerId) -> Option<Seen> {
+        self.certified.get(peer).or_else(|| self.others.get(peer)).copied()
+    }
+
+    fn is_certified(&self, peer: &ServerId) -> bool {
+        self.certified.contains_key(peer)
+    }
+
+    /// Whether there is room for one more name, whatever others are forgotten for it. No certified one is for one that
+    /// is not: names by the cookie are had without end.
+    fn has_room(&self) -> bool {
+        self.certified.len() < EPOCHS_MAX
+    }
+
+    /// An incarnation has been taken in.
+    fn note(&mut self, peer: &ServerId, epoch: Epoch, by: Standing) {
+        let seen = Seen::then(self.get(peer), epoch, by);
+        if by == Standing::Certificate || self.is_certified(peer) {
+            self.others.remove(peer);
+            self.certified.insert(peer.clone(), seen);
+        } else if self.has_room() {
+            self.others.insert(peer.clone(), seen);
+        }
+        if self.certified.len() + self.others.len() > EPOCHS_MAX && self.others.pop_first().is_none() {
+            self.certified.pop_first();
+        }
     }
 }
 
@@ -63,7 +99,7 @@ impl Seen {
 #[derive(Debug, Default)]
 pub(crate) struct Peers {
     links: BTreeMap<ServerId, Vec<Arc<Link>>>,
-    seen: BTreeMap<ServerId, Seen>,
+    seen: Remembered,
     connecting: BTreeMap<ServerId, Vec<Waiter>>,
 }
 
@@ -115,6 +151,11 @@ impl Peers {
         self.links.get(peer)?.iter().find(|link| link.is_open()).cloned()
     }
 
+    /// The links to `peer`.
+    pub(crate) fn of(&self, peer: &ServerId) -> &[Arc<Link>] {
+        self.links.get(peer).map_or(&[], Vec::as_slice)
+    }
+
     /// Every link.
     pub(crate) fn all(&self) -> Vec<Arc<Link>> {
         self.links.values().flatten().cloned().collect()
@@ -149,9 +190,9 @@ impl Peers {
         limits: &Limits,
     ) -> Result<(), Unwelcome> {
         let links = self.links.get(peer).map_or(&[][..], Vec::as_slice);
-        let seen = self.seen.get(peer).copied();
-        let is_certified = seen.is_some_and(|seen| seen.is_certified)
-            || links.iter().any(|link| link.standing() == Standing::Certificate);
+        let seen = self.seen.get(peer);
+        let is_certified =
+            self.seen.is_certified(peer) || links.iter().any(|link| link.standing() == Standing::Certificate);
         if is_certified && by == Standing::Cookie {
             let detail =
                 format!("{peer} has shown a certificate here: with the cookie alone nobody is {peer}");
@@ -163,6 +204,11 @@ impl Peers {
             let seen = seen.epoch;
             let detail = format!("{peer} was here as incarnation {seen}; incarnation {epoch} is over");
             return Err((RefuseCode::StaleEpoch, detail));
+        }
+        if by == Standing::Cookie && epoch > Epoch(0) && !self.seen.has_room() {
+            let detail =
+                format!("{EPOCHS_MAX} servers with certificates were here, as many as are remembered");
+            return Err((RefuseCode::Busy, detail));
         }
         let current = links.iter().filter(|link| !is_replaced(link, epoch, by)).count();
         if current >= limits.links_per_peer_max {
@@ -192,11 +238,7 @@ impl Peers {
         *links = current;
         links.push(Arc::clone(link));
         if peer.epoch > Epoch(0) {
-            let seen = Seen::then(self.seen.get(&peer.server).copied(), peer.epoch, by);
-            self.seen.insert(peer.server.clone(), seen);
-            if self.seen.len() > EPOCHS_MAX {
-                self.seen.pop_first();
-            }
+            self.seen.note(&peer.server, peer.epoch, by);
         }
         Ok(replaced)
     }
@@ -227,4 +269,54 @@ impl Peers {
 fn is_replaced(link: &Arc<Link>, epoch: Epoch, by: Standing) -> bool {
     let is_older = link.peer().is_some_and(|peer| peer.epoch < epoch);
     is_older || by == Standing::Certificate && link.standing() == Standing::Cookie
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(number: usize) -> ServerId {
+        format!("s{number:06}@/").parse().expect("a server id")
+    }
+
+    #[test]
+    fn names_by_the_cookie_push_out_each_other_and_none_that_a_certificate_has_named() {
+        let mut seen = Remembered::default();
+        let certified = name(0);
+        seen.note(&certified, Epoch(3), Standing::Certificate);
+        for number in 1..=EPOCHS_MAX {
+            seen.note(&name(number), Epoch(1), Standing::Cookie);
+        }
+        assert!(seen.is_certified(&certified));
+        assert_eq!(seen.get(&certified), Some(Seen { epoch: Epoch(3), by: Standing::Certificate }));
+        assert_eq!(seen.get(&name(1)), None, "the lowest of the others is forgotten");
+        assert!(seen.get(&name(2)).is_some() && seen.get(&name(EPOCHS_MAX)).is_some());
+        // By the user of this host too: what was once certified stays so.
+        seen.note(&certified, Epoch(4), Standing::SameUser);
+        assert!(seen.is_certified(&certified));
+    }
+
+    #[test]
+    fn where_only_certified_names_are_remembered_there_is_no_room_for_another_by_the_cookie() {
+        let mut seen = Remembered::default();
+        for number in 0..EPOCHS_MAX {
+            assert!(seen.has_room(), "{number}");
+            seen.note(&name(number), Epoch(1), Standing::Certificate);
+        }
+        assert!(!seen.has_room());
+        let local = name(EPOCHS_MAX);
+        seen.note(&local, Epoch(1), Standing::SameUser);
+        assert_eq!((seen.get(&local), seen.is_certified(&name(0))), (None, true));
+        seen.note(&local, Epoch(1), Standing::Certificate);
+        assert_eq!((seen.is_certified(&local), seen.get(&name(0))), (true, None));
+        let peers = Peers { seen, ..Peers::default() };
+        let check = |epoch, by| {
+            let (newcomer, limits) = ("new@/".parse().expect("a server id"), Limits::default());
+            peers.check(&newcomer, epoch, by, &limits).map_err(|(code, _)| code)
+        };
+        assert_eq!(check(Epoch(1), Standing::Cookie), Err(RefuseCode::Busy));
+        assert_eq!(check(Epoch(1), Standing::SameUser), Ok(()));
+        assert_eq!(check(Epoch(1), Standing::Certificate), Ok(()));
+        assert_eq!(check(Epoch(0), Standing::Cookie), Ok(()), "of whom nothing is remembered");
+    }
 }

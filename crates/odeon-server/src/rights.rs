@@ -164,9 +164,9 @@ impl Server {
 
     /// What a server holds here: over its links, by the configuration, and by grants presented for it.
     pub(crate) fn rights_of(&self, who: &ServerId) -> Vec<Right> {
-        let links = self.peers().all();
+        let links = self.peers().of(who).to_vec();
         let mut rights: Vec<Right> = Vec::new();
-        let linked = links.iter().filter_map(|link| link.peer()).filter(|peer| peer.server == *who);
+        let linked = links.iter().filter_map(|link| link.peer());
         let over_links = linked.flat_map(|peer| peer.held.rights(peer));
         let unix_ms = self.clock().unix_ms();
         let others: Vec<Right> = self.authority().configured(who).into_iter().collect();

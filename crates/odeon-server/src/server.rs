@@ -30,6 +30,7 @@ use crate::linking::Linking;
 use crate::listener::{Strangers, accept};
 use crate::metrics::Counters;
 use crate::monitors::Monitors;
+use crate::os::blocking;
 use crate::pauses::Pauses;
 use crate::peers::Peers;
 use crate::route::ServerRoute;
@@ -52,7 +53,7 @@ struct Inner {
     tls: Option<TlsContext>,
     authority: Authority,
     grants: Mutex<Grants>,
-    grant_files: Mutex<GrantFiles>,
+    grant_files: GrantFiles,
     audit: Audit,
     links_begun: AtomicU64,
     limits: Limits,
@@ -169,7 +170,7 @@ impl Server {
             epoch,
             cookie,
             grants: Mutex::default(),
-            grant_files: Mutex::default(),
+            grant_files: GrantFiles::default(),
             audit: Audit::new(Arc::clone(&world.disk), authority.directory.as_deref()),
             links_begun: AtomicU64::new(0),
             tls,
@@ -233,7 +234,7 @@ impl Server {
                     _ = stopping.wait_for(|stopping| *stopping) => true,
                     () = server.audit().wait() => false,
                 };
-                server.audit().flush();
+                blocking(|| server.audit().flush());
                 if is_over {
                     break;
                 }
@@ -366,7 +367,7 @@ impl Server {
         }
         let mut links = self.0.links.subscribe();
         self.within_links_grace(links.wait_for(|links| *links == 0)).await;
-        self.audit().flush();
+        blocking(|| self.audit().flush());
         self.system().close();
     }
 
@@ -488,8 +489,8 @@ impl Server {
         lock(&self.0.grants)
     }
 
-    pub(crate) fn grant_files(&self) -> MutexGuard<'_, GrantFiles> {
-        lock(&self.0.grant_files)
+    pub(crate) fn grant_files(&self) -> &GrantFiles {
+        &self.0.grant_files
     }
 
     pub(crate) fn audit(&self) -> &Audit {

@@ -56,9 +56,7 @@ impl Server {
     pub(crate) fn check(&self, link: &Link, peer: &ServerId, epoch: Epoch) -> Result<(), Unwelcome> {
         self.check_certificate(&link.channel)?;
         // All that it has shown, and not under the lock: files may have been loaded anew during its handshake.
-        if let (Some(context), Some(secured)) = (self.tls(), link.channel.secured())
-            && let Some(why) = revoked(context, secured)
-        {
+        if let Some(why) = self.revoked(link) {
             return Err((RefuseCode::Authentication, why));
         }
         let peers = self.peers();
@@ -68,17 +66,22 @@ impl Server {
 
     /// Takes in a link whose peer has proven itself; links that it replaces are closed.
     pub(crate) fn admit(&self, link: &Arc<Link>, peer: &Arc<Peer>) -> Result<(), Unwelcome> {
-        let (replaced, waiters) = {
+        let replaced = {
             // Looked at under the lock: a link taken in is seen by the shutdown, which closes it.
             let mut peers = self.peers();
             self.check_not_stopping()?;
             // Also under the lock: a reload looks for the links that are in the table after it has the new list.
             self.check_certificate(&link.channel)?;
-            (peers.admit(link, peer, self.limits())?, peers.linked(&peer.server))
+            peers.admit(link, peer, self.limits())?
         };
-        for waiter in waiters {
-            // Each may have given up.
-            let _ = waiter.send(Ok(Arc::clone(link)));
+        // All that it has shown once more, now that a reload would find the link: one since the check did not.
+        let revoked = self.revoked(link);
+        if revoked.is_none() {
+            let waiters = self.peers().linked(&peer.server);
+            for waiter in waiters {
+                // Each may have given up.
+                let _ = waiter.send(Ok(Arc::clone(link)));
+            }
         }
         for link in replaced {
             link.supersede();
@@ -88,7 +91,13 @@ impl Server {
                 false => "the peer of this name has shown a certificate",
             });
         }
-        Ok(())
+        match revoked {
+            None => Ok(()),
+            Some(why) => {
+                link.supersede();
+                Err((RefuseCode::Authentication, why))
+            }
+        }
     }
 
     /// The peer's first message has come over `link`: what it sent over others is not delivered any more.
@@ -97,6 +106,11 @@ impl Server {
         for link in left {
             link.close_superseded("the peer sends over another link by now");
         }
+    }
+
+    /// What has been revoked of all that a peer has shown.
+    fn revoked(&self, link: &Link) -> Option<String> {
+        revoked(self.tls()?, link.channel.secured()?)
     }
 
     fn check_not_stopping(&self) -> Result<(), Unwelcome> {

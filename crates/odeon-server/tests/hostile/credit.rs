@@ -7,12 +7,13 @@ use std::time::Duration;
 use odeon_actor::{DeadReason, Handle, SpawnOptions, TellError};
 use odeon_core::{ActorId, Address, Epoch, Reference};
 use odeon_server::{Limits, Server};
-use odeon_wire::FLOW_WINDOW_MESSAGES;
+use odeon_wire::{FLOW_WINDOW_MESSAGES, Frame, Hello, Windows};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
 use crate::actors::{Echo, EchoCalls as _, Gate, GateCalls as _};
-use crate::support::{Site, TRANSPORTS, Transport, at, id, soon, wait_until};
+use crate::raw::{Raw, hello};
+use crate::support::{Site, TRANSPORTS, Transport, at, cookie, id, soon, wait_until};
 
 /// A gate on `server`, with room for four messages, and the passes for it.
 fn gate(server: &Server) -> (Handle<Gate>, Arc<Semaphore>) {
@@ -162,4 +163,64 @@ async fn a_number_of_another_incarnation_is_refused() {
     let error = client.actor::<Echo>(stale.clone()).say("hi".into()).await.expect_err("another's");
     assert!(error.to_string().contains("is gone"), "{error}");
     assert_eq!(client.actor::<Echo>(stale).ended().await, odeon_core::ExitReason::NoActor);
+}
+
+/// A member `x@/` that gives a link credit of 200,000 bytes, half of it to a flow.
+async fn narrow(server: &Server) -> Raw {
+    let windows = Windows { link_bytes: 200_000, flow_messages: 1_000, flow_bytes: 100_000 };
+    let mut raw = Raw::connect(&server.addresses()[0]).await;
+    raw.prove(&Hello { windows: Some(windows), frame_bytes_max: 100_000, ..hello("x@/") }, &cookie()).await;
+    for what in ["a proof", "accepted"] {
+        raw.frame().await.expect(what);
+    }
+    raw.assert_open(1).await;
+    raw
+}
+
+#[tokio::test]
+async fn behind_a_large_message_that_waits_for_the_link_nobody_waits_for_its_flow() {
+    let site = Site::new();
+    let server = site.listener(Transport::Tcp, Limits::default()).await;
+    let mut raw = narrow(&server).await;
+    let tell = |actor: &str, bytes: usize| {
+        let echo = server.actor::<Echo>(Reference::new(id("x@/"), actor.parse().expect("an actor")));
+        tokio::spawn(async move { echo.say("x".repeat(bytes)).tell().await })
+    };
+    for (actor, bytes) in [("b", 60_000), ("c", 60_000), ("a", 1)] {
+        soon("there is room", tell(actor, bytes)).await.expect("no panic").expect("sent");
+    }
+    // The flow has room for it, and the link has not.
+    let large = tell("a", 90_000);
+    wait_until("it waits", || server.metrics().contains("odeon_waiting_senders 1")).await;
+    soon("a small one goes", tell("a", 1)).await.expect("no panic").expect("sent");
+    assert!(!large.is_finished());
+    raw.send(&Frame::LinkCredit { bytes: 400_000 }).await;
+    soon("and the large one too", large).await.expect("no panic").expect("sent");
+}
+
+#[tokio::test]
+async fn a_large_message_that_waited_for_its_flow_and_now_waits_for_the_link_holds_up_nobody() {
+    let site = Site::new();
+    let server = site.listener(Transport::Tcp, Limits::default()).await;
+    let mut raw = narrow(&server).await;
+    let tell = |actor: &str, bytes: usize| {
+        let echo = server.actor::<Echo>(Reference::new(id("x@/"), actor.parse().expect("an actor")));
+        tokio::spawn(async move { echo.say("x".repeat(bytes)).tell().await })
+    };
+    for (actor, bytes) in [("a", 40_000), ("a", 40_000)] {
+        soon("there is room", tell(actor, bytes)).await.expect("no panic").expect("sent");
+    }
+    // Of the flow there is too little, so that small ones wait behind it.
+    let large = tell("a", 60_000);
+    wait_until("it waits", || server.metrics().contains("odeon_waiting_senders 1")).await;
+    let small = tell("a", 1);
+    wait_until("another waits", || server.metrics().contains("odeon_waiting_senders 2")).await;
+    for (actor, bytes) in [("b", 60_000), ("c", 40_000)] {
+        soon("there is room", tell(actor, bytes)).await.expect("no panic").expect("sent");
+    }
+    raw.send(&Frame::Credit { flow: 0, taken: 2, messages: 1_000, bytes: 200_000 }).await;
+    soon("the small one goes", small).await.expect("no panic").expect("sent");
+    assert!(!large.is_finished(), "there is no room in the link");
+    raw.send(&Frame::LinkCredit { bytes: 400_000 }).await;
+    soon("and the large one too", large).await.expect("no panic").expect("sent");
 }

@@ -6,6 +6,7 @@
 
 extern crate odeon_actor as odeon;
 
+mod accepting;
 mod certificates;
 #[path = "../common/mod.rs"]
 mod common;

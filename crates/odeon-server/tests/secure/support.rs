@@ -90,7 +90,7 @@ fn certify(home: &Home, servers: &[&str]) {
     });
 }
 
-fn copy_all(from: &Path, to: &Path) {
+pub(crate) fn copy_all(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).expect("made");
     for entry in std::fs::read_dir(from).expect("listed") {
         let (from, to) = {
