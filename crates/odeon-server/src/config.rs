@@ -64,9 +64,16 @@ pub struct Limits {
     pub outbound_bytes_max: usize,
     /// Time for a handshake.
     pub handshake_timeout: Duration,
-    /// Most connections that have not proven themselves. When one more comes, the oldest of them goes: a
-    /// handshake takes milliseconds, so whoever has waited longest is the least likely to be honest.
+    /// Most connections that have not proven themselves. When one more comes, one of the address from which there are
+    /// most goes, the oldest of them: a handshake takes milliseconds, so whoever has waited longest is the least
+    /// likely to be honest.
     pub handshakes_max: usize,
+    /// Most of them from one address, or one IPv6 network of 64 bits; unix sockets do not count. When one more comes,
+    /// the oldest of that address goes, so nobody can take all places.
+    pub handshakes_per_source_max: usize,
+    /// How many handshakes of TLS compute at once; the others wait in order of arrival, their addresses in turn. By
+    /// default half of the threads, and at least one: some are always left to the links that stand.
+    pub handshakes_at_once: Option<usize>,
     /// Most links.
     pub links_max: usize,
     /// Most links with one peer: each side may have connected, and the old may not have noticed its end.
@@ -83,7 +90,9 @@ impl Default for Limits {
             frame_bytes_max: FRAME_BYTES_MAX,
             outbound_bytes_max: OUTBOUND_BYTES_MAX,
             handshake_timeout: HANDSHAKE_TIMEOUT,
-            handshakes_max: 256,
+            handshakes_max: 512,
+            handshakes_per_source_max: 256,
+            handshakes_at_once: None,
             links_max: 4_096,
             links_per_peer_max: 4,
             link_idle_after: IDLE_AFTER,

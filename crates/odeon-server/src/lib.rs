@@ -36,6 +36,7 @@ mod rights;
 mod route;
 mod secure;
 mod server;
+mod strangers;
 mod way;
 
 pub use admin::{GrantEntry, GrantPage, Retract};

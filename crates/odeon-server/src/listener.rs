@@ -1,7 +1,5 @@
 //! Accepting connections: each gets a link of its own, and strangers cost little.
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use odeon_core::seam::{Connection, Listener};
@@ -12,30 +10,17 @@ use crate::control::Direction;
 use crate::link::Link;
 use crate::secure::{self, Channel, Transport};
 use crate::server::Server;
+use crate::strangers::Crowd;
 
-/// Pause after a failed accept: the usual reason is that file descriptors have run out, and it passes.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Pause after a failed accept: the usual reason is that file descriptors have run out, and it passes. Each that
+/// follows is twice as long.
+const ACCEPT_PAUSE_MIN: Duration = Duration::from_millis(50);
 
-/// The connections that have not proven themselves, oldest first.
-#[derive(Debug, Default)]
-pub(crate) struct Strangers(Mutex<VecDeque<Weak<Link>>>);
+/// The longest of them.
+const ACCEPT_PAUSE_MAX: Duration = Duration::from_secs(1);
 
-impl Strangers {
-    /// Takes one more; returns the oldest if there are too many.
-    fn add(&self, link: &Arc<Link>, max: usize) -> Option<Arc<Link>> {
-        let is_stranger = |link: &Arc<Link>| link.peer().is_none() && !link.is_over();
-        let mut strangers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        strangers.retain(|link| link.upgrade().as_ref().is_some_and(is_stranger));
-        strangers.push_back(Arc::downgrade(link));
-        if strangers.len() > max { strangers.pop_front()?.upgrade() } else { None }
-    }
-
-    /// All there are.
-    pub(crate) fn all(&self) -> Vec<Arc<Link>> {
-        let strangers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        strangers.iter().filter_map(Weak::upgrade).filter(|link| link.peer().is_none()).collect()
-    }
-}
+/// Connections accepted one after the other before others are let run: each costs memory and a task.
+const ACCEPTED_AT_ONCE: usize = 16;
 
 /// Accepts until the server stops.
 pub(crate) async fn accept(
@@ -44,6 +29,7 @@ pub(crate) async fn accept(
     mut stopping: watch::Receiver<bool>,
 ) {
     let transport = Transport::of(&listener.address());
+    let (mut at_once, mut pause) = (0, ACCEPT_PAUSE_MIN);
     loop {
         let accepted = tokio::select! {
             biased;
@@ -51,15 +37,27 @@ pub(crate) async fn accept(
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok(connection) => welcome(&server, transport, connection),
+            Ok(connection) => {
+                pause = ACCEPT_PAUSE_MIN;
+                welcome(&server, transport, connection);
+                at_once += 1;
+                if at_once >= ACCEPTED_AT_ONCE {
+                    at_once = 0;
+                    tokio::task::yield_now().await;
+                }
+            }
             Err(error) => {
-                tracing::warn!(address = %listener.address(), %error, "cannot accept; trying again");
+                server.counters().accept_failures.add(1);
+                if pause == ACCEPT_PAUSE_MIN {
+                    tracing::warn!(address = %listener.address(), %error, "cannot accept; trying again");
+                }
                 let clock = server.clock();
                 tokio::select! {
                     biased;
                     _ = stopping.wait_for(|stopping| *stopping) => break,
-                    () = clock.sleep_until(clock.now() + ACCEPT_PAUSE) => {}
+                    () = clock.sleep_until(clock.now() + pause) => {}
                 }
+                pause = (2 * pause).min(ACCEPT_PAUSE_MAX);
             }
         }
     }
@@ -71,11 +69,15 @@ pub(crate) async fn accept(
 fn welcome(server: &Server, transport: Transport, connection: Connection) {
     let session = Session::listen(server.wire_config(), server.nonce(), server.clock().now());
     let (connection, channel) = match server.tls() {
-        Some(context) if transport == Transport::Tls => secure::welcome(context, connection),
+        Some(context) if transport == Transport::Tls => secure::welcome(context, connection, server.turns()),
         _ => (connection, Channel::plain(transport)),
     };
     let (link, _) = Link::start(server, Direction::Incoming, session, connection, channel);
-    if let Some(oldest) = server.strangers().add(&link, server.limits().handshakes_max) {
-        oldest.close("too many connections wait for their handshake");
+    if let Some((crowd, oldest)) = server.strangers().add(&link, server.limits()) {
+        server.counters().stranger_dropped(crowd);
+        oldest.close(match crowd {
+            Crowd::Source => "too many connections from this address wait for their handshake",
+            Crowd::All => "too many connections wait for their handshake",
+        });
     }
 }

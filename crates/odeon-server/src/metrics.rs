@@ -19,6 +19,7 @@ use prometheus_client::registry::Registry;
 
 use crate::control::Direction;
 use crate::server::Server;
+use crate::strangers::Crowd;
 
 /// What a server counts as it happens.
 #[derive(Debug, Default)]
@@ -32,6 +33,10 @@ pub(crate) struct Counters {
     pub(crate) not_authorised: Count,
     /// Senders that wait for room on a link.
     pub(crate) waiting: AtomicUsize,
+    /// How often no connection could be accepted.
+    pub(crate) accept_failures: Count,
+    /// Connections closed for the limit of their source, and for that of all.
+    strangers_dropped: [Count; 2],
     /// How handshakes ended. Rare, so a lock does.
     handshakes: Mutex<BTreeMap<&'static str, u64>>,
 }
@@ -75,6 +80,11 @@ impl Counters {
     /// A link ended that had not come about.
     pub(crate) fn handshake_failed(&self, reason: &CloseReason) {
         self.handshake(outcome(reason));
+    }
+
+    /// A connection had to go before it had proven itself.
+    pub(crate) fn stranger_dropped(&self, crowd: Crowd) {
+        self.strangers_dropped[crowd as usize].add(1);
     }
 
     fn handshake(&self, outcome: &'static str) {
@@ -164,6 +174,21 @@ fn links(server: &Server, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
     let handshakes: Vec<_> =
         handshakes.iter().map(|(outcome, count)| (("outcome", *outcome), *count)).collect();
     counter(to, "handshakes", "Handshakes, by how they ended", &handshakes)?;
+    plain_counter(
+        to,
+        "accept_failures",
+        "Failed attempts to accept a connection, each followed by a pause",
+        counters.accept_failures.get(),
+    )?;
+    let dropped = |crowd: Crowd| counters.strangers_dropped[crowd as usize].get();
+    counter(
+        to,
+        "strangers_dropped",
+        "Connections closed since too many had not proven themselves, by whose limit was reached",
+        &[(("limit", "source"), dropped(Crowd::Source)), (("limit", "all"), dropped(Crowd::All))],
+    )?;
+    let waiting = server.turns().waiting() as u64;
+    plain_gauge(to, "handshakes_waiting", "Handshakes of TLS that wait for their turn to compute", waiting)?;
     let both = |inward, outward| [(("direction", "in"), inward), (("direction", "out"), outward)];
     let bytes = both(counters.bytes_in.get(), counters.bytes_out.get());
     counter(to, "link_bytes", "Bytes read from and written to connections", &bytes)?;

@@ -27,14 +27,15 @@ use crate::control::{ConnectionEntry, ConnectionPage, Control, ControlCalls, Ser
 use crate::grants::Grants;
 use crate::link::Link;
 use crate::linking::Linking;
-use crate::listener::{Strangers, accept};
+use crate::listener::accept;
 use crate::metrics::Counters;
 use crate::monitors::Monitors;
 use crate::os::blocking;
 use crate::pauses::Pauses;
 use crate::peers::Peers;
 use crate::route::ServerRoute;
-use crate::secure::{Transport, refresh};
+use crate::secure::{Transport, Turns, refresh};
+use crate::strangers::Strangers;
 
 /// Most names with which an unknown one is compared.
 const COMPARED_NAMES_MAX: usize = 256;
@@ -63,6 +64,7 @@ struct Inner {
     started_at: Instant,
     peers: Mutex<Peers>,
     strangers: Strangers,
+    turns: Arc<Turns>,
     monitors: Monitors,
     linking: Linking,
     counters: Counters,
@@ -165,6 +167,7 @@ impl Server {
         let system = System::with(Arc::clone(&world.clock), Arc::clone(&world.spawn));
         system.set_reply_timeout(reply_timeout);
         let known = Addresses::new(known, limits.address_cache_ttl);
+        let turns = Turns::new(limits.handshakes_at_once.unwrap_or(world.spawn.threads() / 2));
         let server = Self(Arc::new(Inner {
             id,
             epoch,
@@ -182,6 +185,7 @@ impl Server {
             world,
             peers: Mutex::default(),
             strangers: Strangers::default(),
+            turns,
             monitors: Monitors::default(),
             linking: Linking::default(),
             counters: Counters::default(),
@@ -540,6 +544,10 @@ impl Server {
 
     pub(crate) fn strangers(&self) -> &Strangers {
         &self.0.strangers
+    }
+
+    pub(crate) fn turns(&self) -> &Arc<Turns> {
+        &self.0.turns
     }
 
     pub(crate) fn peers(&self) -> MutexGuard<'_, Peers> {

@@ -113,7 +113,7 @@ async fn a_thousand_silent_connections_keep_nobody_waiting_and_cost_little() {
     let mut listening = config(&home, "b@/").listen("tcp:127.0.0.1:0".parse().expect("an address"));
     // Nothing is to end them but the server's own limit.
     listening.limits.handshake_timeout = Duration::from_secs(600);
-    let kept_max = Limits::default().handshakes_max;
+    let kept_max = Limits::default().handshakes_per_source_max;
     let server = Server::start(listening).await.expect("starts");
     server.spawn_named("echo".parse().expect("a name"), Echo).expect("registered");
     let site = Site { home, server };

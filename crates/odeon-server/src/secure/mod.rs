@@ -7,8 +7,10 @@
 //! channel, and the channel's certificate says who spoke it.
 
 mod channel;
+mod paced;
 mod refresh;
 mod stream;
+mod turns;
 
 use std::sync::Arc;
 
@@ -23,15 +25,23 @@ pub(crate) use channel::Channel;
 pub use channel::{CONSOLE, LinkCertificate, Transport};
 pub use refresh::Refreshed;
 pub(crate) use refresh::{refresh, revoked};
+pub(crate) use turns::Turns;
+
+use crate::strangers::Source;
 
 /// The dialler's end of a connection: secured to be `wanted`'s.
 pub(crate) fn dial(context: &TlsContext, connection: Connection, wanted: &ServerId) -> (Connection, Channel) {
     secured(connection, |stream, security| SecureStream::dial(context, stream, wanted.clone(), security))
 }
 
-/// The listener's end of a connection.
-pub(crate) fn welcome(context: &TlsContext, connection: Connection) -> (Connection, Channel) {
-    secured(connection, |stream, security| SecureStream::welcome(context, stream, security))
+/// The listener's end of a connection: its handshake computes in `turns`.
+pub(crate) fn welcome(
+    context: &TlsContext,
+    connection: Connection,
+    turns: &Arc<Turns>,
+) -> (Connection, Channel) {
+    let (turns, source) = (Arc::clone(turns), Source::of(&connection.remote));
+    secured(connection, |stream, security| SecureStream::welcome(context, stream, turns, source, security))
 }
 
 fn secured(

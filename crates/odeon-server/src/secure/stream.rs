@@ -1,7 +1,8 @@
 //! A connection that secures itself: whatever is first read or written drives the handshake of TLS.
 //!
 //! So a link's driver needs to know nothing of it: the handshake runs in the link's own task, within the link's
-//! own deadline, and a failure is the loss of the connection, with a sentence that says why.
+//! own deadline, and a failure is the loss of the connection, with a sentence that says why. Who is welcomed computes
+//! in turns (`turns`); nothing of TLS is set up before the first one.
 
 use std::fmt;
 use std::future::Future;
@@ -19,6 +20,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::{Connect, FallibleAccept, TlsAcceptor, TlsConnector, TlsStream};
 
 use super::channel::{Secured, Security};
+use super::paced::Paced;
+use super::turns::Turns;
+use crate::strangers::Source;
 
 /// Names what both ends derive from a TLS connection, so that it serves nothing else.
 const EXPORTER_LABEL: &[u8] = b"EXPORTER-odeon-link";
@@ -37,13 +41,15 @@ pub(crate) struct SecureStream {
 }
 
 enum State {
-    Dialling(Connect<Box<dyn Stream>>),
-    Welcoming(FallibleAccept<Box<dyn Stream>>),
-    Open(TlsStream<Box<dyn Stream>>),
+    Dialling(Connect<Paced>),
+    /// The dialler has said nothing, or it is not its turn.
+    Arrived(Paced, TlsAcceptor),
+    Welcoming(FallibleAccept<Paced>),
+    Open(TlsStream<Paced>),
     /// The dialler is to read why it was refused: a connection closed over unread bytes is reset, and the reset
     /// can overtake that. So what still comes is thrown away until the dialler closes, or has sent too much.
     Refusing {
-        stream: Box<dyn Stream>,
+        stream: Paced,
         left: usize,
         kind: io::ErrorKind,
         why: String,
@@ -59,26 +65,42 @@ impl SecureStream {
         wanted: ServerId,
         security: Arc<Security>,
     ) -> Self {
-        let dialling = TlsConnector::from(context.client_config()).connect(tls::server_name(), stream);
+        let dialling =
+            TlsConnector::from(context.client_config()).connect(tls::server_name(), Paced::free(stream));
         Self { state: State::Dialling(dialling), wanted: Some(wanted), security, is_unflushed: false }
     }
 
-    /// The listener's end.
-    pub(crate) fn welcome(context: &TlsContext, stream: Box<dyn Stream>, security: Arc<Security>) -> Self {
-        let welcoming = TlsAcceptor::from(context.server_config()).accept(stream).into_fallible();
-        Self { state: State::Welcoming(welcoming), wanted: None, security, is_unflushed: false }
+    /// The listener's end, of a connection from `source`.
+    pub(crate) fn welcome(
+        context: &TlsContext,
+        stream: Box<dyn Stream>,
+        turns: Arc<Turns>,
+        source: Source,
+        security: Arc<Security>,
+    ) -> Self {
+        let stream = Paced::new(stream, turns, source);
+        let state = State::Arrived(stream, TlsAcceptor::from(context.server_config()));
+        Self { state, wanted: None, security, is_unflushed: false }
     }
 
     /// The secured connection, once there is one.
-    fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<&mut TlsStream<Box<dyn Stream>>>> {
+    fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<&mut TlsStream<Paced>>> {
         let opened = match &mut self.state {
             State::Dialling(dialling) => match ready!(Pin::new(dialling).poll(cx)) {
                 Ok(stream) => self.look_at(stream.into()),
                 Err(error) => Err(self.explain(error)),
             },
+            State::Arrived(stream, _) => match ready!(stream.poll_turn(cx)) {
+                Err(error) => Err(error),
+                Ok(()) => {
+                    self.begin();
+                    return self.poll_open(cx);
+                }
+            },
             State::Welcoming(welcoming) => match ready!(Pin::new(welcoming).poll(cx)) {
                 Ok(stream) => self.look_at(stream.into()),
-                Err((error, stream)) => {
+                Err((error, mut stream)) => {
+                    stream.end();
                     let error = self.explain(error);
                     let (kind, why) = (error.kind(), error.to_string());
                     self.state = State::Refusing { stream, left: REFUSED_BYTES_MAX, kind, why };
@@ -99,7 +121,16 @@ impl SecureStream {
         Poll::Ready(self.opened())
     }
 
-    fn opened(&mut self) -> io::Result<&mut TlsStream<Box<dyn Stream>>> {
+    /// TLS begins.
+    fn begin(&mut self) {
+        let none = State::Failed(io::ErrorKind::NotConnected, String::new());
+        self.state = match std::mem::replace(&mut self.state, none) {
+            State::Arrived(stream, acceptor) => State::Welcoming(acceptor.accept(stream).into_fallible()),
+            other => other,
+        };
+    }
+
+    fn opened(&mut self) -> io::Result<&mut TlsStream<Paced>> {
         match &mut self.state {
             State::Open(stream) => Ok(stream),
             // Whoever reads hears the same as whoever writes.
@@ -109,7 +140,8 @@ impl SecureStream {
     }
 
     /// Sees who is at the other end.
-    fn look_at(&self, stream: TlsStream<Box<dyn Stream>>) -> io::Result<TlsStream<Box<dyn Stream>>> {
+    fn look_at(&self, mut stream: TlsStream<Paced>) -> io::Result<TlsStream<Paced>> {
+        stream.get_mut().0.end();
         let refused = |why: String| {
             self.security.deny();
             io::Error::new(io::ErrorKind::InvalidData, why)
@@ -172,7 +204,7 @@ impl SecureStream {
 }
 
 /// Ready when the peer has closed, or has sent enough.
-fn poll_refused(stream: &mut Box<dyn Stream>, left: &mut usize, cx: &mut Context<'_>) -> Poll<()> {
+fn poll_refused(stream: &mut Paced, left: &mut usize, cx: &mut Context<'_>) -> Poll<()> {
     // Whatever comes of it, there is nothing more to be said.
     let _ = Pin::new(&mut *stream).poll_shutdown(cx);
     let mut bytes = [0; 1024];

@@ -1,13 +1,17 @@
 //! How many connections and links a server keeps: at each limit, and one past it.
 
+use std::net::Ipv4Addr;
+
 use odeon_actor::Handle;
 use odeon_core::{ActorId, Reference};
 use odeon_server::{Control, ControlCalls as _, Limits, Server};
 use odeon_wire::Frame;
+use tokio::io::AsyncReadExt as _;
+use tokio::net::{TcpSocket, TcpStream};
 
 use crate::actors::{Echo, EchoCalls as _};
 use crate::raw::{Raw, hello};
-use crate::support::{Site, TRANSPORTS, Transport, at, cookie, wait_until};
+use crate::support::{PATIENCE, Site, TRANSPORTS, Transport, at, cookie, soon, wait_until};
 
 async fn refused(server: &Server, who: &str) -> String {
     let mut raw = Raw::connect(&server.addresses()[0]).await;
@@ -110,6 +114,49 @@ async fn the_oldest_stranger_goes_when_there_is_one_too_many() {
             let proof = raw.frame().await.expect("a proof");
             assert!(matches!(Frame::decode(&proof), Ok(Frame::Proof { .. })));
         }
+    }
+}
+
+/// Connects from this address of this host.
+async fn connect_from(from: Ipv4Addr, server: &Server) -> TcpStream {
+    let odeon_core::Address::Tcp(to) = &server.addresses()[0] else { panic!("tcp") };
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.bind((from, 0).into()).expect("any of 127/8 is this host's");
+    socket.connect(to.parse().expect("an address")).await.expect("connected")
+}
+
+#[tokio::test]
+async fn an_address_with_one_stranger_too_many_loses_its_own_oldest_and_no_other() {
+    let site = Site::new();
+    let limits = Limits {
+        handshakes_max: 4,
+        handshakes_per_source_max: 3,
+        handshake_timeout: PATIENCE * 3,
+        ..Limits::default()
+    };
+    let server = site.listener(Transport::Tcp, limits).await;
+    let (here, there) = (Ipv4Addr::new(127, 0, 0, 1), Ipv4Addr::new(127, 0, 0, 2));
+    let dropped = |limit: &str, count: u64| {
+        server.metrics().contains(&format!("odeon_strangers_dropped_total{{limit=\"{limit}\"}} {count}"))
+    };
+    let other = connect_from(there, &server).await;
+    let mut many = Vec::new();
+    for _ in 0..3 {
+        many.push(connect_from(here, &server).await);
+    }
+    // All four are kept: the limits are reached and not passed.
+    many.push(connect_from(here, &server).await);
+    wait_until("the limit of the address is passed", || dropped("source", 1)).await;
+    let mut rest = Vec::new();
+    soon("its oldest goes", many.remove(0).read_to_end(&mut rest)).await.expect("closed");
+    // One from a third address: there are too many in all, and the first has most of them.
+    let third = connect_from(Ipv4Addr::new(127, 0, 0, 3), &server).await;
+    wait_until("the limit of all is passed", || dropped("all", 1)).await;
+    soon("the next goes", many.remove(0).read_to_end(&mut rest)).await.expect("closed");
+    assert!(dropped("source", 1));
+    for stays in [&other, &third, &many[0], &many[1]] {
+        let read = stays.try_read(&mut [0; 1]);
+        assert!(matches!(read, Err(error) if error.kind() == std::io::ErrorKind::WouldBlock));
     }
 }
 

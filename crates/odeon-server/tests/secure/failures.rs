@@ -94,12 +94,15 @@ async fn while_handshakes_stall_others_are_served_and_the_stalled_end_at_their_d
 #[tokio::test]
 async fn past_the_limit_of_strangers_the_oldest_stalled_handshake_goes_at_once() {
     let site = Site::new();
-    let limits = Limits { handshakes_max: 4, handshake_timeout: PATIENCE * 3, ..Limits::default() };
+    let limits =
+        Limits { handshakes_per_source_max: 4, handshake_timeout: PATIENCE * 3, ..Limits::default() };
     let b = site.listener("b@/", limits).await;
     let mut held = stall(&b, 5).await;
     let mut rest = Vec::new();
     let first = tokio::time::timeout(PATIENCE, held[0].read_to_end(&mut rest)).await;
     assert!(first.is_ok(), "the oldest goes");
+    assert!(b.metrics().contains("odeon_strangers_dropped_total{limit=\"source\"} 1"));
+    assert!(b.metrics().contains("odeon_strangers_dropped_total{limit=\"all\"} 0"));
     let still = tokio::time::timeout(Duration::from_millis(50), held[4].read(&mut [0; 8])).await;
     assert!(still.is_err(), "the newest stays");
     let a = site.client("a@/", &b).await;

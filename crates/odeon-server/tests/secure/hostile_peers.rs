@@ -25,7 +25,7 @@ fn files_of(site: &Site, server: &str) -> (Vec<Vec<u8>>, PrivateKey) {
     (chain.collect(), PrivateKey::load(&own.key()).expect("a key"))
 }
 
-fn shows(site: &Site, server: &str) -> Shows {
+pub(crate) fn shows(site: &Site, server: &str) -> Shows {
     let (chain, key) = files_of(site, server);
     Shows { chain, key: key.to_pkcs8().to_vec() }
 }
@@ -366,47 +366,6 @@ async fn replay_of_a_recorded_connection() {
         }
     })
     .await;
-}
-
-/// How many handshakes a flood is, and how many of them are under way at once.
-const FLOOD: usize = 300;
-const AT_ONCE: usize = 24;
-
-/// Each costs the server a key exchange, a signature and the verification of a chain. How many are refused?
-async fn flood(at: &str, stranger: &Shows) -> usize {
-    let mut under_way = tokio::task::JoinSet::new();
-    let mut refused = 0;
-    for begun in 0..FLOOD {
-        if begun >= AT_ONCE {
-            refused += usize::from(matches!(under_way.join_next().await, Some(Ok(true))));
-        }
-        let (at, stranger) = (at.to_owned(), stranger.clone());
-        under_way.spawn(async move { answered(&at, &stranger, "a@/").await.is_err() });
-    }
-    while let Some(outcome) = under_way.join_next().await {
-        refused += usize::from(matches!(outcome, Ok(true)));
-    }
-    refused
-}
-
-#[tokio::test]
-async fn flood_of_handshakes() {
-    let site = Site::new();
-    let b = site.listener("b@/", Limits::default()).await;
-    let at = place(&b);
-    let stranger = shows(&Site::other(), "a@/");
-    served_meanwhile("flood of handshakes", &site, &b, async {
-        // In a thread of its own: it is not the server that pays for what a stranger computes.
-        let (told, refused) = tokio::sync::oneshot::channel();
-        std::thread::spawn(move || {
-            let runtime =
-                tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-            let _ = told.send(runtime.block_on(flood(&at, &stranger)));
-        });
-        assert_eq!(refused.await, Ok(FLOOD), "each is refused");
-    })
-    .await;
-    wait_until("the strangers are gone", || b.status().links <= 1).await;
 }
 
 /// Keeps what the table of rows promises: the certificates above are the product's own.

@@ -1,5 +1,6 @@
 //! Somebody who speaks TLS and shows whatever certificates it likes; and an honest server that is served meanwhile.
 
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use odeon_core::Epoch;
 use odeon_server::Server;
 use odeon_wire::{Frame, Hello, LINK_WINDOW_BYTES, MAGIC, VERSION_MAX, VERSION_MIN, Windows};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -72,22 +73,37 @@ pub(crate) fn place(server: &Server) -> String {
     place.strip_prefix("tls:").expect("a tls address").to_owned()
 }
 
+impl Shows {
+    /// How it speaks TLS.
+    pub(crate) fn config(&self) -> Result<Arc<ClientConfig>, String> {
+        let chain = self.chain.iter().map(|der| CertificateDer::from(der.clone())).collect();
+        let key = PrivateKeyDer::Pkcs8(self.key.clone().into());
+        let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_protocol_versions(&[&TLS13])
+            .expect("TLS 1.3")
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(Credulous))
+            .with_client_auth_cert(chain, key)
+            .map_err(|e| e.to_string())?;
+        config.alpn_protocols = vec![ALPN.to_vec()];
+        Ok(Arc::new(config))
+    }
+}
+
 /// Shakes hands with `at` and says hello as `claims`, without waiting for the verdict.
 pub(crate) async fn connect(at: &str, shows: &Shows, claims: &str) -> Result<TlsStream<TcpStream>, String> {
-    let chain = shows.chain.iter().map(|der| CertificateDer::from(der.clone())).collect();
-    let key = PrivateKeyDer::Pkcs8(shows.key.clone().into());
-    let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_protocol_versions(&[&TLS13])
-        .expect("TLS 1.3")
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Credulous))
-        .with_client_auth_cert(chain, key)
-        .map_err(|e| e.to_string())?;
-    config.alpn_protocols = vec![ALPN.to_vec()];
-    let name = ServerName::IpAddress(std::net::Ipv4Addr::LOCALHOST.into());
     let stream = TcpStream::connect(at).await.map_err(|e| e.to_string())?;
-    let mut stream =
-        TlsConnector::from(Arc::new(config)).connect(name, stream).await.map_err(|e| e.to_string())?;
+    greet(stream, shows.config()?, claims).await
+}
+
+/// The same over a connection that there is.
+async fn greet(
+    stream: TcpStream,
+    config: Arc<ClientConfig>,
+    claims: &str,
+) -> Result<TlsStream<TcpStream>, String> {
+    let name = ServerName::IpAddress(Ipv4Addr::LOCALHOST.into());
+    let mut stream = TlsConnector::from(config).connect(name, stream).await.map_err(|e| e.to_string())?;
     let mut hello = Vec::new();
     Frame::Hello(hello_of(claims)).encode(&mut hello);
     let length = u32::try_from(hello.len()).expect("small").to_be_bytes();
@@ -101,17 +117,31 @@ pub(crate) async fn connect(at: &str, shows: &Shows, claims: &str) -> Result<Tls
 
 /// The hello with which the server answers, or why there is none.
 pub(crate) async fn answered(at: &str, shows: &Shows, claims: &str) -> Result<(), String> {
-    let attempt = async {
-        let mut stream = connect(at, shows, claims).await?;
-        let length = stream.read_u32().await.map_err(|e| e.to_string())?;
-        let mut bytes = vec![0; usize::try_from(length).expect("small")];
-        stream.read_exact(&mut bytes).await.map_err(|e| e.to_string())?;
-        match Frame::decode(&bytes) {
-            Ok(Frame::Hello(_)) => Ok(()),
-            other => Err(format!("{other:?}")),
-        }
-    };
+    let attempt = async { hello_back(connect(at, shows, claims).await?).await };
     tokio::time::timeout(PATIENCE, attempt).await.expect("an answer or the end")
+}
+
+/// The same, from this address of this host.
+pub(crate) async fn answered_from(
+    from: Ipv4Addr,
+    at: &str,
+    config: Arc<ClientConfig>,
+    claims: &str,
+) -> Result<(), String> {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.bind((from, 0).into()).expect("any of 127/8 is this host's");
+    let stream = socket.connect(at.parse().expect("an address")).await.map_err(|e| e.to_string())?;
+    hello_back(greet(stream, config, claims).await?).await
+}
+
+async fn hello_back(mut stream: TlsStream<TcpStream>) -> Result<(), String> {
+    let length = stream.read_u32().await.map_err(|e| e.to_string())?;
+    let mut bytes = vec![0; usize::try_from(length).expect("small")];
+    stream.read_exact(&mut bytes).await.map_err(|e| e.to_string())?;
+    match Frame::decode(&bytes) {
+        Ok(Frame::Hello(_)) => Ok(()),
+        other => Err(format!("{other:?}")),
+    }
 }
 
 fn hello_of(server: &str) -> Hello {

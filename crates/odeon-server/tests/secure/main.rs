@@ -12,6 +12,7 @@ mod certificates;
 mod common;
 mod ensemble;
 mod failures;
+mod floods;
 mod hostile_peers;
 mod intruder;
 #[path = "../hostile/memory_net.rs"]
