@@ -285,6 +285,8 @@ fn said(how: u8, say: impl FnOnce(&Parcel<'_>)) {
         fingerprint: None,
         encoding: Encoding::Cbor,
         expires_at: None,
+        nonce: u64::from(how),
+        in_reply_to: (how > 200).then_some(u64::from(how)),
         payload: &payload,
     });
 }
