@@ -12,10 +12,10 @@ use odeon_mailbox::{ReplyFuture, reply_cell};
 
 use crate::actor::Actor;
 use crate::awaited::Awaited;
-use crate::call::{Request, decoded, offer, remote_call};
+use crate::call::{Request, decoded};
 use crate::current;
 use crate::cycles::Trace;
-use crate::envelope::{Answers, Envelope, Meta};
+use crate::envelope::{Answers, Envelope, Leaving, Meta};
 use crate::error::AskError;
 use crate::handle::{Handle, Target};
 use crate::inbox::Inbox;
@@ -26,7 +26,7 @@ use crate::shortcut::Asked;
 use crate::supervise::{Fall, no_answer};
 use crate::system::System;
 use crate::tell::Entering;
-use crate::timers::{Asking, Key, until};
+use crate::timers::{Asking, Key};
 use crate::via::Place;
 
 /// An ask under way. Sent at the first poll.
@@ -117,21 +117,14 @@ impl<'a, A: Actor, Q: Request<A>> Ask<'a, A, Q> {
                 State::Entering(Entering::new(local, envelope), reply)
             }
             Target::There(there) => {
-                let asked = offer::<A, Q, _>(&request, &there.reference, Some(self.at), |offer| {
-                    there.route.ask_now(offer)
-                });
+                let leaving = Leaving::now(self.in_reply_to);
+                let asked = there
+                    .offer::<A, Q, _>(&request, Some(self.at), leaving, |offer| there.route.ask_now(offer));
                 if let Some(asked) = asked {
                     return asked.map(State::Asked).map_err(Err);
                 }
-                let call = remote_call::<A, Q>(request, there.reference.clone(), Some(self.at));
-                let (route, clock) = (Arc::clone(&there.route), self.handle.clock());
-                let (asked_at, at) = (self.asked_at, self.at);
-                State::Remote(Box::pin(async move {
-                    let answer = until(&*clock, at, route.ask(call?)).await;
-                    let (encoding, bytes) =
-                        answer.unwrap_or_else(|| Err(AskError::Timeout { after: clock.now() - asked_at }))?;
-                    decoded::<A, Q>(encoding, &bytes)
-                }))
+                let call = there.leaving::<A, Q>(request, Some(self.at), leaving);
+                State::Remote(there.asking::<A, Q>(call, self.asked_at, self.at))
             }
             Target::Via(via) => {
                 let (port, reply) = reply_cell();

@@ -4,23 +4,24 @@ use std::borrow::Cow;
 use std::fmt;
 use std::future::IntoFuture;
 use std::marker::PhantomData;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use odeon_core::seam::BoxFuture;
 use odeon_core::{CodecError, Deadline, Encoding, Fingerprint, Instant};
 use odeon_mailbox::Refused;
 
 use crate::actor::Actor;
 use crate::ask::Ask;
-use crate::current;
 use crate::cx::Cx;
-use crate::envelope::{Answers, Envelope, Meta};
+use crate::envelope::{Answers, Envelope, Leaving, Meta};
 use crate::error::{AskError, TryTellError};
-use crate::handle::{Handle, Target};
+use crate::handle::{Handle, Target, There};
 use crate::outgoing::{Arguments, Offer, Outgoing, RemoteCall};
 use crate::overflow;
 use crate::reply::Reply;
 use crate::tell::Tell;
-use crate::via::{TryRefused, Via};
+use crate::timers::until;
+use crate::via::{TryRefused, Via, stays_here};
 
 /// Something actor `A` answers. `#[actor]` writes one per method.
 #[diagnostic::on_unimplemented(
@@ -137,7 +138,8 @@ impl<'a, A: Actor, Q: Request<A>> Call<'a, A, Q> {
         self
     }
 
-    /// Says that it answers the receiver's message of this number; within this process.
+    /// Says that it answers the receiver's message of this number. That is what the sender says: a receiver on another
+    /// server can rely on it as far as on the sender.
     pub const fn in_reply_to(mut self, nonce: u64) -> Self {
         self.in_reply_to = Some(Answers::to(nonce));
         self
@@ -155,15 +157,18 @@ impl<'a, A: Actor, Q: Request<A>> Call<'a, A, Q> {
         Tell::new(self.handle, self.request, self.deadline, self.in_reply_to)
     }
 
-    /// Sends without waiting for anything.
+    /// Sends without waiting for anything. To an actor of another server it is sent when the link has room for it, in
+    /// the link's buffer and in the credit that the actor's server gave: 8,192 messages and 4 MiB that the actor has not
+    /// taken, unless the servers are set otherwise. Whether the actor takes it is not known then.
     ///
     /// # Errors
-    /// The request comes back when the mailbox is full, the actor is dead, or the actor is on another server.
+    /// The request comes back: when there is no room, when the actor is dead, or, for an actor of another server,
+    /// when there is no link to it. Nothing is kept for the link that is then made.
     pub fn try_tell(self) -> Result<(), TryTellError<Q>> {
         let Self { handle, request, deadline, in_reply_to } = self;
         let local = match &handle.0 {
             Target::Here(local) => local,
-            Target::There(_) => return Err(TryTellError::Remote(request)),
+            Target::There(there) => return try_there::<A, Q>(there, request, deadline, in_reply_to),
             Target::Via(via) => return try_via(&***via, request, deadline, in_reply_to),
         };
         let expires_at = deadline.map(|deadline| deadline.at(local.system.clock().now()));
@@ -187,6 +192,26 @@ impl<'a, A: Actor, Q: Request<A>> Call<'a, A, Q> {
     }
 }
 
+/// Sends to another server, if a link takes the message now.
+fn try_there<A: Actor, Q: Request<A>>(
+    there: &There,
+    request: Q,
+    deadline: Option<Deadline>,
+    in_reply_to: Option<Answers>,
+) -> Result<(), TryTellError<Q>> {
+    if Q::MARK.is_none() {
+        return Err(TryTellError::Failed(request, private().into()));
+    }
+    let expires_at = deadline.map(|deadline| deadline.at(there.route.clock().now()));
+    let leaving = Leaving::now(in_reply_to);
+    let sent =
+        there.offer::<A, Q, _>(&request, expires_at, leaving, |offer| Some(there.route.try_tell(offer)));
+    sent.unwrap_or(Ok(())).map_err(|untaken| {
+        leaving.take_back();
+        untaken.with(request)
+    })
+}
+
 /// Sends by another way than a mailbox of the handle's own.
 fn try_via<A: Actor, Q: Request<A>>(
     via: &dyn Via<A::Message>,
@@ -206,7 +231,7 @@ fn try_via<A: Actor, Q: Request<A>>(
     match (sent, request) {
         (Err(TryRefused::Full), Some(request)) => Err(TryTellError::Full(request)),
         (Err(TryRefused::Dead(reason)), Some(request)) => Err(TryTellError::Dead(request, reason)),
-        (Err(TryRefused::Remote), Some(request)) => Err(TryTellError::Remote(request)),
+        (Err(TryRefused::Remote), Some(request)) => Err(TryTellError::Failed(request, stays_here())),
         (_, _) => Ok(()),
     }
 }
@@ -229,31 +254,58 @@ impl<A: Actor, Q: Request<A>> Outgoing for Typed<A, Q> {
     }
 }
 
-pub(crate) fn remote_call<A: Actor, Q: Request<A>>(
-    request: Q,
-    to: odeon_core::Reference,
-    expires_at: Option<Instant>,
-) -> Result<RemoteCall, CodecError> {
-    let mark = Cow::Borrowed(Q::MARK.ok_or_else(private)?);
-    let arguments = Arguments::Value(Box::new(Typed::<A, Q>(Mutex::new(request), PhantomData)));
-    Ok(RemoteCall { to, from: current::number(), mark, arguments, expires_at })
-}
+impl There {
+    /// The request as it leaves the long way.
+    pub(crate) fn leaving<A: Actor, Q: Request<A>>(
+        &self,
+        request: Q,
+        expires_at: Option<Instant>,
+        leaving: Leaving,
+    ) -> Result<RemoteCall, CodecError> {
+        let to = self.reference.clone();
+        let mark = Cow::Borrowed(Q::MARK.ok_or_else(private)?);
+        let arguments = Arguments::Value(Box::new(Typed::<A, Q>(Mutex::new(request), PhantomData)));
+        let Leaving { from, nonce, in_reply_to } = leaving;
+        Ok(RemoteCall { to, from, nonce, in_reply_to, mark, arguments, expires_at })
+    }
 
-/// Offers a request to a route; none if it cannot travel, or the route does not take it at once.
-pub(crate) fn offer<A: Actor, Q: Request<A>, T>(
-    request: &Q,
-    to: &odeon_core::Reference,
-    expires_at: Option<Instant>,
-    take: impl FnOnce(&Offer<'_>) -> Option<T>,
-) -> Option<T> {
-    take(&Offer {
-        to,
-        from: current::number(),
-        mark: Q::MARK?,
-        fingerprint: Q::fingerprint(),
-        expires_at,
-        encode: &|encoding, out| request.encode(encoding, out),
-    })
+    /// Offers a request to the route; none if it cannot travel, or the route does not take it at once.
+    pub(crate) fn offer<A: Actor, Q: Request<A>, T>(
+        &self,
+        request: &Q,
+        expires_at: Option<Instant>,
+        leaving: Leaving,
+        take: impl FnOnce(&Offer<'_>) -> Option<T>,
+    ) -> Option<T> {
+        let Leaving { from, nonce, in_reply_to } = leaving;
+        take(&Offer {
+            to: &self.reference,
+            from,
+            nonce,
+            in_reply_to,
+            mark: Q::MARK?,
+            fingerprint: Q::fingerprint(),
+            expires_at,
+            encode: &|encoding, out| request.encode(encoding, out),
+        })
+    }
+
+    /// Asks the long way, from `asked_at` until `at`.
+    pub(crate) fn asking<A: Actor, Q: Request<A>>(
+        &self,
+        call: Result<RemoteCall, CodecError>,
+        asked_at: Instant,
+        at: Instant,
+    ) -> BoxFuture<'static, Result<Q::Reply, AskError>> {
+        let route = Arc::clone(&self.route);
+        Box::pin(async move {
+            let clock = route.clock();
+            let answer = until(&*clock, at, route.ask(call?)).await;
+            let (encoding, bytes) =
+                answer.unwrap_or_else(|| Err(AskError::Timeout { after: clock.now() - asked_at }))?;
+            decoded::<A, Q>(encoding, &bytes)
+        })
+    }
 }
 
 /// What a request is answered, of the bytes of its answer.

@@ -124,6 +124,15 @@ pub(crate) fn sends() -> (u64, u64) {
     })
 }
 
+/// The message of that number was not sent after all; its number is the next one's, unless there has been one already.
+pub(crate) fn unsend(from: u64, nonce: u64) {
+    CURRENT.with(|current| {
+        if current.number.get() == from && current.nonce.get() == nonce.wrapping_add(1) {
+            current.nonce.set(nonce);
+        }
+    });
+}
+
 /// The message being handled is another one than that of the ask being answered on this stack.
 pub(crate) fn forget_unread() {
     CURRENT.with(|current| current.unread.set(None));

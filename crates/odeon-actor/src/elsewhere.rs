@@ -12,9 +12,9 @@ use odeon_mailbox::Lost;
 use crate::actor::Actor;
 use crate::call::{Call, Request};
 use crate::cx::Cx;
-use crate::envelope::{Answers, Envelope, Meta};
+use crate::envelope::{Answers, Envelope, Leaving, Meta};
 use crate::error::{AskError, TellError};
-use crate::handle::Handle;
+use crate::handle::{Handle, Target};
 use crate::inbox::Inbox;
 use crate::panic::contained;
 use crate::reply::Reply;
@@ -90,13 +90,11 @@ fn deliver<B: Actor, R: 'static, P: Request<B>>(
     let (other, system) = (other.clone(), system.clone());
     Box::new(move |answer| {
         let request = make(answer);
-        if other.0.system().is_none() {
-            let tell = async move {
-                match expires_at {
-                    Some(at) => other.call(request).within(at).tell().await,
-                    None => other.call(request).tell().await,
-                }
-            };
+        if let Target::There(there) = &other.0 {
+            // From whoever answers, not from the task that waits for the link.
+            let call = there.leaving::<B, P>(request, expires_at, Leaving::now(in_reply_to));
+            let route = Arc::clone(&there.route);
+            let tell = async move { route.tell(call?).await };
             system.tasks().spawn(TaskKind::Service, "answering", Box::pin(logged(tell)));
             return;
         }
@@ -192,26 +190,25 @@ impl<A: Actor, Q: Request<A>> Call<'_, A, Q> {
         let clock = handle.clock();
         let at = clock.now();
         let expires_at = deadline.map(|deadline| deadline.at(at));
-        let meta = Meta::sent_here(expires_at, true).answering(in_reply_to);
-        let nonce = meta.nonce();
         let Some(system) = handle.0.system().or_else(|| other.0.system()) else {
             let what = "the answer can go to another actor only if it or the one asked is in this process";
             return Err(TellError::Refused(Refusal::new(RefusalCode::BadRequest, what)));
         };
+        if let Target::There(there) = &handle.0 {
+            // The answer comes here first.
+            let leaving = Leaving::numbered(in_reply_to);
+            let until = expires_at.unwrap_or(at + there.route.reply_timeout());
+            let call = there.leaving::<A, Q>(request, Some(until), leaving);
+            let deliver = deliver(other, system, Some(Answers::to(leaving.nonce)), expires_at, make);
+            let answer = there.asking::<A, Q>(call, at, until);
+            let ask = async move { deliver(answer.await) };
+            system.tasks().spawn(TaskKind::Service, "asking", Box::pin(ask));
+            return Ok(leaving.nonce);
+        }
+        let meta = Meta::sent_here(expires_at, true).answering(in_reply_to);
+        let nonce = meta.nonce();
         let deliver = deliver(other, system, Some(Answers::to(nonce)), expires_at, make);
         let asked = handle.clone();
-        if handle.0.system().is_none() {
-            // The answer comes here first.
-            let ask = async move {
-                let call = asked.call(request);
-                deliver(match deadline {
-                    Some(deadline) => call.within(deadline).await,
-                    None => call.await,
-                });
-            };
-            system.tasks().spawn(TaskKind::Service, "asking", Box::pin(ask));
-            return Ok(nonce);
-        }
         let why = Box::new(move || asked.0.no_answer(&Lost::Dropped));
         let port = Elsewhere {
             deliver: Mutex::new(Some(deliver)),
@@ -238,15 +235,15 @@ impl<A: Actor, Q: Request<A>> Call<'_, A, Q> {
     pub async fn tell_with_nonce(self) -> Result<u64, TellError> {
         let Self { handle, request, deadline, in_reply_to } = self;
         let expires_at = deadline.map(|deadline| deadline.at(handle.clock().now()));
+        if let Target::There(there) = &handle.0 {
+            let leaving = Leaving::numbered(in_reply_to);
+            let call = there.leaving::<A, Q>(request, expires_at, leaving)?;
+            Arc::clone(&there.route).tell(call).await?;
+            return Ok(leaving.nonce);
+        }
         let meta = Meta::sent_here(expires_at, false).answering(in_reply_to);
         let nonce = meta.nonce();
-        if handle.0.system().is_some() {
-            handle.forward(Envelope { message: request.into_message(Reply::nobody()), meta }).await?;
-        } else if let Some(at) = expires_at {
-            handle.call(request).within(at).tell().await?;
-        } else {
-            handle.call(request).tell().await?;
-        }
+        handle.forward(Envelope { message: request.into_message(Reply::nobody()), meta }).await?;
         Ok(nonce)
     }
 }

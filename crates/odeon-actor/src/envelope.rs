@@ -54,6 +54,35 @@ impl Answers {
     }
 }
 
+/// What the envelope of a message that leaves for another server says of its sender.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Leaving {
+    /// The sending actor; 0 for code that is none.
+    pub(crate) from: u64,
+    pub(crate) nonce: u64,
+    pub(crate) in_reply_to: Option<u64>,
+}
+
+impl Leaving {
+    /// What code here sends now. Over there all code that is no actor is one, so its count would tell nobody anything.
+    pub(crate) fn now(in_reply_to: Option<Answers>) -> Self {
+        let (from, nonce) = current::sends();
+        let nonce = if from == 0 { 0 } else { nonce };
+        Self { from, nonce, in_reply_to: in_reply_to.map(Answers::nonce) }
+    }
+
+    /// The same of a message whose number its sender wants to know, whoever that is.
+    pub(crate) fn numbered(in_reply_to: Option<Answers>) -> Self {
+        let (from, nonce) = current::sends();
+        Self { from, nonce, in_reply_to: in_reply_to.map(Answers::nonce) }
+    }
+
+    /// It was not sent after all.
+    pub(crate) fn take_back(self) {
+        current::unsend(self.from, self.nonce);
+    }
+}
+
 impl<M> Envelope<M> {
     /// A message sent now by the code that runs, with no deadline and no wish for an answer.
     #[must_use]
@@ -123,8 +152,14 @@ impl Meta {
         Self { from, expires_at: nanos(expires_at), nonce: nonce << 1 | u64::from(wants_reply), far: None }
     }
 
-    /// What came from another server.
-    pub(crate) fn sent_afar(sender: Sender, expires_at: Option<Instant>, wants_reply: bool) -> Self {
+    /// What came from another server. Its numbers are what the sender says they are.
+    pub(crate) fn sent_afar(
+        sender: Sender,
+        expires_at: Option<Instant>,
+        wants_reply: bool,
+        nonce: u64,
+        in_reply_to: Option<u64>,
+    ) -> Self {
         let message = sender.message();
         let (from, peer) = match sender {
             Sender::Outside => (0, None),
@@ -132,7 +167,8 @@ impl Meta {
             Sender::Remote(remote) => (remote.number, Some(remote.peer)),
         };
         let far = peer.map(|peer| Box::new(Far { peer: Some(peer), message, in_reply_to: None }));
-        Self { from, expires_at: nanos(expires_at), nonce: u64::from(wants_reply), far }
+        let nonce = nonce << 1 | u64::from(wants_reply);
+        Self { from, expires_at: nanos(expires_at), nonce, far }.answering(in_reply_to.map(Answers::to))
     }
 
     /// Nothing in hand.

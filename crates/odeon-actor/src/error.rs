@@ -104,15 +104,43 @@ impl From<CodecError> for TellError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TryTellError<Q> {
-    /// The mailbox is full.
-    #[error("the mailbox is full")]
+    /// There is no room for it now: in the mailbox or, for an actor of another server, within the link's credit.
+    #[error("there is no room for the message now")]
     Full(Q),
     /// The actor is dead.
     #[error("the actor is dead: it {1}")]
     Dead(Q, ExitReason),
-    /// The actor is on another server, where taking a message takes time: use `tell`.
-    #[error("the actor is on another server: use `tell`, which can wait")]
-    Remote(Q),
+    /// There is no link to the actor's server yet. One is being made, so that later it may do; `tell` waits for it.
+    #[error(
+        "there is no link to the actor's server yet: try again later, or use `tell`, which waits for one"
+    )]
+    NoLink(Q),
+    /// The message cannot be sent, as `tell` would say: it is refused here, or the server cannot be reached.
+    #[error("{1}")]
+    Failed(Q, TellError),
+}
+
+/// Why a route did not take a message at once. Nothing was sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Untaken {
+    /// There is no room for it now, within the link's credit or in what waits to be sent.
+    Full,
+    /// There is no link yet.
+    NoLink,
+    /// As a tell would say.
+    Failed(TellError),
+}
+
+impl Untaken {
+    /// The same with the request.
+    pub(crate) fn with<Q>(self, request: Q) -> TryTellError<Q> {
+        match self {
+            Self::Full | Self::Failed(TellError::Full { .. }) => TryTellError::Full(request),
+            Self::NoLink => TryTellError::NoLink(request),
+            Self::Failed(TellError::Dead(reason)) => TryTellError::Dead(request, reason),
+            Self::Failed(error) => TryTellError::Failed(request, error),
+        }
+    }
 }
 
 /// The name belongs to another actor already.

@@ -12,7 +12,7 @@ use odeon_mailbox::reply_cell;
 use crate::actor::Actor;
 use crate::awaited::Awaited;
 use crate::call::{Call, Request};
-use crate::error::{AskError, TellError};
+use crate::error::{AskError, TellError, Untaken};
 use crate::inbox::Inbox;
 use crate::life::{Down, MonitorId, TooManyMonitors};
 use crate::local::Local;
@@ -58,6 +58,15 @@ pub trait Route: fmt::Debug + Send + Sync + 'static {
     fn tell_now(&self, offer: &Offer<'_>) -> Option<Result<(), TellError>> {
         let _ = offer;
         None
+    }
+
+    /// Sends as [`tell`](Self::tell) does if the message can leave at once; else says why not. It waits for nothing and
+    /// keeps nothing; where there is no link, it may have one made.
+    ///
+    /// # Errors
+    /// Why nothing was sent.
+    fn try_tell(&self, offer: &Offer<'_>) -> Result<(), Untaken> {
+        self.tell_now(offer).map_or(Err(Untaken::NoLink), |told| told.map_err(Untaken::Failed))
     }
 
     /// Sends as [`ask`](Self::ask) does if the message can leave at once; else nothing is sent, and the caller goes the

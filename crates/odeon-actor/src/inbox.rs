@@ -93,6 +93,10 @@ pub struct Delivery<'a> {
     pub sender: Sender,
     /// When it stops being worth anything.
     pub expires_at: Option<Instant>,
+    /// The sender's number for it.
+    pub nonce: u64,
+    /// The number of the actor's message that it answers, if the sender said so.
+    pub in_reply_to: Option<u64>,
     /// Where the answer goes, if one is wanted, and its number there.
     pub reply: Option<(Arc<dyn ReplySink>, u64)>,
 }
@@ -350,7 +354,8 @@ fn refuse_another_shape(method: &Method, sent: Option<Fingerprint>) -> Result<()
 impl<A: Actor> Local<A> {
     /// Checks, decodes and puts one message into the mailbox, or in line for it if there is somebody to wake.
     fn take_in(&self, delivery: Delivery<'_>, waker: Option<&Waker>) -> Result<Option<Ticket>, Refusal> {
-        let Delivery { mark, method, payload, fingerprint, sender, expires_at, reply } = delivery;
+        let Delivery { mark, method, payload, fingerprint, sender, expires_at, nonce, in_reply_to, reply } =
+            delivery;
         let protocol = A::protocol().ok_or_else(|| {
             Refusal::new(RefusalCode::UnknownMark, "this actor cannot be reached from other servers")
         })?;
@@ -370,7 +375,7 @@ impl<A: Actor> Local<A> {
         });
         let message = A::decode(index, payload, RemoteReply(port.clone()))
             .map_err(|refusal| at(method.mark, refusal))?;
-        let meta = Meta::sent_afar(sender, expires_at, port.is_some());
+        let meta = Meta::sent_afar(sender, expires_at, port.is_some(), nonce, in_reply_to);
         let line = waker.filter(|_| self.mailbox.overflow() == Overflow::Wait);
         let sent = match (self.mailbox.try_send(Envelope { message, meta }), line) {
             (Err(TrySendError::Full(envelope)), Some(waker)) => match self.mailbox.enter(envelope, waker) {

@@ -96,7 +96,7 @@ pub use cx::Cx;
 pub use dead_letter::{DeadLetter, DeadReason};
 pub use draft::Draft;
 pub use envelope::Envelope;
-pub use error::{AskError, NameTaken, RegisterError, TellError, TryTellError};
+pub use error::{AskError, NameTaken, RegisterError, TellError, TryTellError, Untaken};
 pub use explain::{Doing, Explanation, WaitingAsk};
 pub use group::{
     Broadcast, GROUP_WATCHERS_MAX, GROUPS_MAX, GroupChange, GroupError, GroupEvent, GroupWatch, MEMBERS_MAX,

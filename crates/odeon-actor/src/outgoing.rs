@@ -13,6 +13,10 @@ pub struct RemoteCall {
     pub to: Reference,
     /// The number of the sending actor; 0 for code that is none.
     pub from: u64,
+    /// The number of the message among those of its sender.
+    pub nonce: u64,
+    /// The number of the receiver's message that this one answers, if it does.
+    pub in_reply_to: Option<u64>,
     /// What kind of message.
     pub mark: Cow<'static, str>,
     /// The arguments.
@@ -30,6 +34,10 @@ pub struct Offer<'a> {
     pub to: &'a Reference,
     /// The number of the sending actor; 0 for code that is none.
     pub from: u64,
+    /// The number of the message among those of its sender.
+    pub nonce: u64,
+    /// The number of the receiver's message that this one answers, if it does.
+    pub in_reply_to: Option<u64>,
     /// What kind of message.
     pub mark: &'static str,
     /// The fingerprint of the arguments and of the answer; none if they travel with their names only.

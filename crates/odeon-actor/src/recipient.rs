@@ -121,7 +121,8 @@ impl<A: Actor, Q: Request<A>> Take<Q, Q::Reply> for Handle<A> {
         match call(self, request, deadline).try_tell() {
             Ok(()) => Told::AtOnce(Ok(())),
             Err(TryTellError::Dead(_, reason)) => Told::AtOnce(Err(TellError::Dead(reason))),
-            Err(TryTellError::Full(request) | TryTellError::Remote(request)) => {
+            Err(TryTellError::Failed(_, error)) => Told::AtOnce(Err(error)),
+            Err(TryTellError::Full(request) | TryTellError::NoLink(request)) => {
                 Told::Waits(Box::pin(call(self, request, deadline).tell()))
             }
         }

@@ -11,8 +11,8 @@ use odeon_core::seam::BoxFuture;
 use odeon_mailbox::{Entry, Standing, Ticket};
 
 use crate::actor::Actor;
-use crate::call::{Request, offer, remote_call};
-use crate::envelope::{Answers, Envelope, Meta};
+use crate::call::Request;
+use crate::envelope::{Answers, Envelope, Leaving, Meta};
 use crate::error::TellError;
 use crate::handle::{Handle, Target, There};
 use crate::local::Local;
@@ -90,13 +90,27 @@ impl<'a, A: Actor, Q: Request<A>> Tell<'a, A, Q> {
     }
 
     /// Sends to another server, if a link takes the message now.
-    fn try_there(&mut self, there: &There) -> Option<Result<(), TellError>> {
+    fn try_there(&mut self, there: &There, leaving: Leaving) -> Option<Result<(), TellError>> {
         let expires_at = self.deadline.map(|deadline| deadline.at(there.route.clock().now()));
         let request = self.request.as_ref()?;
         let told =
-            offer::<A, Q, _>(request, &there.reference, expires_at, |offer| there.route.tell_now(offer))?;
+            there.offer::<A, Q, _>(request, expires_at, leaving, |offer| there.route.tell_now(offer))?;
         self.request = None;
         Some(told)
+    }
+
+    /// Sends to another server: at once, or the long way.
+    fn send_there(&mut self, there: &There) -> Option<Result<(), TellError>> {
+        let leaving = Leaving::now(self.in_reply_to);
+        if let Some(told) = self.try_there(there, leaving) {
+            return Some(told);
+        }
+        let request = self.request.take()?;
+        let expires_at = self.deadline.map(|deadline| deadline.at(there.route.clock().now()));
+        let call = there.leaving::<A, Q>(request, expires_at, leaving);
+        let route = Arc::clone(&there.route);
+        self.slow = Some(Box::new(Slow::Remote(Box::pin(async move { route.tell(call?).await }))));
+        None
     }
 
     /// Begins what takes longer: to wait for room, or to reach another server.
@@ -118,11 +132,7 @@ impl<'a, A: Actor, Q: Request<A>> Tell<'a, A, Q> {
                 let envelope = Envelope { message, meta };
                 Slow::Via(Passing::new(&***via, envelope))
             }
-            Target::There(there) => {
-                let call = remote_call::<A, Q>(request, there.reference.clone(), expires_at);
-                let route = Arc::clone(&there.route);
-                Slow::Remote(Box::pin(async move { route.tell(call?).await }))
-            }
+            Target::There(_) => return,
         };
         self.slow = Some(Box::new(slow));
     }
@@ -147,7 +157,7 @@ impl<A: Actor, Q: Request<A>> Future for Tell<'_, A, Q> {
             let is_sent = match &this.handle.0 {
                 Target::Here(local) => this.try_send(local),
                 Target::Via(via) => this.try_via(&***via),
-                Target::There(there) => match this.try_there(there) {
+                Target::There(there) => match this.send_there(there) {
                     Some(told) => return Poll::Ready(told),
                     None => false,
                 },

@@ -161,7 +161,7 @@ impl<A: Actor> Target<A> {
     }
 }
 
-fn stays_here() -> TellError {
+pub(crate) fn stays_here() -> TellError {
     let detail = "a message already made does not travel to another server: call the handle's methods";
     TellError::Refused(Refusal::new(RefusalCode::BadRequest, detail))
 }

@@ -112,30 +112,42 @@ impl Server {
 
     /// A link to `peer`: the one there is, or a new one. Attempts are coalesced.
     pub(crate) async fn link_to(&self, peer: &ServerId) -> Result<Arc<Link>, ConnectError> {
+        let wait = match self.wish(peer)? {
+            Wish::Live(link) => return Ok(link),
+            Wish::Wait(wait) | Wish::Connect(wait) => wait,
+        };
+        wait.await.unwrap_or(Err(ConnectError::Stopping))
+    }
+
+    /// Sees to it that there will be a link to `peer`, and says whether there is one by now.
+    pub(crate) fn begin_link(&self, peer: &ServerId) -> Result<bool, ConnectError> {
+        if self.peers().is_connecting(peer) {
+            return Ok(false);
+        }
+        Ok(matches!(self.wish(peer)?, Wish::Live(_)))
+    }
+
+    /// A link to `peer`, or a place among those who wait for one. Somebody connects.
+    fn wish(&self, peer: &ServerId) -> Result<Wish, ConnectError> {
         if peer == self.id() {
             return Err(ConnectError::Itself(peer.clone()));
         }
         let wish = {
             let mut peers = self.peers();
             match peers.live(peer) {
-                Some(link) => return Ok(link),
+                Some(link) => return Ok(Wish::Live(link)),
                 None => match self.pauses().error(peer, self.clock().now()) {
                     Some(error) => return Err(error),
                     None => peers.wish(peer),
                 },
             }
         };
-        let wait = match wish {
-            Wish::Live(link) => return Ok(link),
-            Wish::Wait(wait) => wait,
-            Wish::Connect(wait) => {
-                let attempt = Attempt { server: self.clone(), peer: peer.clone(), outcome: None };
-                // In a task of its own, so that whoever asked first may give up without harm to the others.
-                self.spawn_service("connect", async move |_| attempt.run().await);
-                wait
-            }
-        };
-        wait.await.unwrap_or(Err(ConnectError::Stopping))
+        if let Wish::Connect(_) = wish {
+            let attempt = Attempt { server: self.clone(), peer: peer.clone(), outcome: None };
+            // In a task of its own, so that whoever asked first may give up without harm to the others.
+            self.spawn_service("connect", async move |_| attempt.run().await);
+        }
+        Ok(wish)
     }
 
     /// Gives `attempt` up when the server stops.

@@ -331,6 +331,8 @@ impl Intake {
             fingerprint,
             sender: Sender::remote(Arc::clone(peer), arrival.from),
             expires_at: arrival.expires_at,
+            nonce: arrival.nonce,
+            in_reply_to: arrival.in_reply_to,
             reply: arrival.ask_id.map(|ask| (Arc::clone(link) as Arc<dyn ReplySink>, ask)),
         };
         let delivered = contained("delivering a message", || inbox.deliver_or_wait(delivery, waker));

@@ -579,6 +579,8 @@ impl Sealed<'_> {
             fingerprint: self.fingerprint,
             encoding: self.encoding,
             expires_at: self.call.expires_at,
+            nonce: self.call.nonce,
+            in_reply_to: self.call.in_reply_to,
             payload: &self.payload,
         }
     }

@@ -136,6 +136,11 @@ impl Peers {
         }
     }
 
+    /// Whether somebody is connecting to `peer`.
+    pub(crate) fn is_connecting(&self, peer: &ServerId) -> bool {
+        self.connecting.contains_key(peer)
+    }
+
     /// The attempt to connect has ended: those who wait are to be told.
     pub(crate) fn connected(&mut self, peer: &ServerId) -> Vec<Waiter> {
         self.connecting.remove(peer).unwrap_or_default()

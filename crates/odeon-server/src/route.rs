@@ -6,16 +6,15 @@ use std::time::Duration;
 
 use odeon_actor::{
     Actor, Arguments, AskError, Awaited, Delivery, Down, Handle, Inbox, MonitorId, Offer, Payload,
-    RemoteCall, ReplySink, Route, Sender, System, TellError,
+    RemoteCall, ReplySink, Route, Sender, System, TellError, Untaken,
 };
 use odeon_core::seam::{BoxFuture, Clock};
 use odeon_core::{ActorId, Encoding, ExitReason, Reference, Refusal, RefusalCode, decode};
-use odeon_wire::{FLOW_WINDOW_MESSAGES, SendError};
 use tokio::sync::oneshot;
 
 use crate::connect::ConnectError;
 use crate::control::{ControlPingActor, ControlStopActor};
-use crate::link::{Link, Unsent};
+use crate::link::Unsent;
 use crate::server::Server;
 use crate::way::Way;
 
@@ -55,18 +54,6 @@ impl Server {
         Err(none_lasted(&call.to))
     }
 
-    /// Sends an encoded message to an actor of another server if the link to it takes the message at once.
-    ///
-    /// # Errors
-    /// [`TellError::Full`] when there is no credit for it, or no link yet: then nothing was sent.
-    pub fn try_tell_encoded(&self, call: &RemoteCall) -> Result<(), TellError> {
-        if call.to.server == *self.id() {
-            return Ok(self.deliver_here(call, None).map(drop)?);
-        }
-        let link = self.peers().live(&call.to.server).ok_or(TellError::Full { capacity: 0 })?;
-        link.try_tell(call)?.map_err(|error| link.try_error(error))
-    }
-
     /// Sends an encoded message to an actor anywhere and waits for the encoded answer, until `call.expires_at`.
     ///
     /// # Errors
@@ -104,6 +91,26 @@ impl Server {
         Err(none_lasted(&call.to).into())
     }
 
+    /// Sends to an actor of this server, if its mailbox has room.
+    fn try_tell_here(&self, offer: &Offer<'_>) -> Result<(), Untaken> {
+        let mut bytes = Vec::new();
+        (offer.encode)(Encoding::Cbor, &mut bytes).map_err(|error| Untaken::Failed(error.into()))?;
+        let call = RemoteCall {
+            to: offer.to.clone(),
+            from: offer.from,
+            nonce: offer.nonce,
+            in_reply_to: offer.in_reply_to,
+            mark: Cow::Borrowed(offer.mark),
+            arguments: Arguments::Encoded { encoding: Encoding::Cbor, bytes },
+            expires_at: offer.expires_at,
+        };
+        match self.deliver_here(&call, None) {
+            Ok(_) => Ok(()),
+            Err(refusal) if refusal.code == RefusalCode::Full => Err(Untaken::Full),
+            Err(refusal) => Err(Untaken::Failed(refusal.into())),
+        }
+    }
+
     /// Delivers to an actor of this server; how the answer will be encoded.
     fn deliver_here(&self, call: &RemoteCall, sink: Option<Arc<HereSink>>) -> Result<Encoding, Refusal> {
         let (encoding, bytes) = encoded(call, Encoding::Cbor)?;
@@ -114,6 +121,8 @@ impl Server {
             fingerprint: None,
             sender: if call.from == 0 { Sender::Outside } else { Sender::Actor(call.from) },
             expires_at: call.expires_at,
+            nonce: call.nonce,
+            in_reply_to: call.in_reply_to,
             reply: sink.map(|sink| (sink as Arc<dyn ReplySink>, 0)),
         })?;
         Ok(encoding)
@@ -123,16 +132,6 @@ impl Server {
 /// The arguments of a call as bytes: as wanted, unless they are bytes already.
 pub(crate) fn encoded(call: &RemoteCall, wanted: Encoding) -> Result<(Encoding, Cow<'_, [u8]>), Refusal> {
     call.arguments.encoded(wanted).map_err(|e| Refusal::new(RefusalCode::BadPayload, e.to_string()))
-}
-
-impl Link {
-    fn try_error(&self, error: SendError) -> TellError {
-        if error.is_for_now() {
-            let capacity = usize::try_from(FLOW_WINDOW_MESSAGES).unwrap_or(usize::MAX);
-            return TellError::Full { capacity };
-        }
-        self.tell_error(error)
-    }
 }
 
 impl Server {
@@ -194,6 +193,21 @@ impl Route for ServerRoute {
 
     fn tell_now(&self, offer: &Offer<'_>) -> Option<Result<(), TellError>> {
         self.way.tell(&self.server, offer)
+    }
+
+    fn try_tell(&self, offer: &Offer<'_>) -> Result<(), Untaken> {
+        let peer = &offer.to.server;
+        if *peer == *self.server.id() {
+            return self.server.try_tell_here(offer);
+        }
+        match self.way.try_tell(&self.server, offer) {
+            Err(Untaken::NoLink) => match self.server.begin_link(peer).map_err(|e| unreachable(&e)) {
+                Ok(true) => self.way.try_tell(&self.server, offer),
+                Ok(false) => Err(Untaken::NoLink),
+                Err(error) => Err(Untaken::Failed(error)),
+            },
+            told => told,
+        }
     }
 
     fn ask_now(&self, offer: &Offer<'_>) -> Option<Result<Awaited, AskError>> {
@@ -259,5 +273,13 @@ pub(crate) fn control_call<T: serde::Serialize + Send + Sync + 'static>(
     arguments: T,
 ) -> RemoteCall {
     let to = Reference::new(to.server.clone(), ActorId::SERVER);
-    RemoteCall { to, from: 0, mark: mark.into(), arguments: Arguments::named(arguments), expires_at: None }
+    RemoteCall {
+        to,
+        from: 0,
+        nonce: 0,
+        in_reply_to: None,
+        mark: mark.into(),
+        arguments: Arguments::named(arguments),
+        expires_at: None,
+    }
 }

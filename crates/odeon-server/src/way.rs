@@ -6,7 +6,7 @@
 use std::cell::RefCell;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use odeon_actor::{AnswerPort, AskError, Asks, Awaited, Offer, TellError};
+use odeon_actor::{AnswerPort, AskError, Asks, Awaited, Offer, TellError, Untaken};
 use odeon_core::{Encoding, Fingerprint, Instant, Refusal, RefusalCode};
 use odeon_wire::{Parcel, SendError};
 
@@ -34,15 +34,20 @@ struct Known {
 
 impl Way {
     pub(crate) fn tell(&self, server: &Server, offer: &Offer<'_>) -> Option<Result<(), TellError>> {
+        let sent = self.send(server, offer, |state, parcel, now| state.tell(parcel, now));
+        sent.ok().map(|(_, told)| told)
+    }
+
+    pub(crate) fn try_tell(&self, server: &Server, offer: &Offer<'_>) -> Result<(), Untaken> {
         let (_, told) = self.send(server, offer, |state, parcel, now| state.tell(parcel, now))?;
-        Some(told)
+        told.map_err(Untaken::Failed)
     }
 
     pub(crate) fn ask(&self, server: &Server, offer: &Offer<'_>) -> Option<Result<Awaited, AskError>> {
         let (port, answer) = AnswerPort::new();
         let mut port = Some(port);
         let (link, asked) =
-            self.send(server, offer, |state, parcel, now| state.ask(parcel, now, &mut port))?;
+            self.send(server, offer, |state, parcel, now| state.ask(parcel, now, &mut port)).ok()?;
         Some(asked.map(|id| answer.asked(link as Arc<dyn Asks>, id)).map_err(AskError::from))
     }
 
@@ -52,14 +57,14 @@ impl Way {
         server: &Server,
         offer: &Offer<'_>,
         send: impl FnOnce(&mut State, &Parcel<'_>, Instant) -> Result<T, SendError>,
-    ) -> Option<(Arc<Link>, Result<T, TellError>)> {
-        let (link, is_agreed) = self.link(server, offer)?;
+    ) -> Result<(Arc<Link>, Result<T, TellError>), Untaken> {
+        let (link, is_agreed) = self.link(server, offer).ok_or(Untaken::NoLink)?;
         let mut payload = SCRATCH.take();
         payload.clear();
         let encoding = if is_agreed { Encoding::Compact } else { Encoding::Cbor };
         if let Err(error) = (offer.encode)(encoding, &mut payload) {
             let refusal = Refusal::new(RefusalCode::BadPayload, error.to_string());
-            return Some((link, Err(refusal.into())));
+            return Ok((link, Err(refusal.into())));
         }
         let fingerprint = if is_agreed { offer.fingerprint } else { server.fingerprints().get(offer.mark) };
         let parcel = Parcel {
@@ -69,6 +74,8 @@ impl Way {
             fingerprint: fingerprint.map(Fingerprint::as_u64),
             encoding,
             expires_at: offer.expires_at,
+            nonce: offer.nonce,
+            in_reply_to: offer.in_reply_to,
             payload: &payload,
         };
         let now = server.clock().now();
@@ -87,12 +94,12 @@ impl Way {
         match sent {
             Err(SendError::Closed) => {
                 *self.known() = Known::default();
-                None
+                Err(Untaken::NoLink)
             }
-            Err(error) if error.is_for_now() => None,
+            Err(error) if error.is_for_now() => Err(Untaken::Full),
             sent => {
                 let sent = sent.map_err(|error| link.tell_error(error));
-                Some((link, sent))
+                Ok((link, sent))
             }
         }
     }

@@ -52,6 +52,10 @@ pub struct Parcel<'a> {
     /// When the message is no longer worth running. It travels as the time left, in milliseconds, rounded up; the
     /// time on the way is not counted.
     pub expires_at: Option<Instant>,
+    /// The sending actor's number for the message. 0 takes no byte on the way.
+    pub nonce: u64,
+    /// The number of the receiving actor's message that this one answers, if it does.
+    pub in_reply_to: Option<u64>,
     /// The encoded message.
     pub payload: &'a [u8],
 }
@@ -75,6 +79,10 @@ pub struct Arrival {
     pub encoding: Encoding,
     /// When the message is no longer worth running, on this side's clock.
     pub expires_at: Option<Instant>,
+    /// The sending actor's number for it; 0 if the peer said none.
+    pub nonce: u64,
+    /// The number of the message that it answers, if the sender said so.
+    pub in_reply_to: Option<u64>,
     /// The encoded message.
     pub payload: Vec<u8>,
 }

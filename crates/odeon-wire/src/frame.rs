@@ -12,7 +12,7 @@
 //! | 2 | `Accept` | – | by the listener, after its proof |
 //! | 3 | `Refuse` | code, detail | instead of anything; ends the link |
 //! | 4 | `Define` | type id, mark, fingerprint or null | before a type's first use |
-//! | 5 | `Tell` | `[flow, seq, from, type_id, encoding, expires_in_ms, payload]` | |
+//! | 5 | `Tell` | `[flow, seq, from, type_id, encoding, expires_in_ms, payload, nonce, in_reply_to]` | |
 //! | 6 | `Ask` | ask id, as `Tell` | |
 //! | 7 | `Reply` | ask id, encoding, payload | to an ask |
 //! | 8 | `Refused` | ask id or null, refusal | to an ask, or for a tell |
@@ -202,6 +202,12 @@ pub struct Body<'b> {
     /// The encoded message.
     #[cbor(b(6), with = "minicbor::bytes")]
     pub payload: &'b [u8],
+    /// The sending actor's number for the message; left out for 0.
+    #[n(7)]
+    pub nonce: Option<u64>,
+    /// The number of the message that this one answers, as the receiving actor sent it.
+    #[n(8)]
+    pub in_reply_to: Option<u64>,
 }
 
 /// One frame; the module's table says what each is for.

@@ -191,6 +191,8 @@ impl Session {
             type_id: body.type_id,
             encoding: body.encoding,
             expires_at: body.expires_in_ms.map(|millis| self.received_at + Duration::from_millis(millis)),
+            nonce: body.nonce.unwrap_or_default(),
+            in_reply_to: body.in_reply_to,
             payload: body.payload.to_vec(),
         })
     }

@@ -68,6 +68,8 @@ impl Session {
             encoding: parcel.encoding,
             expires_in_ms: parcel.expires_at.map(|at| millis_up(at - now)),
             payload: parcel.payload,
+            nonce: (parcel.nonce != 0).then_some(parcel.nonce),
+            in_reply_to: parcel.in_reply_to,
         };
         let room = self.room();
         let queued = self.outbox.push(behind, payload_bytes + HEAD_BYTES_MAX, room, |out| match ask_id {

@@ -6,7 +6,7 @@ use odeon_core::Encoding;
 use crate::frame::{Body, Frame};
 
 /// Most bytes of a message or a reply beside its payload.
-pub(crate) const HEAD_BYTES_MAX: usize = 72;
+pub(crate) const HEAD_BYTES_MAX: usize = 80;
 
 /// Reads a tell, an ask or a reply in its usual form; nothing, of anything else.
 pub(crate) fn decode(bytes: &[u8]) -> Option<Frame<'_>> {
@@ -75,8 +75,17 @@ impl<'b> Input<'b> {
         Some(bytes)
     }
 
+    /// A number, or null.
+    fn optional(&mut self) -> Option<Option<u64>> {
+        Some(match self.byte()? {
+            0xf6 => None,
+            head => Some(self.argument(head)?),
+        })
+    }
+
     fn body(&mut self) -> Option<Body<'b>> {
-        if self.byte()? != 0x87 {
+        let fields = self.byte()?;
+        if !(0x87..=0x89).contains(&fields) {
             return None;
         }
         Some(Body {
@@ -85,11 +94,10 @@ impl<'b> Input<'b> {
             from: self.uint()?,
             type_id: self.small()?,
             encoding: self.encoding()?,
-            expires_in_ms: match self.byte()? {
-                0xf6 => None,
-                head => Some(self.argument(head)?),
-            },
+            expires_in_ms: self.optional()?,
             payload: self.bytes()?,
+            nonce: if fields > 0x87 { self.optional()? } else { None },
+            in_reply_to: if fields > 0x88 { self.optional()? } else { None },
         })
     }
 }
@@ -123,17 +131,33 @@ pub(crate) fn chunk(left: u64, part: &[u8], out: &mut Vec<u8>) {
 }
 
 fn encode_body(body: &Body<'_>, out: &mut Vec<u8>) {
-    out.push(0x87);
+    // Options at the end that are absent are left out.
+    let fields = match (body.nonce, body.in_reply_to) {
+        (None, None) => 0x87,
+        (Some(_), None) => 0x88,
+        (_, Some(_)) => 0x89,
+    };
+    out.push(fields);
     item(0, u64::from(body.flow), out);
     item(0, body.seq, out);
     item(0, body.from, out);
     item(0, u64::from(body.type_id), out);
     encode_encoding(body.encoding, out);
-    match body.expires_in_ms {
-        Some(millis) => item(0, millis, out),
+    encode_optional(body.expires_in_ms, out);
+    encode_bytes(body.payload, out);
+    if fields > 0x87 {
+        encode_optional(body.nonce, out);
+    }
+    if fields > 0x88 {
+        encode_optional(body.in_reply_to, out);
+    }
+}
+
+fn encode_optional(number: Option<u64>, out: &mut Vec<u8>) {
+    match number {
+        Some(number) => item(0, number, out),
         None => out.push(0xf6),
     }
-    encode_bytes(body.payload, out);
 }
 
 fn encode_encoding(encoding: Encoding, out: &mut Vec<u8>) {
@@ -181,6 +205,8 @@ mod tests {
             numbers in proptest::array::uniform4(prop_oneof![0u64..300, any::<u64>(), 65_000u64..66_000]),
             small in any::<u32>(),
             expires_in_ms in proptest::option::of(any::<u64>()),
+            nonce in proptest::option::of(any::<u64>()),
+            in_reply_to in proptest::option::of(any::<u64>()),
             is_json in any::<bool>(),
             payload in proptest::collection::vec(any::<u8>(), 0..400),
         ) {
@@ -188,6 +214,7 @@ mod tests {
             let encoding = if is_json { Encoding::Json } else { Encoding::Cbor };
             let body = Body {
                 flow: small, seq, from, type_id: small / 3, encoding, expires_in_ms, payload: &payload,
+                nonce, in_reply_to,
             };
             let mut written = [const { Vec::new() }; 4];
             tell(&body, &mut written[0]);

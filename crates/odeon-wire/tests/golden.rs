@@ -27,6 +27,8 @@ fn body() -> Body<'static> {
         encoding: Encoding::Json,
         expires_in_ms: Some(5_000),
         payload: b"{}",
+        nonce: None,
+        in_reply_to: None,
     }
 }
 
@@ -66,7 +68,13 @@ fn golden() -> Vec<(Frame<'static>, &'static str)> {
             Frame::Tell(Body { encoding: Encoding::Cbor, expires_in_ms: None, ..body() }),
             "820587031903e8050200f6427b7d",
         ),
+        (Frame::Tell(Body { nonce: Some(700), ..body() }), "820588031903e8050201191388427b7d1902bc"),
+        (Frame::Tell(Body { in_reply_to: Some(12), ..body() }), "820589031903e8050201191388427b7df60c"),
         (Frame::Ask { ask_id: 300, body: body() }, "830619012c87031903e8050201191388427b7d"),
+        (
+            Frame::Ask { ask_id: 300, body: Body { nonce: Some(7), in_reply_to: Some(0), ..body() } },
+            "830619012c89031903e8050201191388427b7d0700",
+        ),
         (Frame::Reply { ask_id: 300, encoding: Encoding::Cbor, payload: &[0xf6] }, "840719012c0041f6"),
         (
             Frame::Refused { ask_id: Some(300), refusal: Refusal::new(RefusalCode::UnknownActor, "no") },

@@ -76,7 +76,8 @@ impl<Q: Send + 'static, R: Send + 'static> Take<Q, R> for Saying<Q, R> {
         self.call(request, deadline).try_tell().map_err(|error| match error {
             TryTellError::Full(Said(request)) => TryTellError::Full(request),
             TryTellError::Dead(Said(request), reason) => TryTellError::Dead(request, reason),
-            TryTellError::Remote(Said(request)) => TryTellError::Remote(request),
+            TryTellError::NoLink(Said(request)) => TryTellError::NoLink(request),
+            TryTellError::Failed(Said(request), error) => TryTellError::Failed(request, error),
         })
     }
 }

@@ -153,7 +153,17 @@ impl<A: Actor> World<A> {
     fn delivery<'a>(&self, mark: &'a str, payload: Payload<'a>, ask: Option<u64>) -> Delivery<'a> {
         let reply = ask.map(|ask| (Arc::clone(&self.sink) as Arc<dyn ReplySink>, ask));
         let sender = Sender::remote(Arc::clone(&self.peer), 17);
-        Delivery { mark, method: None, payload, fingerprint: None, sender, expires_at: None, reply }
+        Delivery {
+            mark,
+            method: None,
+            payload,
+            fingerprint: None,
+            sender,
+            expires_at: None,
+            nonce: 0,
+            in_reply_to: None,
+            reply,
+        }
     }
 
     /// All answers so far; the answered ones as text.

@@ -255,7 +255,7 @@ async fn a_remote_handle_of_a_protocol_needs_a_reference_and_a_route() {
     let counting = CountingHandle::remote(reference(), Arc::clone(&route) as Arc<dyn Route>);
     counting.add(2).tell().await.expect("taken");
     assert_eq!(route.call().mark, "counting/1#add");
-    assert!(matches!(counting.add(2).try_tell(), Err(TryTellError::Remote(CountingAdd { by: 2 }))));
+    assert!(matches!(counting.add(2).try_tell(), Err(TryTellError::NoLink(CountingAdd { by: 2 }))));
     assert!(matches!(counting.add(2).await, Err(AskError::Refused(_))), "the answer is none");
     // What is found under another type is narrowed just as well.
     let counter: Handle<Counter> = Handle::remote(reference(), Arc::clone(&route) as Arc<dyn Route>);

@@ -91,7 +91,7 @@ async fn a_recipient_may_be_on_another_server() {
     assert_eq!(route.call().mark, "greeter/1#greet");
     greets.call(ada()).tell().await.expect("taken");
     assert_eq!(route.call().expires_at, None);
-    assert!(matches!(greets.call(ada()).try_tell(), Err(TryTellError::Remote(_))));
+    assert!(matches!(greets.call(ada()).try_tell(), Err(TryTellError::NoLink(_))));
     assert!(!greets.is_dead());
     assert_eq!(greets.id(), reference().actor);
     let private: Handle<Worker> = Handle::remote(reference(), Arc::clone(&route) as Arc<dyn Route>);

@@ -149,16 +149,19 @@ impl Hollow {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_remote_tell_has_no_deadline_and_cannot_be_tried() {
+async fn a_remote_tell_has_no_deadline_and_one_that_is_tried_needs_a_link() {
     let route = FakeRoute::new(None);
     let greeter = route.handle();
     greeter.greet("Ada".to_owned(), None).tell().await.expect("taken");
     assert_eq!(route.call().expires_at, None);
     let tried = greeter.greet("Ada".to_owned(), Some(3)).try_tell();
-    let Err(TryTellError::Remote(request)) = tried else {
-        panic!("taking a message takes time there");
+    let Err(TryTellError::NoLink(request)) = tried else {
+        panic!("the route takes nothing at once");
     };
     assert_eq!((request.name.as_str(), request.times), ("Ada", Some(3)));
+    let private: Handle<Worker> = Handle::remote(reference(), route as Arc<dyn Route>);
+    let tried = private.note(1).try_tell();
+    assert!(matches!(tried, Err(TryTellError::Failed(_, TellError::Refused(_)))), "{tried:?}");
 }
 
 #[tokio::test(start_paused = true)]

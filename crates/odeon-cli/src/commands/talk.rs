@@ -91,6 +91,8 @@ async fn prepare(
     let call = RemoteCall {
         to,
         from: 0,
+        nonce: 0,
+        in_reply_to: None,
         mark: method.mark.clone().into(),
         arguments: Arguments::Encoded { encoding: Encoding::Json, bytes: arguments.to_string().into_bytes() },
         expires_at: Some(console.server.clock().now() + console.timeout),

@@ -59,6 +59,8 @@ async fn ask(stranger: &Server, to: &Reference, mark: &str) -> Result<Value, Ask
     let call = RemoteCall {
         to: to.clone(),
         from: 0,
+        nonce: 0,
+        in_reply_to: None,
         mark: mark.to_owned().into(),
         arguments: Arguments::Encoded {
             encoding: Encoding::Json,

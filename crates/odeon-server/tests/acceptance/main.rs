@@ -10,6 +10,7 @@ extern crate odeon_actor as odeon;
 #[path = "../common/mod.rs"]
 mod common;
 mod control;
+mod envelopes;
 mod links;
 mod metrics;
 mod several;

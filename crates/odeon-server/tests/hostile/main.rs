@@ -19,3 +19,4 @@ mod raw;
 mod stopping;
 mod strangers;
 mod support;
+mod tries;

@@ -189,7 +189,17 @@ pub(crate) fn framed(bytes: &[u8]) -> Vec<u8> {
 
 /// The `seq`th message of a flow, as the wire has it.
 pub(crate) fn body<'b>(flow: u32, seq: u64, type_id: u32, encoding: Encoding, payload: &'b [u8]) -> Body<'b> {
-    Body { flow, seq, from: 0, type_id, encoding, expires_in_ms: None, payload }
+    Body {
+        flow,
+        seq,
+        from: 0,
+        type_id,
+        encoding,
+        expires_in_ms: None,
+        payload,
+        nonce: None,
+        in_reply_to: None,
+    }
 }
 
 /// The id of the `n`th ask, at a place of its own.

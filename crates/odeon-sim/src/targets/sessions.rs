@@ -359,6 +359,8 @@ fn said(how: u8, now: Instant, say: impl FnOnce(&Parcel<'_>)) {
         fingerprint: how.is_multiple_of(5).then_some(u64::from(how)),
         encoding: [Encoding::Cbor, Encoding::Json, Encoding::Compact][usize::from(how % 7 % 3)],
         expires_at: how.is_multiple_of(4).then(|| now + Duration::from_millis(u64::from(how))),
+        nonce: u64::from(how),
+        in_reply_to: (how > 200).then_some(u64::from(how)),
         payload: &payload,
     });
 }

@@ -116,6 +116,8 @@ fn a_peer_that_sends_past_its_credit_loses_the_link() {
             encoding,
             expires_in_ms: None,
             payload,
+            nonce: None,
+            in_reply_to: None,
         })
     };
     let large = vec![0; 1_000];

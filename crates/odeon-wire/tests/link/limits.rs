@@ -28,6 +28,8 @@ fn tell_of(bytes: usize) -> crate::pair::Letter {
             encoding: message.encoding,
             expires_in_ms: None,
             payload: &message.payload,
+            nonce: None,
+            in_reply_to: None,
         })
         .encode(&mut out);
         out.len() - message.payload.len()

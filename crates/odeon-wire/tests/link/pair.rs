@@ -27,6 +27,8 @@ pub(crate) fn parcel(mark: &str, payload: &[u8]) -> Letter {
         mark: mark.parse().expect("a mark"),
         encoding: Encoding::Cbor,
         expires_at: None,
+        nonce: 0,
+        in_reply_to: None,
         payload: payload.to_vec(),
     }
 }
@@ -39,6 +41,8 @@ pub(crate) struct Letter {
     pub(crate) mark: Mark,
     pub(crate) encoding: Encoding,
     pub(crate) expires_at: Option<Instant>,
+    pub(crate) nonce: u64,
+    pub(crate) in_reply_to: Option<u64>,
     pub(crate) payload: Vec<u8>,
 }
 
@@ -57,6 +61,8 @@ impl Letter {
             fingerprint: None,
             encoding: self.encoding,
             expires_at: self.expires_at,
+            nonce: self.nonce,
+            in_reply_to: self.in_reply_to,
             payload: &self.payload,
         }
     }
@@ -190,10 +196,12 @@ impl End {
 
     fn arrived(&mut self, arrival: Arrival) -> Event {
         self.untaken.push_back((arrival.flow, arrival.cost()));
-        let Arrival { flow, ask_id, from, type_id, encoding, expires_at, payload, .. } = arrival;
+        let Arrival {
+            flow, ask_id, from, type_id, encoding, expires_at, nonce, in_reply_to, payload, ..
+        } = arrival;
         let to = self.flows[usize::try_from(flow).expect("small")].clone();
         let mark = self.types[usize::try_from(type_id).expect("small")].0.clone();
-        let parcel = Letter { to, from, mark, encoding, expires_at, payload };
+        let parcel = Letter { to, from, mark, encoding, expires_at, nonce, in_reply_to, payload };
         match ask_id {
             Some(ask_id) => Event::Ask { ask_id, parcel },
             None => Event::Tell(parcel),

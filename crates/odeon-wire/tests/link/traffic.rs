@@ -300,6 +300,8 @@ fn a_broken_protocol_ends_the_link_and_says_how() {
         encoding: Encoding::Cbor,
         expires_in_ms: None,
         payload: b"",
+        nonce: None,
+        in_reply_to: None,
     };
     let ask_of = |flow, seq| Frame::Tell(odeon_wire::Body { flow, seq, ..body(0) });
     let open = |flow| Frame::Open { flow, to: greeter() };
