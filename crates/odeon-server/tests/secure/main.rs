@@ -13,6 +13,7 @@ mod ensemble;
 mod failures;
 mod hostile_peers;
 mod intruder;
+mod lifetimes;
 #[path = "../hostile/memory_net.rs"]
 mod memory_net;
 mod names;
