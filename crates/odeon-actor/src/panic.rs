@@ -62,6 +62,10 @@ pub(crate) fn contained(what: &'static str, f: impl FnOnce()) {
 /// Remembers where panics happen, beside whatever hook the program has.
 fn install() {
     static ONCE: Once = Once::new();
+    // Whoever unwinds may not change hooks, and a destructor that panics then ends the process.
+    if std::thread::panicking() {
+        return;
+    }
     ONCE.call_once(|| {
         let before = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info| {

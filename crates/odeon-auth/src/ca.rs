@@ -30,7 +30,7 @@ mod view;
 mod tests;
 
 #[cfg(feature = "bent")]
-pub use self::bent::Bent;
+pub use self::bent::{Bent, list_naming};
 #[cfg(test)]
 pub(crate) use self::certify::{CLIENT_AUTH, SERVER_AUTH};
 pub use self::certify::{DAYS_MAX, SKEW_S};

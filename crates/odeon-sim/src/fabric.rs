@@ -115,6 +115,8 @@ pub(crate) struct End {
 pub(crate) struct Pipe {
     queue: VecDeque<(Instant, Segment)>,
     is_stalled: bool,
+    /// Until then nothing of it arrives.
+    pub(crate) held_until: Instant,
     pub(crate) is_finished: bool,
     pub(crate) is_closed: bool,
     /// Segments leave and never arrive, and nobody is told.
@@ -352,6 +354,11 @@ impl Fabric {
         if self.paths.is_cut(&path) {
             pipe.is_stalled = true;
             return self.bite("stalled");
+        }
+        if self.now < pipe.held_until && !pipe.queue.is_empty() {
+            let until = pipe.held_until;
+            self.plan(until, Due::Arrival(id, side));
+            return self.bite("held");
         }
         let Some((_, segment)) = pipe.queue.pop_front() else { return };
         let is_lost = pipe.is_black_hole || self.off.contains(&path[1]);

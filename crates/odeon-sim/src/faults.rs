@@ -48,7 +48,7 @@ pub enum Kind {
     Loss,
     /// Connections are reset for both ends.
     Reset,
-    /// Connections are reset for one end; what it sent still arrives.
+    /// Connections are reset for one end; what it sent arrives later, behind what comes over the next one.
     HalfOpen,
     /// Connections go on and lose everything in one direction.
     BlackHole,
@@ -175,7 +175,7 @@ pub enum Fault {
     Loss(Node, Node, u64),
     /// Every connection between the two is reset.
     Reset(Node, Node),
-    /// The first one's ends of the connections with the second are reset; what was sent still arrives.
+    /// The first one's ends of the connections with the second are reset; what was sent arrives at the end.
     HalfOpen(Node, Node),
     /// The connections that are there lose what the first sends to the second.
     BlackHole(Node, Node),

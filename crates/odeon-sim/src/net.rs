@@ -140,6 +140,21 @@ impl Network {
         });
     }
 
+    /// Has the connections that are there now carry nothing from `from` to `to` for so long; it arrives then. New
+    /// connections are not touched, and may be faster.
+    pub fn hold(&self, from: &str, to: &str, time: Duration) {
+        self.step(|fabric| {
+            fabric.note(from, format_args!("connections to {to} are held for {time:?}"));
+            let until = fabric.now + time;
+            for id in fabric.between(from, to) {
+                if let Some(conn) = fabric.connections.get_mut(&id) {
+                    let side = usize::from(*conn.hosts[0] != *from);
+                    conn.pipes[side].held_until = until;
+                }
+            }
+        });
+    }
+
     /// Has the connections that are there now lose, for ever and in silence, what `from` sends to `to`. New
     /// connections are not touched.
     pub fn black_hole(&self, from: &str, to: &str) {

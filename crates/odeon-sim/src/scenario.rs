@@ -31,6 +31,9 @@ const GONE_AFTER: Duration = Duration::from_secs(40);
 /// How long what is under way may take to arrive once nothing is sent any more.
 const SETTLE: Duration = Duration::from_secs(12);
 
+/// How long a connection is held before the end that is to be reset is: long enough that something is on its way.
+const RESET_AFTER: Duration = Duration::from_millis(500);
+
 /// How long a usurped server lives on after it is back.
 const GHOST_LIVES: Duration = Duration::from_secs(5);
 
@@ -111,6 +114,7 @@ struct Scenario {
 enum Step {
     Begin(Fault, Duration),
     Mend(Vec<[String; 2]>),
+    ResetEnd([String; 2]),
     UsualPath([String; 2]),
     ClockIsRight(usize),
     Restart(usize),
@@ -182,6 +186,7 @@ impl Scenario {
                     self.world.network().mend(&from, &to);
                 }
             }
+            Step::ResetEnd([at, other]) => self.world.network().reset_end(&at, &other),
             Step::UsualPath([from, to]) => {
                 let network = self.world.network();
                 network.set_pace(&from, &to, None);
@@ -232,8 +237,9 @@ impl Scenario {
                 self.world.network().reset(&one, &other);
             }
             Fault::HalfOpen(at, other) => {
-                let [at, other] = hosts(at, other);
-                self.world.network().reset_end(&at, &other);
+                let path = hosts(at, other);
+                self.world.network().hold(&path[0], &path[1], lasts);
+                self.after(lasts.min(RESET_AFTER), Step::ResetEnd(path));
             }
             Fault::BlackHole(from, to) => {
                 let [from, to] = hosts(from, to);

@@ -139,6 +139,25 @@ fn a_reset_of_one_end_is_told_to_the_other_after_what_was_sent() {
 }
 
 #[test]
+fn what_is_held_arrives_late_and_behind_what_a_newer_connection_carries() {
+    run(async |world| {
+        let Pair { net, ends: [mut a, mut b], mut listener, .. } = pair(&world).await;
+        let (began, held) = (world.now(), Duration::from_secs(7));
+        world.network().hold("a", "b", held);
+        send(&mut a, "earlier").await;
+        send(&mut b, "back").await;
+        assert!(arrives(&mut a, "back", SOON).await, "the other direction goes on");
+        world.network().reset_end("a", "b");
+        let address = at_b();
+        let (again, accepted) = tokio::join!(net.connect(&address), listener.accept());
+        send(&mut again.expect("connected"), "later").await;
+        assert!(arrives(&mut accepted.expect("accepted"), "later", SOON).await);
+        assert!(arrives(&mut b, "earlier", held).await);
+        assert!(world.now() - began >= held);
+    });
+}
+
+#[test]
 fn a_black_hole_tells_nobody_and_swallows_one_direction() {
     run(async |world| {
         let Pair { mut ends, .. } = pair(&world).await;

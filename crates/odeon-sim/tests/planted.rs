@@ -11,12 +11,15 @@ use odeon_wire::bugs::plant;
 const SEEDS: u64 = 8;
 
 /// Every bug, and the faults under which it must show itself; none, where it shows itself without.
-const BUGS: [(&str, &[Kind]); 14] = [
+const BUGS: [(&str, &[Kind]); 16] = [
     ("accept-any-proof", &[Kind::Replay]),
     ("accept-stale-epoch", &[Kind::EpochChange]),
     ("bare-lengths", &[Kind::Stray]),
     ("believe-in-silence", &[Kind::BlackHole]),
     ("count-bytes-as-life", &[Kind::Duplication]),
+    // Of an older incarnation, and of the same one over an older link.
+    ("deliver-over-superseded-link", &[Kind::EpochChange]),
+    ("deliver-over-superseded-link", &[Kind::HalfOpen]),
     ("drop-control", &[]),
     ("forget-asks-of-lost-link", &[Kind::Reset]),
     ("forget-credit", &[Kind::HourOld]),

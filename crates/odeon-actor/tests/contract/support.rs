@@ -7,6 +7,7 @@ use std::time::Duration;
 use odeon::{Actor, Cx, Down, ExitReason, Failure, Handle, Reply, actor};
 use odeon_core::ActorName;
 use odeon_core::seam::TaskKind;
+use tokio::runtime::RuntimeFlavor;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
@@ -85,7 +86,18 @@ impl<T: 'static> Beside<T> {
 }
 
 /// Lets the others run until `condition` holds. No virtual time passes.
+///
+/// On one thread a turn is one for everybody. On several it says nothing of the others, which the kernel may have put
+/// aside, and there is no virtual time: there the clock counts.
 pub(crate) async fn wait_for(what: &str, condition: impl Fn() -> bool) {
+    if tokio::runtime::Handle::current().runtime_flavor() == RuntimeFlavor::MultiThread {
+        let waiting = async {
+            while !condition() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        return timeout(PATIENCE, waiting).await.unwrap_or_else(|_| panic!("this did not come: {what}"));
+    }
     for _ in 0..TURNS_MAX {
         if condition() {
             return;

@@ -8,6 +8,8 @@ use x509_cert::Certificate;
 use x509_cert::der::{DecodePem as _, Encode as _};
 
 use super::certify::{CLIENT_AUTH, SERVER_AUTH};
+use super::crl::{Listing, revocation_list};
+use super::index::Issued;
 use super::issuer::leaf;
 use super::{CaError, Holder, Order, Parent, Subject, certify};
 use crate::files::{self, CERTIFICATES_FILE_BYTES_MAX, Readers};
@@ -27,6 +29,35 @@ pub struct Bent<'a> {
     pub parent: &'a Path,
     /// The key that it is signed with, whether it is the parent's or not.
     pub parent_key: &'a PrivateKey,
+}
+
+/// The list by which an authority revokes the certificate in the file `revoked`, in PEM. Our authorities' own commands
+/// make the subordinate's, of servers; this makes the root's, of a subordinate.
+///
+/// # Errors
+/// When one of the files cannot be read.
+pub fn list_naming(authority: &Path, key: &PrivateKey, revoked: &Path, now: u64) -> Result<String, CaError> {
+    let load = |path: &Path| {
+        let pem = files::read(path, "certificate", CERTIFICATES_FILE_BYTES_MAX, Readers::All)?;
+        Certificate::from_pem(leaf(&pem)).map_err(CaError::encoding)
+    };
+    let (authority, revoked) = (load(authority)?, load(revoked)?);
+    let serial = revoked.tbs_certificate().serial_number().as_bytes();
+    let revoked = Issued {
+        serial: odeon_core::to_hex(serial),
+        issued: now,
+        not_after: now.saturating_add(VALID_S),
+        revoked: Some(now),
+        server: "sub@/".parse().map_err(CaError::encoding)?,
+        capabilities: Capabilities::none(),
+    };
+    let listing = Listing {
+        number: 1,
+        this_update: now.saturating_sub(VALID_S),
+        next_update: now.saturating_add(VALID_S),
+        revoked: vec![&revoked],
+    };
+    revocation_list(&listing, &authority, key)
 }
 
 impl Bent<'_> {

@@ -14,7 +14,7 @@ fn a_link_has_one_span_with_its_opening_and_its_end() {
     let listening = b.addresses()[0].to_string();
     let a = runtime
         .block_on(async { start(site.config("a@/").known(b.id().clone(), b.addresses().to_vec())).await });
-    tracing::subscriber::with_default(traces.clone(), || {
+    traces.during(|| {
         runtime.block_on(async {
             echo(&b);
             for _ in 0..100 {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Metadata, Subscriber};
+use tracing::{Dispatch, Event, Metadata, Subscriber};
 
 /// Writes down what is traced of links.
 #[derive(Debug, Clone, Default)]
@@ -16,6 +16,14 @@ impl Traces {
         let mut fields = Fields(what.to_owned());
         write(&mut fields);
         self.0.lock().expect("nothing panics under it").push(fields.0);
+    }
+
+    /// Has what happens on this thread meanwhile written down.
+    pub(crate) fn during<T>(&self, act: impl FnOnce() -> T) -> T {
+        // While there is one dispatcher alone, tracing asks the thread that is the first to come by a place whether anybody
+        // listens there, and keeps the answer for all. That thread may be another test's, which has none.
+        let _second = Dispatch::new(Self::default());
+        tracing::subscriber::with_default(self.clone(), act)
     }
 
     pub(crate) fn all(&self) -> Vec<String> {

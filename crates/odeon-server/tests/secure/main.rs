@@ -15,6 +15,7 @@ mod failures;
 mod floods;
 mod hostile_peers;
 mod intruder;
+mod lifetimes;
 #[path = "../hostile/memory_net.rs"]
 mod memory_net;
 mod names;

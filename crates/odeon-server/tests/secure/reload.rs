@@ -97,7 +97,10 @@ async fn a_link_ends_when_the_certificate_of_its_peer_runs_out() {
     tokio::time::sleep(Duration::from_secs(60)).await;
     assert_eq!(b.connections().len(), 1, "its time is not over");
     site.seconds_ahead.store(left, Ordering::Relaxed);
+    let over = tokio::time::Instant::now();
     wait_minutes("the link is closed", || b.connections().is_empty()).await;
+    let took = over.elapsed();
+    assert!(took <= Duration::from_secs(11), "the page promises ten seconds, not {took:?}");
     assert!(ask(&a, b.id()).await.is_err(), "and there is no other");
 }
 

@@ -10,7 +10,7 @@ fn the_span_of_a_link_under_tls_says_so_on_both_sides() {
     let traces = Traces::default();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let site = Site::new();
-    tracing::subscriber::with_default(traces.clone(), || {
+    traces.during(|| {
         runtime.block_on(async {
             let b = site.listener("b@/", Limits::default()).await;
             let a = site.client("a@/", &b).await;
