@@ -117,12 +117,10 @@ impl Server {
         let Some(directory) = &self.authority().directory else { return Ok(()) };
         let retractions = directory.join(RETRACTIONS_FILE);
         if let Some(text) = self.read_text(&retractions)? {
-            self.grants()
-                .read_retractions(&text)
-                .map_err(|unread| match unread {
-                    Unread::Line(line) => StartError::Retractions { path: retractions.clone(), line },
-                    Unread::Old => StartError::OldRetractions { path: retractions.clone() },
-                })?;
+            self.grants().read_retractions(&text).map_err(|unread| match unread {
+                Unread::Line(line) => StartError::Retractions { path: retractions.clone(), line },
+                Unread::Old => StartError::OldRetractions { path: retractions.clone() },
+            })?;
         }
         self.load_delegated()
     }

@@ -419,7 +419,12 @@ impl Grants {
 
     /// Takes in what [`delegated_text`](Self::delegated_text) gave, as far as it still counts under this admin key; or
     /// why not.
-    pub(crate) fn read_delegated(&mut self, text: &str, admin: &PublicKey, now_ms: u64) -> Result<(), Unread> {
+    pub(crate) fn read_delegated(
+        &mut self,
+        text: &str,
+        admin: &PublicKey,
+        now_ms: u64,
+    ) -> Result<(), Unread> {
         for (number, line) in lines(text, DELEGATED_HEAD)? {
             if number > DELEGATED_MAX + 1 || !line.starts_with(GRANT_TEXT_PREFIX) {
                 return Err(Unread::Line(number));

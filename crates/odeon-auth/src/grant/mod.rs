@@ -26,6 +26,7 @@ mod tests;
 pub use answer::{CHALLENGE_BYTES, GrantQuestion};
 pub use block::{BLOCK_CAVEATS_MAX, GrantId};
 pub use chain::{
-    CHAIN_BLOCKS_MAX, CHAIN_BYTES_MAX, GRANT_TEXT_KIND, GRANT_TEXT_PREFIX, GrantBlock, GrantChain, GrantError, NewBlock,
+    CHAIN_BLOCKS_MAX, CHAIN_BYTES_MAX, GRANT_TEXT_KIND, GRANT_TEXT_PREFIX, GrantBlock, GrantChain,
+    GrantError, NewBlock,
 };
 pub use key::{GrantKey, GrantKeyError, PublicKey, Signature};
