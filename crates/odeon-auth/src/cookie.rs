@@ -12,7 +12,7 @@ use odeon_core::to_hex;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-use crate::files::{self, Contents, FileError, MODE_SECRET, Readers};
+use crate::files::{self, Contents, FileDeed, FileError, MODE_SECRET, Readers};
 
 const WHAT: &str = "ensemble cookie";
 
@@ -82,8 +82,8 @@ pub enum CookieError {
     Io {
         /// Where it is.
         path: PathBuf,
-        /// `read` or `written`.
-        doing: &'static str,
+        /// What could not be done.
+        doing: FileDeed,
         /// What it said.
         #[source]
         source: io::Error,

@@ -1,12 +1,14 @@
 //! Files of secrets and certificates: read under a limit, written whole or not at all.
 //!
 //! A file is written beside its place, synced, and then linked or renamed into it, so that a crash leaves the
-//! old one or the new one. A file with a secret in it is refused when group or others can get at it.
+//! old one or the new one. What it leaves beside it goes with a later write. A file with a secret in it is refused when group or others can get at it.
 
+use std::fmt;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use odeon_core::seam::Rng;
 use zeroize::Zeroizing;
@@ -24,6 +26,9 @@ pub(crate) const MODE_SECRET: u32 = 0o600;
 
 /// Mode of a file that everybody may read.
 pub(crate) const MODE_PUBLIC: u32 = 0o644;
+
+/// How long a file lies beside its place at most. What is older was left there by a crash.
+pub const UNDER_WAY_MAX: Duration = Duration::from_secs(10 * 60);
 
 /// The mode bits that let group or others at a file.
 const MODE_NOT_OWNER: u32 = 0o077;
@@ -87,12 +92,33 @@ pub enum FileError {
         what: &'static str,
         /// Where.
         path: PathBuf,
-        /// `read` or `written`.
-        doing: &'static str,
+        /// What could not be done.
+        doing: FileDeed,
         /// What it said.
         #[source]
         source: io::Error,
     },
+}
+
+/// What is done to a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileDeed {
+    /// It is read.
+    Read,
+    /// It is written.
+    Written,
+    /// It is taken against other processes.
+    Locked,
+}
+
+impl fmt::Display for FileDeed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Read => "read",
+            Self::Written => "written",
+            Self::Locked => "locked",
+        })
+    }
 }
 
 impl FileError {
@@ -105,8 +131,8 @@ impl FileError {
             Self::Exposed { .. } => "exposed",
             Self::NotAFile { .. } => "not-a-file",
             Self::TooLong { .. } => "too-long",
-            Self::Io { doing, .. } if matches!(doing.as_bytes(), b"written") => "unwritable",
-            Self::Io { .. } => "unreadable",
+            Self::Io { doing: FileDeed::Written, .. } => "unwritable",
+            Self::Io { doing: FileDeed::Read | FileDeed::Locked, .. } => "unreadable",
         }
     }
 }
@@ -129,7 +155,7 @@ pub(crate) fn read(
 ) -> Result<Zeroizing<Vec<u8>>, FileError> {
     let failed = |source: io::Error| match source.kind() {
         io::ErrorKind::NotFound => FileError::Missing { what, path: path.into() },
-        _ => FileError::Io { what, path: path.into(), doing: "read", source },
+        _ => FileError::Io { what, path: path.into(), doing: FileDeed::Read, source },
     };
     // Opening a pipe would wait for its writer, so what the path leads to is asked first.
     if !std::fs::metadata(path).map_err(failed)?.is_file() {
@@ -165,20 +191,81 @@ pub(crate) struct Contents<'a> {
 
 /// Writes a file whole. Missing directories are made, for the owner alone.
 pub(crate) fn write(contents: &Contents<'_>, existing: Existing, rng: &dyn Rng) -> Result<(), FileError> {
-    let Contents { what, path, .. } = *contents;
-    let failed = |source: io::Error| match source.kind() {
-        io::ErrorKind::AlreadyExists => FileError::Exists { what, path: path.into() },
-        _ => FileError::Io { what, path: path.into(), doing: "written", source },
-    };
+    let Contents { what, path, bytes, mode } = *contents;
     if existing == Existing::Keep {
         absent(path, what)?;
     }
+    put(path, bytes, mode, existing, rng).map_err(|failed| match failed {
+        NotPut::Taken => FileError::Exists { what, path: path.into() },
+        NotPut::Io(source) => FileError::Io { what, path: path.into(), doing: FileDeed::Written, source },
+    })
+}
+
+/// Puts `bytes` in the place of a file, readable by its owner alone, so that after a crash either the old or the new
+/// content is there, and after success the new. Missing directories are made, for the owner alone. What a crash has
+/// left beside it more than [`UNDER_WAY_MAX`] ago is removed.
+///
+/// # Errors
+/// As the operating system says; the old content is then untouched.
+pub fn replace_file(path: &Path, bytes: &[u8], rng: &dyn Rng) -> io::Result<()> {
+    put(path, bytes, MODE_SECRET, Existing::Replace, rng).map_err(|failed| match failed {
+        NotPut::Taken => io::ErrorKind::AlreadyExists.into(),
+        NotPut::Io(error) => error,
+    })
+}
+
+/// Why a file is not in its place.
+enum NotPut {
+    /// Something is there, and was to be kept.
+    Taken,
+    Io(io::Error),
+}
+
+impl From<io::Error> for NotPut {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+fn put(path: &Path, bytes: &[u8], mode: u32, existing: Existing, rng: &dyn Rng) -> Result<(), NotPut> {
     let directory = parent(path);
-    DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed)?;
+    DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+    // Under a name that nobody can know, and only where there is nothing: the bytes may be a key, and the directory one
+    // in which others have put a file or a link.
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let beside = directory.join(format!(".{name}.{:016x}", rng.next_u64()));
-    write_new(&beside, contents.bytes, contents.mode).map_err(failed)?;
-    place(&beside, path, existing).and_then(|()| File::open(directory)?.sync_all()).map_err(failed)
+    let written_at = write_new(&beside, bytes, mode)?;
+    place(&beside, path, existing).map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists if existing == Existing::Keep => NotPut::Taken,
+        _ => NotPut::Io(error),
+    })?;
+    sweep(directory, &name, written_at);
+    // The new name itself is durable once the directory is.
+    Ok(File::open(directory)?.sync_all()?)
+}
+
+/// Removes what was left beside a file long before `now`. By the times of the files, so that no other clock is asked;
+/// and whatever cannot be removed stays.
+#[expect(clippy::disallowed_methods, reason = "the files of secrets and certificates are this module's own")]
+fn sweep(directory: &Path, name: &str, now: SystemTime) {
+    for entry in directory.read_dir().into_iter().flatten().flatten() {
+        let file = entry.file_name();
+        let chance =
+            file.to_str().and_then(|file| file.strip_prefix('.')?.strip_prefix(name)?.strip_prefix('.'));
+        let is_ours = chance.is_some_and(|chance| {
+            chance.len() == 16 && chance.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'))
+        });
+        let is_old = || {
+            let metadata = entry.metadata().ok().filter(std::fs::Metadata::is_file);
+            let left_at = metadata.and_then(|metadata| metadata.modified().ok());
+            left_at
+                .and_then(|left_at| now.duration_since(left_at).ok())
+                .is_some_and(|age| age > UNDER_WAY_MAX)
+        };
+        if is_ours && is_old() {
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
 }
 
 /// Refuses where something is already.
@@ -196,11 +283,12 @@ fn parent(path: &Path) -> &Path {
     }
 }
 
-/// Writes and syncs a file that was not there before; leaves none behind when it fails.
+/// Writes and syncs a file that was not there before, and says when that was; leaves none behind when it fails.
 #[expect(clippy::disallowed_methods, reason = "the files of secrets and certificates are this module's own")]
-fn write_new(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+fn write_new(path: &Path, bytes: &[u8], mode: u32) -> io::Result<SystemTime> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
     let written = file.write_all(bytes).and_then(|()| file.sync_all());
+    let written = written.and_then(|()| file.metadata()?.modified());
     if written.is_err() {
         // The first error is the one to tell.
         let _ = std::fs::remove_file(path);
@@ -237,5 +325,46 @@ mod tests {
         assert!(!beside.exists());
         let kept = read(&path, "key", KEY_FILE_BYTES_MAX, Readers::Owner).expect("read");
         assert_eq!(kept.as_slice(), b"the winner's");
+    }
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "the test leaves what a crash would")]
+    fn what_a_crash_left_beside_a_file_goes_with_a_later_write_and_nothing_else_does() {
+        let home = tempfile::tempdir().expect("a temporary directory");
+        let path = home.path().join("server.key");
+        let now = SystemTime::now();
+        let minute = Duration::from_secs(60);
+        let left = [
+            (".server.key.0123456789abcdef", UNDER_WAY_MAX + minute, false),
+            (".server.key.00000000000000ff", UNDER_WAY_MAX - minute, true),
+            (".server.key.0123456789ABCDEF", 2 * UNDER_WAY_MAX, true),
+            (".server.key.0123456789abcde", 2 * UNDER_WAY_MAX, true),
+            (".server.crt.0123456789abcdef", 2 * UNDER_WAY_MAX, true),
+            ("server.key.0123456789abcdef", 2 * UNDER_WAY_MAX, true),
+        ];
+        for (name, age, _) in left {
+            let file = File::create(home.path().join(name)).expect("made");
+            file.set_modified(now - age).expect("its time is set");
+        }
+        replace_file(&path, b"a key", &crate::testing::Seeded::default()).expect("written");
+        for (name, _, stays) in left {
+            assert_eq!(home.path().join(name).exists(), stays, "{name}");
+        }
+        assert_eq!(home.path().read_dir().expect("listed").count(), left.len());
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_made_is_not_said_to_be_the_file_that_exists() {
+        let home = tempfile::tempdir().expect("a temporary directory");
+        let taken = home.path().join("taken");
+        write_new(&taken, b"a file", MODE_PUBLIC).expect("written");
+        let rng = crate::testing::Seeded::default();
+        let at = |path: &Path, existing| {
+            let contents = Contents { what: "key", path, bytes: b"a key", mode: MODE_SECRET };
+            write(&contents, existing, &rng).expect_err("no room").code()
+        };
+        for existing in [Existing::Keep, Existing::Replace] {
+            assert_eq!(at(&taken.join("key"), existing), "unwritable", "{existing:?}");
+        }
+        assert_eq!(at(&taken, Existing::Keep), "exists");
     }
 }

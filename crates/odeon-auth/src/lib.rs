@@ -28,10 +28,13 @@ pub use certificate::{
 };
 pub use cookie::{COOKIE_BYTES, Cookie, CookieError, Existing};
 pub use expiry::{EXPIRY_WARNING_DAYS, ExpiryWarning, expiry_warning};
-pub use files::{CERTIFICATES_FILE_BYTES_MAX, FileError, KEY_FILE_BYTES_MAX};
+pub use files::{
+    CERTIFICATES_FILE_BYTES_MAX, FileDeed, FileError, KEY_FILE_BYTES_MAX, UNDER_WAY_MAX, replace_file,
+};
 pub use grant::{
-    BLOCK_CAVEATS_MAX, CHAIN_BLOCKS_MAX, CHAIN_BYTES_MAX, CHALLENGE_BYTES, GRANT_TEXT_PREFIX, GrantBlock,
-    GrantChain, GrantError, GrantId, GrantKey, GrantKeyError, GrantQuestion, NewBlock, PublicKey, Signature,
+    BLOCK_CAVEATS_MAX, CHAIN_BLOCKS_MAX, CHAIN_BYTES_MAX, CHALLENGE_BYTES, GRANT_TEXT_KIND,
+    GRANT_TEXT_PREFIX, GrantBlock, GrantChain, GrantError, GrantId, GrantKey, GrantKeyError, GrantQuestion,
+    NewBlock, PublicKey, Signature,
 };
 pub use keys::{KeyError, KeyKind, Passphrase, PassphraseError, PrivateKey};
 pub use proof::{Proof, Side, prove, transcript, verify};

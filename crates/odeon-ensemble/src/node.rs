@@ -18,7 +18,7 @@ use odeon_server::{
     AdminKey, Authority, ClaimError, Home, HomeError, Server, ServerConfig, StartError, World,
 };
 use serde::de::DeserializeOwned;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::config::{AuthConfig, TlsUse, announced};
@@ -353,11 +353,12 @@ where
     // Before there is a socket: a process that ends by the signal itself would leave its file.
     let mut terminate = signal(SignalKind::terminate()).map_err(NodeError::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(NodeError::Signals)?;
+    let hangup = signal(SignalKind::hangup()).map_err(NodeError::Signals)?;
     let node = Node::start(&config, claim.epoch).await?;
     if config.role.as_str() != REGISTRY {
         node.announce();
     }
-    reload_on_hangup(node.server()).map_err(NodeError::Signals)?;
+    reload_on_hangup(node.server(), hangup);
     let signalled = async {
         tokio::select! {
             biased;
@@ -380,12 +381,9 @@ where
     outcome.map_err(|error| NodeError::Role { role: config.role, error })
 }
 
-/// SIGHUP has the certificate loaded anew. Without one it does nothing: a server does not end with its terminal.
-///
-/// # Errors
-/// When the signal cannot be caught.
-pub(crate) fn reload_on_hangup(server: &Server) -> std::io::Result<()> {
-    let mut hangup = signal(SignalKind::hangup())?;
+/// SIGHUP has the certificate loaded anew. Without one it does nothing: a server does not end with its terminal. It is
+/// to be caught before there is a socket to leave behind.
+pub(crate) fn reload_on_hangup(server: &Server, mut hangup: Signal) {
     let reloading = {
         let server = server.clone();
         async move {
@@ -400,7 +398,6 @@ pub(crate) fn reload_on_hangup(server: &Server) -> std::io::Result<()> {
         }
     };
     server.system().tasks().spawn(TaskKind::Service, "hangup", Box::pin(reloading));
-    Ok(())
 }
 
 /// The registry's own role: an actor on a file in its server's directory.

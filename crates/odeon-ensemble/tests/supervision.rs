@@ -53,6 +53,10 @@ fn main() -> ExitCode {
         test("a_stop_overtakes_a_start", steering::a_stop_overtakes_a_start),
         test("what_cannot_be_meant_is_refused", steering::what_cannot_be_meant_is_refused),
         test("a_killed_server_is_back_within_a_second", failure::a_killed_server_is_back_within_a_second),
+        test(
+            "a_hangup_while_a_server_starts_does_not_end_it",
+            failure::a_hangup_while_a_server_starts_does_not_end_it,
+        ),
         test("a_shut_down_server_is_back_by_policy", failure::a_shut_down_server_is_back_by_policy),
         test("one_that_dies_at_once_fails_alone", failure::one_that_dies_at_once_fails_alone),
         test("one_that_is_never_ready_is_stopped", failure::one_that_is_never_ready_is_stopped),

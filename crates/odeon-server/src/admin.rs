@@ -20,7 +20,7 @@ use odeon_core::{
 
 use crate::authority::AdminKey;
 use crate::control::{ControlAnswerChallenge, ControlPresentGrant, ControlRetractGrants};
-use crate::grants::{By, NotTaken, Retracted};
+use crate::grants::{By, NotTaken, Retracted, Unread};
 use crate::link::{Link, Unsent};
 use crate::os::blocking;
 use crate::route::{control_call, unreachable};
@@ -117,9 +117,10 @@ impl Server {
         let Some(directory) = &self.authority().directory else { return Ok(()) };
         let retractions = directory.join(RETRACTIONS_FILE);
         if let Some(text) = self.read_text(&retractions)? {
-            self.grants()
-                .read_retractions(&text)
-                .map_err(|line| StartError::Retractions { path: retractions.clone(), line })?;
+            self.grants().read_retractions(&text).map_err(|unread| match unread {
+                Unread::Line(line) => StartError::Retractions { path: retractions.clone(), line },
+                Unread::Old => StartError::OldRetractions { path: retractions.clone() },
+            })?;
         }
         self.load_delegated()
     }
@@ -146,7 +147,10 @@ impl Server {
                 }
             };
             let read = self.grants().read_delegated(&text, &admin, self.clock().unix_ms());
-            read.map_err(|line| StartError::Delegated { path, line })?;
+            read.map_err(|unread| match unread {
+                Unread::Line(line) => StartError::Delegated { path, line },
+                Unread::Old => StartError::OldDelegated { path },
+            })?;
         }
         files.is_delegated_read.store(true, Ordering::Release);
         Ok(())
@@ -414,7 +418,7 @@ fn deed(sender: &Sender) -> Deed<'_> {
 fn grant_refusal(error: &GrantError) -> Refusal {
     let code = match error {
         GrantError::TooLong { .. } | GrantError::Blocks { .. } => RefusalCode::LimitReached,
-        GrantError::Malformed => RefusalCode::BadPayload,
+        GrantError::Malformed | GrantError::Old => RefusalCode::BadPayload,
         _ => RefusalCode::NotAuthorised,
     };
     Refusal::new(code, error.to_string())

@@ -40,8 +40,18 @@ pub(crate) const RETRACTIONS_OF_ADMINS: usize = 2_048;
 /// How far ahead another host's clock may be. A block from further ahead could not be retracted by its grantee's name.
 pub(crate) const SKEW_MS_MAX: u64 = 5 * 60 * 1_000;
 
-const RETRACTIONS_HEAD: &str = "odeon retractions 1";
-const DELEGATED_HEAD: &str = "odeon delegated grants 1";
+/// In the first versions of both files ids were what a block said of itself, and match nothing any more.
+const RETRACTIONS_HEAD: [&str; 2] = ["odeon retractions 1", "odeon retractions 2"];
+const DELEGATED_HEAD: [&str; 2] = ["odeon delegated grants 1", "odeon delegated grants 2"];
+
+/// Why a file of grants is not taken in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unread {
+    /// An earlier build has written it.
+    Old,
+    /// The line of that number makes no sense.
+    Line(usize),
+}
 
 /// Why a grant is not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -369,7 +379,7 @@ impl Grants {
 
     /// The retractions, as they are kept in a file.
     pub(crate) fn retractions_text(&self) -> String {
-        let mut text = format!("{RETRACTIONS_HEAD}\n");
+        let mut text = format!("{}\n", RETRACTIONS_HEAD[1]);
         for (id, until) in &self.retracted {
             text.push_str(&format!("grant {id} {until}\n"));
         }
@@ -384,12 +394,12 @@ impl Grants {
         file_text(self.delegated.values().flatten().map(|held| &held.chain))
     }
 
-    /// Takes in what [`retractions_text`](Self::retractions_text) gave; or the number of the line that makes no sense.
-    pub(crate) fn read_retractions(&mut self, text: &str) -> Result<(), usize> {
+    /// Takes in what [`retractions_text`](Self::retractions_text) gave; or why not.
+    pub(crate) fn read_retractions(&mut self, text: &str) -> Result<(), Unread> {
         for (number, line) in lines(text, RETRACTIONS_HEAD)? {
             let is_read = self.read_retraction(line).is_some();
             if !is_read || self.retracted.len() + self.retracted_for.len() > RETRACTIONS_MAX {
-                return Err(number);
+                return Err(Unread::Line(number));
             }
         }
         Ok(())
@@ -408,11 +418,16 @@ impl Grants {
     }
 
     /// Takes in what [`delegated_text`](Self::delegated_text) gave, as far as it still counts under this admin key; or
-    /// the number of the line that makes no sense.
-    pub(crate) fn read_delegated(&mut self, text: &str, admin: &PublicKey, now_ms: u64) -> Result<(), usize> {
+    /// why not.
+    pub(crate) fn read_delegated(
+        &mut self,
+        text: &str,
+        admin: &PublicKey,
+        now_ms: u64,
+    ) -> Result<(), Unread> {
         for (number, line) in lines(text, DELEGATED_HEAD)? {
             if number > DELEGATED_MAX + 1 || !line.starts_with(GRANT_TEXT_PREFIX) {
-                return Err(number);
+                return Err(Unread::Line(number));
             }
             // Of another admin key, expired or retracted since: it counts for nothing, and goes at the next write.
             if let Ok(chain) = GrantChain::from_text(line, admin)
@@ -428,7 +443,7 @@ impl Grants {
 /// Chains, as they are kept in a file.
 fn file_text<'a>(chains: impl Iterator<Item = &'a GrantChain>) -> String {
     let lines = chains.map(|chain| chain.to_text() + "\n");
-    std::iter::once(format!("{DELEGATED_HEAD}\n")).chain(lines).collect()
+    std::iter::once(format!("{}\n", DELEGATED_HEAD[1])).chain(lines).collect()
 }
 
 /// When a retraction of a block may be forgotten: once every chain with that block is over.
@@ -449,15 +464,16 @@ fn forget_after(chain: &GrantChain, what: Retracted<'_>) -> u64 {
 }
 
 /// The lines below the head, with their numbers.
-fn lines<'a>(text: &'a str, head: &str) -> Result<impl Iterator<Item = (usize, &'a str)>, usize> {
+fn lines<'a>(text: &'a str, head: [&str; 2]) -> Result<impl Iterator<Item = (usize, &'a str)>, Unread> {
     let mut lines = text.split_inclusive('\n').enumerate().map(|(number, line)| (number + 1, line));
     match lines.next() {
-        Some((_, first)) if first.strip_suffix('\n') == Some(head) => {}
-        _ => return Err(1),
+        Some((_, first)) if first.strip_suffix('\n') == Some(head[1]) => {}
+        Some((_, first)) if first.trim_end_matches('\n') == head[0] => return Err(Unread::Old),
+        _ => return Err(Unread::Line(1)),
     }
     // A line without an end was cut, and whatever it says is not what was written.
     if !text.ends_with('\n') {
-        return Err(text.lines().count());
+        return Err(Unread::Line(text.lines().count()));
     }
     Ok(lines.map(|(number, line)| (number, line.trim_end_matches('\n'))))
 }

@@ -221,12 +221,15 @@ fn what_is_kept_is_taken_in_again_and_a_changed_file_is_refused() {
 
     let cut = retractions.trim_end();
     for (text, line) in
-        [("", 1), (cut, 3), ("odeon retractions 2\n", 1), ("odeon retractions 1\ngrant x 1\n", 2)]
+        [("", 1), (cut, 3), ("odeon retractions 3\n", 1), ("odeon retractions 2\ngrant x 1\n", 2)]
     {
-        assert_eq!(Grants::default().read_retractions(text), Err(line), "{text:?}");
+        assert_eq!(Grants::default().read_retractions(text), Err(Unread::Line(line)), "{text:?}");
     }
-    let nonsense = "odeon delegated grants 1\nnonsense\n";
-    assert_eq!(Grants::default().read_delegated(nonsense, &world.admin.public(), NOW_MS), Err(2));
+    let old = retractions.replacen('2', "1", 1);
+    assert_eq!(Grants::default().read_retractions(&old), Err(Unread::Old));
+    let read = |text: &str| Grants::default().read_delegated(text, &world.admin.public(), NOW_MS);
+    assert_eq!(read("odeon delegated grants 2\nnonsense\n"), Err(Unread::Line(2)));
+    assert_eq!(read("odeon delegated grants 1\n"), Err(Unread::Old));
 }
 
 /// Says the same again and again, like a maker who wants a block to be taken for another.

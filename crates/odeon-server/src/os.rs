@@ -1,6 +1,6 @@
 //! The seams of network, disk and randomness, standing on the operating system.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{DirBuilder, OpenOptions};
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -41,23 +41,8 @@ impl Disk for OsDisk {
         std::fs::read(path)
     }
 
-    #[expect(clippy::disallowed_methods, reason = "this is the disk seam")]
     fn replace(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
-        let directory = path.parent().unwrap_or_else(|| Path::new("."));
-        DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
-        // Under a name that nobody can know, and only where there is nothing: the bytes may be a key, and the directory
-        // one in which others have put a file or a link.
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let fresh = directory.join(format!(".{name}.{:016x}", OsRng.next_u64()));
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&fresh)?;
-        let written = file.write_all(bytes).and_then(|()| file.sync_all());
-        if let Err(error) = written.and_then(|()| std::fs::rename(&fresh, path)) {
-            // The first error is the one to tell.
-            let _ = std::fs::remove_file(&fresh);
-            return Err(error);
-        }
-        // The rename itself is durable once the directory is.
-        File::open(directory)?.sync_all()
+        odeon_auth::replace_file(path, bytes, &OsRng)
     }
 
     #[expect(clippy::disallowed_methods, reason = "this is the disk seam")]

@@ -297,9 +297,21 @@ async fn a_grant_for_another_lasts_beyond_links_and_restarts_until_it_is_retract
 
     stage.b.shutdown(Duration::from_secs(1)).await;
     let file = stage.home.server(&id("b@/")).join("retractions");
-    std::fs::write(&file, "odeon retractions 1\ngrant").expect("written");
-    let error = start_b(&stage.home, admin, 4).await.expect_err("corrupt");
+    std::fs::write(&file, "odeon retractions 2\ngrant").expect("written");
+    let error = start_b(&stage.home, admin.clone(), 4).await.expect_err("corrupt");
     assert!(error.to_string().contains("line 2 of"), "{error}");
+    // What earlier builds have written would match nothing, and is not taken for what it is not.
+    for (name, text) in
+        [("retractions", "odeon retractions 1\n"), ("delegated", "odeon delegated grants 1\n")]
+    {
+        let file = stage.home.server(&id("b@/")).join(name);
+        std::fs::write(&file, text).expect("written");
+        let error = start_b(&stage.home, admin.clone(), 4).await.expect_err("old");
+        assert!(error.to_string().contains("was written by an earlier build"), "{error}");
+        assert!(error.to_string().contains(": remove it"), "{error}");
+        std::fs::remove_file(&file).expect("removed");
+    }
+    start_b(&stage.home, admin, 4).await.expect("without them it starts");
 }
 
 #[tokio::test]

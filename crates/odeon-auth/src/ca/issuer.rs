@@ -298,7 +298,12 @@ struct Made {
 /// Takes the subordinate's directory against other processes, until it is unlocked.
 fn lock(files: &CaFiles) -> Result<File, CaError> {
     let path = files.sub();
-    let io = |source| files::FileError::Io { what: "authority", path: path.clone(), doing: "locked", source };
+    let io = |source| files::FileError::Io {
+        what: "authority",
+        path: path.clone(),
+        doing: files::FileDeed::Locked,
+        source,
+    };
     let directory = File::open(&path).map_err(io)?;
     match directory.try_lock() {
         Ok(()) => Ok(directory),

@@ -16,8 +16,8 @@ pub const BLOCK_CAVEATS_MAX: usize = 16;
 /// How much chance is in a block.
 pub(super) const NONCE_BYTES: usize = 16;
 
-/// The only version there is.
-const VERSION: u8 = 1;
+/// The only version there is. In the first a block said itself by which id it is known.
+const VERSION: u8 = 2;
 
 /// The id of a block, and of the chain that ends with it: the first 16 bytes of a digest of what was signed.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -104,6 +104,11 @@ pub(super) struct ParsedBlock {
 impl RawBlock {
     pub(super) fn version() -> u8 {
         VERSION
+    }
+
+    /// Whether it was made before blocks were as they are.
+    pub(super) fn is_old(&self) -> bool {
+        self.version < VERSION
     }
 
     /// What it says; nothing, if any part of it is malformed or more than a block may have.

@@ -14,7 +14,10 @@ pub const CHAIN_BLOCKS_MAX: usize = 8;
 pub const CHAIN_BYTES_MAX: usize = 8 * 1024;
 
 /// How the text of every grant begins; hexadecimal follows.
-pub const GRANT_TEXT_PREFIX: &str = "odeon-grant-1:";
+pub const GRANT_TEXT_PREFIX: &str = "odeon-grant-2:";
+
+/// How the texts of grants of all versions begin.
+pub const GRANT_TEXT_KIND: &str = "odeon-grant-";
 
 /// Why a chain is none, or cannot be made longer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -37,6 +40,9 @@ pub enum GrantError {
         "the grant cannot be read: it was cut or changed, or has a kind of limit that is unknown here; ask for a new one"
     )]
     Malformed,
+    /// It was made by an earlier build, which knew grants by other ids.
+    #[error("the grant was made by an earlier build, and its id means nothing any more: ask for a new one")]
+    Old,
     /// A signature is not by whom it must be.
     #[error(
         "block {block} of the grant is not signed by {by}: it was changed, or made for another ensemble or holder"
@@ -177,6 +183,9 @@ impl GrantChain {
             if raw.parent.as_slice() != parent.as_slice() {
                 return Err(GrantError::Order { block: number });
             }
+            if raw.is_old() {
+                return Err(GrantError::Old);
+            }
             let parsed = raw.parse().ok_or(GrantError::Malformed)?;
             parent = digest_of(block);
             signer = parsed.holder;
@@ -264,6 +273,9 @@ fn bytes_of_text(text: &str) -> Result<Vec<u8>, GrantError> {
     let text = text.trim();
     if text.len() > GRANT_TEXT_PREFIX.len() + 2 * CHAIN_BYTES_MAX {
         return Err(GrantError::TooLong { bytes: text.len() / 2 });
+    }
+    if text.starts_with("odeon-grant-1:") {
+        return Err(GrantError::Old);
     }
     text.strip_prefix(GRANT_TEXT_PREFIX).and_then(from_hex).ok_or(GrantError::Malformed)
 }

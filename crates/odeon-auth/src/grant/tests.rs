@@ -167,7 +167,7 @@ fn by_hand(admin: &GrantKey, block: &[u8]) -> Vec<u8> {
 
 fn raw() -> RawBlock {
     RawBlock {
-        version: 1,
+        version: 2,
         parent: ByteVec::from(Vec::new()),
         nonce: vec![7; 16].into(),
         issued_at_ms: 0,
@@ -196,7 +196,13 @@ fn an_unknown_caveat_field_or_version_is_refused() {
     longer[0] += 1;
     longer.push(0);
     refused(&longer, "field");
-    refused(&minicbor::to_vec(RawBlock { version: 2, ..raw() }).expect("encodes"), "version");
+    refused(&minicbor::to_vec(RawBlock { version: 3, ..raw() }).expect("encodes"), "version");
+    let old = minicbor::to_vec(RawBlock { version: 1, ..raw() }).expect("encodes");
+    let old = by_hand(&admin, &old);
+    assert_eq!(GrantChain::read(&old, &admin.public()), Err(GrantError::Old));
+    let text = format!("odeon-grant-1:{}", to_hex(&old));
+    let error = GrantChain::from_text(&text, &admin.public()).expect_err("old");
+    assert!(error.to_string().contains("ask for a new one"), "{error}");
     let unsorted = RawCaveat::Capabilities(vec!["b".to_owned(), "a".to_owned()]);
     let caveats = raw().caveats.into_iter().chain([unsorted]).collect();
     refused(&minicbor::to_vec(RawBlock { caveats, ..raw() }).expect("encodes"), "order");
@@ -377,7 +383,7 @@ fn a_block_has_these_bytes() {
     ];
     let block = RawBlock { caveats: caveats.iter().map(RawCaveat::of).collect(), ..raw() };
     let bytes = minicbor::to_vec(block).expect("encodes");
-    let expected = "87014050070707070707070707070707070707070065616e6e402f4087\
+    let expected = "87024050070707070707070707070707070707070065616e6e402f4087\
         82008181636140 2f82018181617282028181613082038181617082048181636d2f31\
         8205818161638206810 9";
     assert_eq!(to_hex(&bytes), expected.replace(' ', ""));

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use odeon_actor::TokioClock;
-use odeon_auth::{AdminFiles, CHAIN_BYTES_MAX, GRANT_TEXT_PREFIX, GrantChain, GrantKey, NewBlock, PublicKey};
+use odeon_auth::{AdminFiles, CHAIN_BYTES_MAX, GRANT_TEXT_KIND, GrantChain, GrantKey, NewBlock, PublicKey};
 use odeon_core::seam::Clock as _;
 use odeon_core::{Capability, Caveat, ServerId};
 use odeon_server::{Home, OsRng};
@@ -169,7 +169,7 @@ fn holders_key(home: &Home, chain: &GrantChain) -> Result<GrantKey, CliError> {
 
 /// The text that is meant: of a grant kept here, of a file, or itself.
 fn text_of(home: &Home, meant: &str) -> Result<String, CliError> {
-    if meant.starts_with(GRANT_TEXT_PREFIX) {
+    if meant.starts_with(GRANT_TEXT_KIND) {
         return Ok(meant.to_owned());
     }
     let kept = directory(home).join(format!("{meant}.grant"));

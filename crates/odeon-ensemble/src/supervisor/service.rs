@@ -10,6 +10,7 @@ use odeon_actor::Handle;
 use odeon_auth::{Cookie, CookieError};
 use odeon_core::{ActorName, Address, Domain, NameError, ServerId};
 use odeon_server::{Claim, ClaimError, Home, Server, ServerConfig, StartError, World};
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::actor::{Beginning, EventHook, Parts, Supervisor};
 use super::found;
@@ -100,6 +101,7 @@ impl Supervision {
     /// When it cannot start; nothing that ran is touched then.
     pub async fn start(config: SupervisorConfig) -> Result<Self, SupervisorError> {
         let SupervisorConfig { ensemble, home, program, on_event } = config;
+        let hangup = signal(SignalKind::hangup()).map_err(SupervisorError::Signals)?;
         let id = supervisor_id(&ensemble.domain);
         let cookie = Cookie::load(&home.cookie())?;
         let claim = home.claim(&id)?;
@@ -117,7 +119,7 @@ impl Supervision {
         server.known.clone_from(&ensemble.known);
         server.listen.extend(place.listen.iter().cloned());
         let server = Server::start(server).await?;
-        reload_on_hangup(&server).map_err(SupervisorError::Signals)?;
+        reload_on_hangup(&server, hangup);
         let told = announced(server.addresses(), &place.announce);
         let registry = RegistryClient::new(server.clone(), ensemble.registry.id.clone()).announcing(told);
         server.set_locator(Arc::new(registry.clone()));

@@ -10,7 +10,7 @@ use odeon_ensemble::supervisor::state::Phase;
 use odeon_server::{Control, ControlCalls};
 
 use crate::harness::until;
-use crate::stage::{Stage, id, kill9, role};
+use crate::stage::{Stage, id, kill9, role, send_signal};
 
 pub(crate) async fn a_killed_server_is_back_within_a_second() {
     let stage = Stage::up("[roles.echo]\nworkers = 2\nlisten = ['tcp:127.0.0.1:0']").await;
@@ -31,6 +31,27 @@ pub(crate) async fn a_killed_server_is_back_within_a_second() {
     assert_eq!(stage.child("echo-1"), other);
     crate::stage::heard_at(&at).await;
     stage.down(&["echo-0", "echo-1"]).await;
+}
+
+pub(crate) async fn a_hangup_while_a_server_starts_does_not_end_it() {
+    let mut stage = Stage::new("[roles.echo]\nlisten = ['tcp:127.0.0.1:0']");
+    // It has its socket, and reads this before it goes on.
+    let directory = stage.setting.home.server(&id("echo-0"));
+    fs::create_dir_all(&directory).expect("made");
+    let pipe = directory.join("retractions");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo runs");
+    assert!(made.success());
+    stage.supervise().await;
+    let socket = stage.setting.home.socket(&id("echo-0"), "sock");
+    until("it has a socket", || socket.exists()).await;
+    let child = stage.child("echo-0");
+    send_signal("-HUP", child.pid);
+    // Nobody opens it to write before it is opened to be read.
+    let text = "odeon retractions 2\n";
+    tokio::task::spawn_blocking(move || fs::write(pipe, text)).await.expect("no panic").expect("written");
+    let row = stage.until_phase("echo-0", Phase::Ready).await;
+    assert_eq!((stage.child("echo-0"), row.process.restarts), (child, 0));
+    stage.down(&["echo-0"]).await;
 }
 
 pub(crate) async fn a_shut_down_server_is_back_by_policy() {

@@ -251,8 +251,12 @@ pub(crate) fn these(names: &[&str]) -> Selection {
 
 /// Kills a process by number.
 pub(crate) fn kill9(pid: i32) {
-    let status = std::process::Command::new("/bin/kill").arg("-9").arg(pid.to_string()).status();
-    assert!(status.expect("kill runs").success(), "kill -9 {pid}");
+    send_signal("-9", pid);
+}
+
+pub(crate) fn send_signal(signal: &str, pid: i32) {
+    let status = std::process::Command::new("/bin/kill").arg(signal).arg(pid.to_string()).status();
+    assert!(status.expect("kill runs").success(), "kill {signal} {pid}");
 }
 
 /// What the server at `address` says.
