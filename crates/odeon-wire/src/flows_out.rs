@@ -92,6 +92,13 @@ pub(crate) struct FlowsOut {
     /// Messages in the books of all flows.
     unknown: usize,
     uses: u64,
+    /// Flows that are closed here and whose numbers are not free yet.
+    closing: usize,
+    /// Whether the last search for flows that rest found none, and none has come to rest since. The peer says when
+    /// messages are taken, and wakes all who wait as often as it likes: the table is not searched for each of them.
+    none_rests: bool,
+    #[cfg(test)]
+    searches: usize,
 }
 
 impl FlowsOut {
@@ -127,8 +134,12 @@ impl FlowsOut {
 
     /// Closes the flows that have rested longest, unless some are closing already.
     fn close_some(&mut self) -> Vec<u32> {
-        if self.flows.iter().any(|flow| flow.state == State::Closing) {
+        if self.closing > 0 || self.none_rests {
             return Vec::new();
+        }
+        #[cfg(test)]
+        {
+            self.searches += 1;
         }
         let rests = |flow: &FlowOut| flow.state == State::Open && flow.book.is_empty() && flow.larges == 0;
         let mut resting: Vec<(u64, u32)> = (0..)
@@ -146,6 +157,8 @@ impl FlowsOut {
                 self.by_actor.remove(&to);
             }
         }
+        self.closing = closed.len();
+        self.none_rests = closed.is_empty();
         closed
     }
 
@@ -153,6 +166,7 @@ impl FlowsOut {
     pub(crate) fn open(&mut self, number: u32, to: ActorId) {
         let windows = self.windows.unwrap_or(Windows { link_bytes: 0, flow_messages: 0, flow_bytes: 0 });
         self.by_actor.insert(to.clone(), number);
+        self.none_rests = false;
         let flow = FlowOut {
             to,
             sent: 0,
@@ -221,6 +235,7 @@ impl FlowsOut {
         if let Some(flow) = flow.and_then(|number| self.get_mut(number)) {
             flow.larges = flow.larges.saturating_sub(1);
         }
+        self.none_rests = false;
     }
 
     /// Notes that the next message has been queued.
@@ -254,10 +269,12 @@ impl FlowsOut {
         flow.taken += fresh;
         let fresh = usize::try_from(fresh).unwrap_or(usize::MAX).min(flow.book.len());
         flow.book.drain(..fresh);
-        if flow.book.is_empty() && flow.book.capacity() > 64 {
+        let is_empty = flow.book.is_empty();
+        if is_empty && flow.book.capacity() > 64 {
             flow.book = VecDeque::new();
         }
         self.unknown -= fresh;
+        self.none_rests &= fresh == 0 || !is_empty;
     }
 
     /// Takes credit.
@@ -307,6 +324,7 @@ impl FlowsOut {
         let flow = flow.ok_or_else(|| format!("it closed flow {number}, whose sender did not"))?;
         flow.state = State::Free;
         self.free.push(number);
+        self.closing = self.closing.saturating_sub(1);
         Ok(())
     }
 
@@ -349,5 +367,48 @@ mod tests {
             flows.sent(number, 0, message, None);
         }
         assert_eq!((flows.check(0, 0), flows.unknown()), (Err(Stop::Link), UNKNOWN_MESSAGES_MAX));
+    }
+
+    /// A table of two flows, each with a message that has not been taken.
+    fn full() -> FlowsOut {
+        let mut flows = FlowsOut::default();
+        flows.begin(Windows { link_bytes: 10_000, flow_messages: 10, flow_bytes: 10_000 });
+        for number in 0..2 {
+            flows.open(number, ActorId::Number(u64::from(number)));
+            flows.sent(number, 0, Sent { from: 1, type_id: 0, is_ask: false }, None);
+        }
+        flows
+    }
+
+    #[test]
+    fn a_full_table_is_searched_once_until_a_flow_comes_to_rest_or_is_free() {
+        let third = ActorId::Number(2);
+        let mut flows = full();
+        for _ in 0..100 {
+            assert_eq!(flows.way(&third, 2), Way::Full(Vec::new()));
+            flows.credit(0, 0, 10, 10_000).expect("as much as before");
+        }
+        assert_eq!(flows.searches, 1, "nothing has come to rest");
+        flows.credit(1, 1, 10, 10_000).expect("the message is taken");
+        assert_eq!(flows.way(&third, 2), Way::Full(vec![1]));
+        for _ in 0..100 {
+            assert_eq!(flows.way(&third, 2), Way::Full(Vec::new()));
+        }
+        assert_eq!(flows.searches, 2, "the peer has not said that the number is free");
+        flows.closed(1).expect("closed here");
+        assert_eq!(flows.way(&third, 2), Way::New(1));
+        flows.open(1, third);
+        assert_eq!(flows.way(&ActorId::Number(3), 2), Way::Full(vec![1]), "nothing was sent on it");
+    }
+
+    #[test]
+    fn a_large_message_that_is_awaited_no_more_lets_its_flow_rest() {
+        let (first, third) = (ActorId::Number(0), ActorId::Number(2));
+        let mut flows = full();
+        flows.credit(0, 1, 10, 10_000).expect("the message is taken");
+        assert!(flows.await_large(&first, 9_000));
+        assert_eq!(flows.way(&third, 2), Way::Full(Vec::new()));
+        flows.large_done(&first);
+        assert_eq!(flows.way(&third, 2), Way::Full(vec![0]));
     }
 }

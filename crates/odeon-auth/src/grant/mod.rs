@@ -7,7 +7,7 @@
 //! | value | is |
 //! | --- | --- |
 //! | block | CBOR array, numbers frozen: 0 version (2), 1 parent, 2 nonce, 3 issued at (ms since 1970), 4 grantee, 5 holder, 6 caveats |
-//! | parent | empty in the first block; else SHA-256 of `odeon grant parent 1`, then the block before and its signature |
+//! | parent | empty in the first block; else SHA-256 of `odeon grant parent 1`, then the block before and its signature, each behind its length as 8 bytes, big-endian |
 //! | signed block | CBOR array: the block's bytes, the signature of `odeon grant block 1` and the block's bytes |
 //! | chain | CBOR array of signed blocks |
 //! | caveat | CBOR array: the kind's number, its values; 0 servers, 1 roles, 2 actors, 3 paths, 4 marks, 5 capabilities, 6 not after (seconds since 1970) |

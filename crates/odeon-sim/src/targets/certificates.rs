@@ -119,3 +119,15 @@ fn tlv(tag: u8, value: &[u8]) -> Vec<u8> {
     bytes.extend(value);
     bytes
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_script_makes_a_certificate_that_is_read() {
+        let script = include_bytes!("../../../../fuzz/corpus/certificate/made-root");
+        let read = PeerCertificate::read(&Parts::of(&script[1..]).certificate()).expect("a certificate");
+        assert_eq!((read.server.to_string(), read.serial), ("web-0@/".to_owned(), "01".to_owned()));
+    }
+}

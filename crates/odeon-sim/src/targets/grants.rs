@@ -59,8 +59,8 @@ fn holds(chain: &GrantChain, admin: &PublicKey) {
 }
 
 /// The script is blocks, each behind its length in two bytes. Each is signed with the key that must sign it, and says
-/// who came before and who holds it where it has the marks for that.
-fn scripted(mut script: &[u8]) {
+/// who came before and who holds it where it has the marks for that. Returns how many of them made a chain.
+fn scripted(mut script: &[u8]) -> usize {
     let keys = keys();
     let admin = keys[0].public();
     let (mut signed, mut parent) = (Vec::new(), [0; 32]);
@@ -69,14 +69,14 @@ fn scripted(mut script: &[u8]) {
         let number = signed.len();
         let (body, rest) = rest.split_at(usize::from(u16::from_be_bytes(*length)).min(rest.len()));
         script = rest;
-        let (Some(key), Some(next)) = (keys.get(number), keys.get(number + 1)) else { return };
+        let (Some(key), Some(next)) = (keys.get(number), keys.get(number + 1)) else { return number };
         let mut body = body.to_vec();
         replace(&mut body, &PARENT, &parent);
         replace(&mut body, &HOLDER, next.public().as_bytes());
         let signature = key.sign(&[b"odeon grant block 1".as_slice(), &body].concat()).0;
         parent = digest(&body, &signature);
         signed.push(block(&body, &signature));
-        let Ok(chain) = GrantChain::read(&chain(&signed), &admin) else { return };
+        let Ok(chain) = GrantChain::read(&chain(&signed), &admin) else { return number };
         holds(&chain, &admin);
         assert_eq!(chain.issuer(), key.public(), "it was issued by whoever signed its last block");
         if let Some(before) = &before {
@@ -86,6 +86,7 @@ fn scripted(mut script: &[u8]) {
         bent(&chain, &admin, body.len());
         before = Some(chain);
     }
+    signed.len()
 }
 
 /// A block more can only take away.
@@ -168,4 +169,20 @@ fn block(body: &[u8], signature: &[u8; 64]) -> Vec<u8> {
         bytes.extend(part);
     }
     bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_script_gets_past_the_signatures_to_what_is_behind_them() {
+        let five = include_bytes!("../../../../fuzz/corpus/grant/signed-5");
+        assert_eq!(scripted(&five[1..]), 5);
+        let mut bent = five[1..].to_vec();
+        let parent =
+            bent.windows(32).position(|window| window == PARENT).expect("the second block names the first");
+        bent[parent] ^= 1;
+        assert_eq!(scripted(&bent), 1, "the second block does not follow the first");
+    }
 }

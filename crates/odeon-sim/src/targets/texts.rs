@@ -7,9 +7,17 @@ use std::str::FromStr;
 use odeon_core::{ActorId, ActorName, Address, Capability, Domain, Mark, Reference, Role, ServerId};
 use odeon_ensemble::config::Ensemble;
 
-/// A text is a name of each kind or none; what is one is the same one after it was printed and read again.
+/// A text is a name of each kind or none; what is one is the same one after it was printed and read again. Each line is
+/// a text, so that one input can be many.
 pub(crate) fn names(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
+    name(text);
+    if text.contains('\n') {
+        text.split('\n').for_each(name);
+    }
+}
+
+fn name(text: &str) {
     returns::<ActorId>(text);
     returns::<ActorName>(text);
     returns::<Address>(text);
