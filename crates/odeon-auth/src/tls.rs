@@ -16,7 +16,7 @@ pub(crate) mod tests;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 use rustls::client::{ResolvesClientCert, Resumption};
@@ -39,6 +39,10 @@ pub use self::trust::INTERMEDIATES_MAX;
 
 /// The protocol spoken inside, as both sides name it in the handshake.
 pub const ALPN: &[u8] = b"odeon/2";
+
+/// Most lists of authorities of which one copy is kept for all peers that show it: a handful of subordinates, and more
+/// cost memory and nothing else.
+const ISSUER_LISTS_MAX: usize = 16;
 
 /// Where a server's certificate, its key and what it trusts are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -149,6 +153,7 @@ struct Shared {
     current: Arc<Current>,
     client: Arc<ClientConfig>,
     server: Arc<ServerConfig>,
+    issuers: Issuers,
 }
 
 /// What is loaded now, and what time it is.
@@ -184,6 +189,7 @@ impl TlsContext {
             current,
             client: Arc::new(client),
             server: Arc::new(server),
+            issuers: Issuers::default(),
         })))
     }
 
@@ -231,17 +237,24 @@ impl TlsContext {
         &self.0.files
     }
 
+    /// What the peer of a connection has shown in the handshake. The side that connected is `is_dialler`, and its peer
+    /// listens. None if that was nothing.
+    #[must_use]
+    pub fn shown(&self, connection: &CommonState, is_dialler: bool) -> Option<Shown> {
+        let [leaf, others @ ..] = connection.peer_certificates()? else { return None };
+        let usage = if is_dialler { Usage::Listening } else { Usage::Dialling };
+        Some(Shown { leaf: leaf.clone().into_owned(), others: self.0.issuers.share(others), usage })
+    }
+
     /// Verifies once more what a peer has shown, against what is loaded now: it, or an authority above it, may have
     /// been revoked since.
     ///
     /// # Errors
     /// What would be said of it in a handshake at this moment.
     pub fn verify_again(&self, shown: &Shown) -> Result<(), CertificateError> {
-        let [leaf, others @ ..] = shown.certificates.as_slice() else {
-            return Err(CertificateFault::UnknownIssuer.into());
-        };
+        let Shown { leaf, others, usage } = shown;
         let current = &self.0.current;
-        current.loaded().trust.verify(leaf, others, shown.usage, current.now()).map(|_| ())
+        current.loaded().trust.verify(leaf, others, *usage, current.now()).map(|_| ())
     }
 
     /// Whether the revocation list in use names this certificate. Its link is to be closed then.
@@ -266,17 +279,29 @@ pub fn server_name() -> ServerName<'static> {
 /// The certificates that a peer has shown, kept to be verified again.
 #[derive(Debug, Clone)]
 pub struct Shown {
-    certificates: Vec<CertificateDer<'static>>,
+    leaf: CertificateDer<'static>,
+    others: Arc<[CertificateDer<'static>]>,
     usage: Usage,
 }
 
-impl Shown {
-    /// What the peer of a connection has shown. The side that connected is `is_dialler`, and its peer listens.
-    #[must_use]
-    pub fn by_peer(connection: &CommonState, is_dialler: bool) -> Self {
-        let shown = connection.peer_certificates().unwrap_or_default();
-        let certificates = shown.iter().map(|der| der.clone().into_owned()).collect();
-        Self { certificates, usage: if is_dialler { Usage::Listening } else { Usage::Dialling } }
+/// The certificates of authorities that peers have shown, each list of them kept once: all servers of an ensemble show
+/// the same.
+#[derive(Default)]
+struct Issuers(Mutex<Vec<Weak<[CertificateDer<'static>]>>>);
+
+impl Issuers {
+    /// The list that is kept, if there is one of these; else a new one.
+    fn share(&self, shown: &[CertificateDer<'_>]) -> Arc<[CertificateDer<'static>]> {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(same) = kept.iter().filter_map(Weak::upgrade).find(|list| **list == *shown) {
+            return same;
+        }
+        let new: Arc<[_]> = shown.iter().map(|der| der.clone().into_owned()).collect();
+        kept.retain(|list| list.strong_count() > 0);
+        if kept.len() < ISSUER_LISTS_MAX {
+            kept.push(Arc::downgrade(&new));
+        }
+        new
     }
 }
 

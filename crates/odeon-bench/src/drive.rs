@@ -243,6 +243,7 @@ impl Clock {
             count,
             batches_ns: self.batches_ns,
             resident_bytes: None,
+            near_bytes: None,
         }
     }
 }

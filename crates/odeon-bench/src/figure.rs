@@ -23,6 +23,30 @@ pub(crate) enum Measure {
     SpawnMemory,
     Savina(Program),
     Remote(Point),
+    /// What of a link's memory is in one of the two processes.
+    RemoteEnd(Point, End),
+}
+
+/// One of the two processes of a remote question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum End {
+    /// The one that asks, and has connected.
+    Near,
+    /// The one that was connected to.
+    Far,
+}
+
+impl End {
+    /// Both.
+    pub(crate) const ALL: [Self; 2] = [Self::Near, Self::Far];
+
+    /// The name in the report.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Near => "near",
+            Self::Far => "far",
+        }
+    }
 }
 
 impl Measure {
@@ -39,10 +63,20 @@ impl Measure {
         }
     }
 
+    /// The measures of a remote question.
+    pub(crate) fn of_remote(point: Point) -> Vec<Self> {
+        let ends = End::ALL.map(|end| Self::RemoteEnd(point, end));
+        let ends = ends.into_iter().filter(|_| point.question == Question::IdleLink);
+        std::iter::once(Self::Remote(point)).chain(ends).collect()
+    }
+
     /// The name in the JSON.
     pub(crate) fn name(self) -> Cow<'static, str> {
         let name = match self {
             Self::Remote(point) => return point.to_string().into(),
+            Self::RemoteEnd(point, end) => {
+                return format!("{}-{}/{}", point.question.name(), end.name(), point.transport.name()).into();
+            }
             Self::Ask => "ask",
             Self::Tell => "tell",
             Self::FanIn => "fan-in",
@@ -62,6 +96,7 @@ impl Measure {
             Self::Tell | Self::FanIn | Self::FanOut => Unit::MessagesPerSecond,
             Self::Spawn => Unit::ActorsPerSecond,
             Self::SpawnMemory => Unit::Bytes,
+            Self::RemoteEnd(..) => Unit::BytesPerLink,
             Self::Remote(point) => match point.question {
                 Question::Ask | Question::FirstContact | Question::LinksAsk(_) => Unit::RoundTrip,
                 Question::Tell => Unit::MessagesPerSecond,
@@ -84,6 +119,14 @@ impl Measure {
                 _ => Some(sample.per_second()),
             },
             Self::SpawnMemory => sample.resident_bytes.map(|bytes| bytes as f64 / sample.count as f64),
+            Self::RemoteEnd(_, end) => {
+                let near = sample.near_bytes?;
+                let bytes = match end {
+                    End::Near => near,
+                    End::Far => sample.resident_bytes?.saturating_sub(near),
+                };
+                Some(bytes as f64 / sample.count as f64)
+            }
         }
     }
 }
@@ -300,7 +343,7 @@ pub(crate) mod tests {
     }
 
     fn sample(elapsed_ns: f64, batches_ns: &[f64], resident_bytes: Option<u64>) -> Sample {
-        Sample { elapsed_ns, count: 100, batches_ns: batches_ns.to_vec(), resident_bytes }
+        Sample { elapsed_ns, count: 100, batches_ns: batches_ns.to_vec(), resident_bytes, near_bytes: None }
     }
 
     #[test]

@@ -190,8 +190,10 @@ pub(crate) struct Sample {
     pub(crate) count: usize,
     /// Nanoseconds per operation, one entry per batch; empty where only the end is acknowledged.
     pub(crate) batches_ns: Vec<f64>,
-    /// Resident bytes added while the actors were spawned; `spawn` only.
+    /// Resident bytes added while the actors were spawned or the links made; `spawn` and `idle-link` only.
     pub(crate) resident_bytes: Option<u64>,
+    /// Those of them in the near process, where there are two.
+    pub(crate) near_bytes: Option<u64>,
 }
 
 impl Sample {
@@ -253,7 +255,13 @@ mod tests {
 
     #[test]
     fn rates_are_per_operation() {
-        let sample = Sample { elapsed_ns: 1e9, count: 4, batches_ns: Vec::new(), resident_bytes: None };
+        let sample = Sample {
+            elapsed_ns: 1e9,
+            count: 4,
+            batches_ns: Vec::new(),
+            resident_bytes: None,
+            near_bytes: None,
+        };
         assert_eq!(sample.each_ns(), 2.5e8);
         assert_eq!(sample.per_second(), 4.0);
     }

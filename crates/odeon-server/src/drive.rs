@@ -22,8 +22,8 @@ use crate::events::answered;
 use crate::intake::Intake;
 use crate::link::Link;
 
-/// Bytes read at once to begin with: a hello fits, and a thousand silent connections cost 4 MiB.
-const READ_BYTES_MIN: usize = 4 * 1024;
+/// Bytes read at once to begin with: a hello fits, and a thousand idle links cost half a MiB.
+const READ_BYTES_MIN: usize = 512;
 
 /// Bytes read at once on a link that has proven to be busy, by filling what it was given.
 const READ_BYTES_MAX: usize = 64 * 1024;

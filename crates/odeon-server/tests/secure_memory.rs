@@ -20,8 +20,9 @@ const LINKS: usize = 400;
 /// Links before the first look: they fill what is kept for all.
 const FIRST: usize = 40;
 
-/// Most bytes that an idle link may take: both ends, and the whole dialling server.
-const BYTES_MAX: usize = 2 * 32 * 1024;
+/// Most bytes that an idle link may take: both ends, and the whole dialling server. Rustls keeps 4 KiB to read into and
+/// as much again of keys, states and certificates at each end.
+const BYTES_MAX: usize = 2 * 27 * 1024;
 
 fn resident_bytes() -> usize {
     let status = std::fs::read_to_string("/proc/self/status").expect("Linux has it");

@@ -65,7 +65,10 @@ impl Loaded {
             load_lists(path, &issuers, &mut trust)?;
         }
         let own = verify_own(files, &chain, &trust, now_unix_s)?;
-        let key = certified_key(files, chain, provider)?;
+        // A root is not shown: whoever trusts it has it, and each peer would keep what it was shown.
+        let is_root = |at: usize, der: &CertificateDer<'_>| at > 0 && is_self_signed(der);
+        let shown = chain.into_iter().enumerate().filter(|(at, der)| !is_root(*at, der));
+        let key = certified_key(files, shown.map(|(_, der)| der).collect(), provider)?;
         Ok(Self { key, own, trust })
     }
 }

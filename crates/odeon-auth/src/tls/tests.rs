@@ -94,7 +94,7 @@ fn link(dialler: &TlsContext, listener: &TlsContext) -> Result<Ends, Refused> {
 /// What the dialler has shown to the listener.
 pub(crate) fn shown(dialler: &TlsContext, listener: &TlsContext) -> Shown {
     let ends = link(dialler, listener).map_err(|(_, error)| error).expect("no fault");
-    Shown::by_peer(&ends.listener, false)
+    listener.shown(&ends.listener, false).expect("a certificate")
 }
 
 /// Why `by` refuses whoever shows `shown`, dialling and listening.
@@ -139,6 +139,34 @@ fn two_servers_know_each_other_after_a_handshake_with_both_kinds_of_keys() {
         ends.listener.reader().read_exact(&mut heard).expect("heard");
         assert_eq!(&heard, b"hello");
     }
+}
+
+#[test]
+fn a_root_is_not_shown_since_whoever_trusts_it_has_it() {
+    let pki = Pki::new(KeyKind::Ed25519);
+    // Their chains end with the root.
+    let ends = link(&context(&pki, "web-0@/"), &context(&pki, "db-0@/")).expect("a link");
+    let seen = ends.listener.peer_certificates().expect("some");
+    assert_eq!(seen.len(), 2, "the server's, and the subordinate's");
+}
+
+#[test]
+fn what_peers_show_above_their_own_certificates_is_kept_once() {
+    let pki = Pki::new(KeyKind::Ed25519);
+    let listener = context(&pki, "db-0@/");
+    let peers: Vec<_> = ["web-0@/", "web-1@/"].map(|name| shown(&context(&pki, name), &listener)).into();
+    assert_ne!(peers[0].leaf, peers[1].leaf);
+    assert!(!peers[0].others.is_empty() && Arc::ptr_eq(&peers[0].others, &peers[1].others));
+    // And not longer than anybody needs it; past the limit each keeps its own.
+    let others = Arc::downgrade(&peers[0].others);
+    drop(peers);
+    assert!(others.upgrade().is_none());
+    let list = |n: usize| [CertificateDer::from(vec![n as u8])];
+    let kept: Vec<_> = (0..ISSUER_LISTS_MAX).map(|n| listener.0.issuers.share(&list(n))).collect();
+    let last = listener.0.issuers.share(&list(ISSUER_LISTS_MAX - 1));
+    assert!(Arc::ptr_eq(&last, &kept[ISSUER_LISTS_MAX - 1]));
+    let past = [(); 2].map(|()| listener.0.issuers.share(&list(ISSUER_LISTS_MAX)));
+    assert!(!Arc::ptr_eq(&past[0], &past[1]) && past[0] == past[1]);
 }
 
 #[test]

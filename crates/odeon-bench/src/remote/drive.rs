@@ -148,7 +148,7 @@ where
     }
     let elapsed_ns = started.elapsed().as_nanos() as f64;
     let batches_ns = all.into_iter().flat_map(|kept| kept.durations_ns).collect();
-    Ok(Sample { elapsed_ns, count: open * share, batches_ns, resident_bytes: None })
+    Ok(Sample { elapsed_ns, count: open * share, batches_ns, resident_bytes: None, near_bytes: None })
 }
 
 /// The answer to an ask after the last tell comes after all of them, and says how many there were.
@@ -174,28 +174,51 @@ async fn first_contact<N: Near>(task: &Task, far: &Far) -> Result<Sample, JobErr
         near.close().await;
     }
     let elapsed_ns = durations_ns.iter().sum();
-    Ok(Sample { elapsed_ns, count: task.count, batches_ns: durations_ns, resident_bytes: None })
+    Ok(Sample {
+        elapsed_ns,
+        count: task.count,
+        batches_ns: durations_ns,
+        resident_bytes: None,
+        near_bytes: None,
+    })
 }
 
 async fn idle<N: Near>(
     task: &Task,
     far: &Far,
     counters: &[N::Counter],
-    before: u64,
+    before: Resident,
 ) -> Result<Sample, JobError> {
     let started = Instant::now();
     for counter in counters {
         expect(1, N::ask(counter, 1).await?)?;
     }
     let mut sample = Kept::new(0).stop(started, task.links());
-    sample.resident_bytes = Some(resident(far)?.saturating_sub(before));
+    resident(far)?.added_since(before, &mut sample);
     Ok(sample)
 }
 
-/// Bytes of both processes that are in memory now.
-pub(crate) fn resident(far: &Far) -> Result<u64, JobError> {
+/// Bytes of both processes that are in memory at one moment.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Resident {
+    near: u64,
+    far: u64,
+}
+
+impl Resident {
+    /// Notes how many more there are now.
+    pub(crate) fn added_since(self, before: Self, sample: &mut Sample) {
+        let (near, far) = (self.near.saturating_sub(before.near), self.far.saturating_sub(before.far));
+        sample.near_bytes = Some(near);
+        sample.resident_bytes = Some(near + far);
+    }
+}
+
+/// How many that are now.
+pub(crate) fn resident(far: &Far) -> Result<Resident, JobError> {
     let near = machine::resident_bytes().map_err(JobError::Memory)?;
-    Ok(near + machine::resident_bytes_of(far.pid()).map_err(JobError::Memory)?)
+    let far = machine::resident_bytes_of(far.pid()).map_err(JobError::Memory)?;
+    Ok(Resident { near, far })
 }
 
 /// The durations of some of the operations: all, or every so manyth.
@@ -232,6 +255,7 @@ impl Kept {
             count,
             batches_ns: self.durations_ns,
             resident_bytes: None,
+            near_bytes: None,
         }
     }
 }

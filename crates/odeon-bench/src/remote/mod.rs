@@ -86,7 +86,7 @@ fn compare(plan: &Plan, point: Point, runtime: Runtime) -> Result<Vec<Figure>, B
         }
         eprintln!();
     }
-    let measures = [Measure::Remote(point)];
+    let measures = Measure::of_remote(point);
     Ok(rows
         .iter()
         .zip(&samples)

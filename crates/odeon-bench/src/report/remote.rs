@@ -4,7 +4,7 @@
 use comfy_table::{Cell, CellAlignment};
 
 use crate::{
-    figure::{self, Figure, Measure},
+    figure::{self, End, Figure, Measure},
     machine::Machine,
     remote::question::{Point, Question, Topic, Transport},
     report::table::{close_up, push, ruled, times},
@@ -173,6 +173,16 @@ fn scaling(text: &mut String, figures: &[Figure], runtime: Runtime, topic: Topic
         });
         let name = question.varied().map_or_else(|| question.name(), |n| figure::thousands(&n.to_string()));
         table.add_row([right(name)].into_iter().chain(cells));
+    }
+    for end in End::ALL.into_iter().filter(|_| topic == Topic::Idle) {
+        let cells = columns.iter().map(|&(transport, peer)| {
+            let point = Point { question: Question::IdleLink, transport };
+            let is_its = |one: &&Figure| {
+                one.peer == peer && one.runtime == runtime && one.measure == Measure::RemoteEnd(point, end)
+            };
+            right(value(figures.iter().find(is_its), figures))
+        });
+        table.add_row([right(format!("its {} end", end.name()))].into_iter().chain(cells));
     }
     close_up(&mut table);
     push(text, &format!("{}, {}", runtime.label(), caption(topic)), &table);

@@ -177,7 +177,7 @@ fn title(measure: Measure) -> String {
         Measure::Ring => "One hop in a ring of 1,000",
         Measure::Spawn => "Spawn and first answer",
         Measure::SpawnMemory => "Memory of an idle actor",
-        Measure::Remote(point) => return remote::title(point),
+        Measure::Remote(point) | Measure::RemoteEnd(point, _) => return remote::title(point),
         Measure::Savina(program) => return format!("{}, one {}", program.name(), program.counted()),
     };
     text.to_owned()

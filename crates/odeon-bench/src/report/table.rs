@@ -56,7 +56,8 @@ pub(crate) fn push(text: &mut String, title: &str, table: &Table) {
 /// The table of everything but the programs; `None` if nothing of it was measured.
 fn one_runtime(figures: &[Figure], runtime: Runtime) -> Option<Table> {
     let basic = |one: &&Figure| {
-        one.runtime == runtime && !matches!(one.measure, Measure::Savina(_) | Measure::Remote(_))
+        one.runtime == runtime
+            && !matches!(one.measure, Measure::Savina(_) | Measure::Remote(_) | Measure::RemoteEnd(..))
     };
     let here: Vec<&Figure> = figures.iter().filter(basic).collect();
     let mut measures: Vec<Measure> = here.iter().map(|one| one.measure).collect();

@@ -33,6 +33,7 @@ const REFUSED_BYTES_MAX: usize = 64 * 1024;
 /// A connection that secures itself.
 pub(crate) struct SecureStream {
     state: State,
+    context: TlsContext,
     /// Whom the dialler wants to reach.
     wanted: Option<ServerId>,
     security: Arc<Security>,
@@ -43,7 +44,7 @@ pub(crate) struct SecureStream {
 enum State {
     Dialling(Connect<Paced>),
     /// The dialler has said nothing, or it is not its turn.
-    Arrived(Paced, TlsAcceptor),
+    Arrived(Paced),
     Welcoming(FallibleAccept<Paced>),
     Open(TlsStream<Paced>),
     /// The dialler is to read why it was refused: a connection closed over unread bytes is reset, and the reset
@@ -67,7 +68,8 @@ impl SecureStream {
     ) -> Self {
         let dialling =
             TlsConnector::from(context.client_config()).connect(tls::server_name(), Paced::free(stream));
-        Self { state: State::Dialling(dialling), wanted: Some(wanted), security, is_unflushed: false }
+        let (state, context) = (State::Dialling(dialling), context.clone());
+        Self { state, context, wanted: Some(wanted), security, is_unflushed: false }
     }
 
     /// The listener's end, of a connection from `source`.
@@ -79,8 +81,8 @@ impl SecureStream {
         security: Arc<Security>,
     ) -> Self {
         let stream = Paced::new(stream, turns, source);
-        let state = State::Arrived(stream, TlsAcceptor::from(context.server_config()));
-        Self { state, wanted: None, security, is_unflushed: false }
+        let (state, context) = (State::Arrived(stream), context.clone());
+        Self { state, context, wanted: None, security, is_unflushed: false }
     }
 
     /// The secured connection, once there is one.
@@ -90,7 +92,7 @@ impl SecureStream {
                 Ok(stream) => self.look_at(stream.into()),
                 Err(error) => Err(self.explain(error)),
             },
-            State::Arrived(stream, _) => match ready!(stream.poll_turn(cx)) {
+            State::Arrived(stream) => match ready!(stream.poll_turn(cx)) {
                 Err(error) => Err(error),
                 Ok(()) => {
                     self.begin();
@@ -125,7 +127,10 @@ impl SecureStream {
     fn begin(&mut self) {
         let none = State::Failed(io::ErrorKind::NotConnected, String::new());
         self.state = match std::mem::replace(&mut self.state, none) {
-            State::Arrived(stream, acceptor) => State::Welcoming(acceptor.accept(stream).into_fallible()),
+            State::Arrived(stream) => {
+                let acceptor = TlsAcceptor::from(self.context.server_config());
+                State::Welcoming(acceptor.accept(stream).into_fallible())
+            }
             other => other,
         };
     }
@@ -162,7 +167,8 @@ impl SecureStream {
             }
         };
         let key = key.map_err(|e| io::Error::other(format!("no key can be derived from TLS: {e}")))?;
-        let shown = tls::Shown::by_peer(stream.get_ref().1, matches!(stream, TlsStream::Client(_)));
+        let shown = self.context.shown(stream.get_ref().1, matches!(stream, TlsStream::Client(_)));
+        let shown = shown.ok_or_else(|| refused("the peer has shown no certificate".to_owned()))?;
         let key = Cookie::from_bytes(key);
         self.security.secured(Secured { certificate: Arc::new(certificate), shown, key });
         Ok(stream)
