@@ -2,7 +2,7 @@
 //!
 //! Asks, receives with a timeout and tickers share one sleep of the clock seam, which is moved only when something is
 //! due earlier than it. So a deadline that never comes, as most, costs an entry in a map and nothing else. The
-//! asks of an actor are counted here as well: so many and no more does it wait for.
+//! asks of an actor are bounded here as well: it waits for so many and no more.
 //!
 //! # Invariants
 //!
@@ -25,9 +25,6 @@ use crate::handle::There;
 /// answers than that wants them one after the other.
 pub const ASKS_MAX: usize = 16_384;
 
-/// Actors without an open ask that keep their place in the count, so that one ask after the other costs no memory.
-const IDLE_ASKERS_MAX: usize = 64;
-
 /// The end of time.
 const NEVER: Instant = Instant::from_nanos(u64::MAX);
 
@@ -40,8 +37,9 @@ pub(crate) struct Timers {
 #[derive(Default)]
 struct State {
     due: BTreeMap<Key, Due>,
-    /// How many of these are asks, by the asking actor.
-    asks: BTreeMap<u64, usize>,
+    /// How many of these are asks, by the asking actor. Counted only while there are so many entries that one actor may
+    /// have too many.
+    asks: Option<BTreeMap<u64, usize>>,
     next: u64,
     /// Until when the task sleeps; `None` before it has been started.
     sleeps_until: Option<Instant>,
@@ -146,7 +144,7 @@ impl Timers {
         let mut state = self.lock();
         state.is_closed = true;
         let (task, due) = (state.task.take(), std::mem::take(&mut state.due));
-        state.asks.clear();
+        state.asks = None;
         drop(state);
         drop(due);
         if let Some(task) = task {
@@ -254,22 +252,34 @@ impl State {
         let Some(from) = due.asker() else {
             return true;
         };
-        let many = self.asks.entry(from).or_default();
+        if self.asks.is_none() && self.due.len() >= ASKS_MAX {
+            let mut asks = BTreeMap::new();
+            for from in self.due.values().filter_map(Due::asker) {
+                *asks.entry(from).or_default() += 1;
+            }
+            self.asks = Some(asks);
+        }
+        let Some(asks) = &mut self.asks else {
+            return true;
+        };
+        let many = asks.entry(from).or_default();
         let is_room = *many < ASKS_MAX;
         *many += usize::from(is_room);
         is_room
     }
 
+    /// The same for one that has left.
     fn count_out(&mut self, due: &Due) {
-        let Some(from) = due.asker() else {
-            return;
-        };
-        let Some(many) = self.asks.get_mut(&from) else {
-            return;
-        };
-        *many = many.saturating_sub(1);
-        if *many == 0 && self.asks.len() > IDLE_ASKERS_MAX {
-            self.asks.remove(&from);
+        if self.due.len() < ASKS_MAX / 2 {
+            self.asks = None;
+        }
+        if let (Some(asks), Some(from)) = (&mut self.asks, due.asker())
+            && let Some(many) = asks.get_mut(&from)
+        {
+            *many -= 1;
+            if *many == 0 {
+                asks.remove(&from);
+            }
         }
     }
 }
