@@ -74,6 +74,14 @@ pub trait Actor: Sized + Send + 'static {
         async {}
     }
 
+    /// Whether the answer to a message may come after its handler, or from somebody else.
+    #[doc(hidden)]
+    #[must_use]
+    fn may_answer_later(message: &Self::Message) -> bool {
+        let _ = message;
+        true
+    }
+
     /// The protocol by which other servers may reach the actor; none means that they cannot.
     #[must_use]
     fn protocol() -> Option<&'static Protocol> {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use odeon_core::seam::BoxFuture;
-use odeon_core::{Deadline, Instant};
+use odeon_core::{Deadline, Instant, Refusal, RefusalCode};
 use odeon_mailbox::{ReplyFuture, reply_cell};
 
 use crate::actor::Actor;
@@ -26,7 +26,7 @@ use crate::shortcut::Asked;
 use crate::supervise::{Fall, no_answer};
 use crate::system::System;
 use crate::tell::Entering;
-use crate::timers::{Asking, Key};
+use crate::timers::{ASKS_MAX, Asking, Key, Whom};
 use crate::via::Place;
 
 /// An ask under way. Sent at the first poll.
@@ -40,6 +40,8 @@ pub struct Ask<'a, A: Actor, Q: Request<A>> {
     asked_at: Instant,
     at: Instant,
     timer: Option<Key>,
+    /// The timer has been made at this very poll.
+    is_timer_new: bool,
     in_reply_to: Option<Answers>,
     /// While cycles are looked for: dropped when the ask is.
     trace: Option<Box<Trace>>,
@@ -72,6 +74,7 @@ impl<'a, A: Actor, Q: Request<A>> Ask<'a, A, Q> {
             asked_at: Instant::ZERO,
             at: Instant::ZERO,
             timer: None,
+            is_timer_new: false,
             in_reply_to,
             trace: None,
         }
@@ -102,6 +105,10 @@ impl<'a, A: Actor, Q: Request<A>> Ask<'a, A, Q> {
         if let Some(budget) = current::budget() {
             self.at = self.at.min(budget);
         }
+        if current::number() != 0 {
+            // Before anything is sent: the actor may have too many asks open for one more.
+            self.arm(cx).map_err(Err)?;
+        }
         Ok(match &self.handle.0 {
             Target::Here(local) => {
                 let (port, reply) = reply_cell();
@@ -124,13 +131,21 @@ impl<'a, A: Actor, Q: Request<A>> Ask<'a, A, Q> {
                     return asked.map(State::Asked).map_err(Err);
                 }
                 let call = there.leaving::<A, Q>(request, Some(self.at), leaving);
-                State::Remote(there.asking::<A, Q>(call, self.asked_at, self.at))
+                let own_timer = there.route.system().is_none().then_some((self.asked_at, self.at));
+                State::Remote(there.asking::<A, Q>(call, own_timer))
             }
             Target::Via(via) => {
                 let (port, reply) = reply_cell();
                 let message = request.into_message(Reply::here(port));
                 let meta = Meta::sent_here(Some(self.at), true).answering(self.in_reply_to);
-                let envelope = Envelope { message, meta };
+                let mut envelope = Envelope { message, meta };
+                if let Some((system, life)) = via.system().zip(via.asked())
+                    && system.detects_cycles()
+                {
+                    let is_open = Box::new(reply.watch());
+                    self.trace = Trace::begin_on_the_way(system, life, is_open).map_err(Err)?;
+                    envelope.meta.set_trace(self.trace.as_ref().map(|trace| trace.edge()));
+                }
                 State::Via(Place::take(&***via, envelope, cx).map_err(|error| Err(error.into()))?, reply)
             }
         })
@@ -197,23 +212,43 @@ impl<'a, A: Actor, Q: Request<A>> Ask<'a, A, Q> {
         }
     }
 
-    /// Whether the time is over. The timer is made only when it is first asked for: an answer that is there at once
-    /// costs none.
+    /// Whether the time is over. The timer of code that is no actor is made only when it is first asked for: an answer
+    /// that is there at once costs none.
     fn is_over(&mut self, cx: &Context<'_>) -> bool {
-        let Some(system) = self.timekeeper() else {
-            // What waits for a link has a timer of its own, and a mock answers at once.
-            return false;
-        };
-        let timers = system.timers();
-        match self.timer {
-            Some(key) => !timers.rewake(key, cx.waker()),
-            None => {
-                let to = self.handle.0.life().map_or(0, Inbox::number);
-                let asking = Asking { from: current::number(), to, since: self.asked_at };
-                self.timer = Some(timers.wake_asker_at(self.at, cx.waker(), asking, &**system.tasks()));
-                false
+        let is_new = std::mem::take(&mut self.is_timer_new);
+        match (self.timekeeper(), self.timer) {
+            // Without a system's timers what waits for a link has one of its own, and a mock answers at once.
+            (None, _) => false,
+            (Some(_), Some(_)) if is_new => false,
+            (Some(system), Some(key)) => !system.timers().rewake(key, cx.waker()),
+            (Some(_), None) => {
+                let is_over = self.arm(cx).is_err();
+                self.is_timer_new = false;
+                is_over
             }
         }
+    }
+
+    /// Makes the timer.
+    ///
+    /// # Errors
+    /// When the asking actor has too many asks open.
+    fn arm(&mut self, cx: &Context<'_>) -> Result<(), AskError> {
+        let Some(system) = self.timekeeper() else {
+            return Ok(());
+        };
+        let to = match &self.handle.0 {
+            Target::There(there) => Whom::There(Arc::clone(there)),
+            target => Whom::Here(target.life().map_or(0, Inbox::number)),
+        };
+        let asking = Asking { from: current::number(), to, since: self.asked_at };
+        self.timer = system.timers().wake_asker_at(self.at, cx.waker(), asking, &**system.tasks());
+        if self.timer.is_some() {
+            self.is_timer_new = true;
+            return Ok(());
+        }
+        let detail = format!("the actor has {ASKS_MAX} asks open already: await some of their answers first");
+        Err(Refusal::new(RefusalCode::LimitReached, detail).into())
     }
 
     /// Forgets the timer, if there is one; `false` when it has been due.
@@ -226,10 +261,9 @@ impl<'a, A: Actor, Q: Request<A>> Ask<'a, A, Q> {
 
     /// The system whose timers keep the deadline.
     fn timekeeper(&self) -> Option<&'a System> {
-        match (&self.handle.0, &self.state) {
-            (Target::There(_), State::Remote(_)) => None,
-            (Target::There(there), _) => there.route.system(),
-            (target, _) => target.system(),
+        match &self.handle.0 {
+            Target::There(there) => there.route.system(),
+            target => target.system(),
         }
     }
 
@@ -244,7 +278,15 @@ impl<A: Actor, Q: Request<A>> Future for Ask<'_, A, Q> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
         this.trace.take_if(|trace| !trace.is_here());
-        match this.poll_answer(cx) {
+        let polled = this.poll_answer(cx);
+        if let Poll::Ready(Err(AskError::NoReply)) = polled
+            && let Some(cycle) = this.trace.as_ref().and_then(|trace| trace.cycle())
+        {
+            // Whoever had the request would have closed a cycle by passing it on.
+            this.disarm();
+            return Poll::Ready(Err(cycle));
+        }
+        match polled {
             // An expired request is dropped unrun, perhaps before our own timer has come.
             Poll::Ready(Err(AskError::NoReply)) if this.handle.clock().now() >= this.at => {
                 return Poll::Ready(Err(this.timeout()));

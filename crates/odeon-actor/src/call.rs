@@ -290,19 +290,22 @@ impl There {
         })
     }
 
-    /// Asks the long way, from `asked_at` until `at`.
+    /// Asks the long way; from a time until another, unless somebody else keeps the deadline.
     pub(crate) fn asking<A: Actor, Q: Request<A>>(
         &self,
         call: Result<RemoteCall, CodecError>,
-        asked_at: Instant,
-        at: Instant,
+        time: Option<(Instant, Instant)>,
     ) -> BoxFuture<'static, Result<Q::Reply, AskError>> {
         let route = Arc::clone(&self.route);
         Box::pin(async move {
             let clock = route.clock();
-            let answer = until(&*clock, at, route.ask(call?)).await;
-            let (encoding, bytes) =
-                answer.unwrap_or_else(|| Err(AskError::Timeout { after: clock.now() - asked_at }))?;
+            let answering = route.ask(call?);
+            let (encoding, bytes) = match time {
+                None => answering.await?,
+                Some((asked_at, at)) => until(&*clock, at, answering)
+                    .await
+                    .unwrap_or_else(|| Err(AskError::Timeout { after: clock.now() - asked_at }))?,
+            };
             decoded::<A, Q>(encoding, &bytes)
         })
     }

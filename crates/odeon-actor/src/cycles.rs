@@ -5,6 +5,9 @@
 //! answer; so what is found is a deadlock, and not only looks like one. What is asked by code that is no actor leaves
 //! no edge: nobody waits for such code.
 //!
+//! An ask over the handle of a protocol or a proxy does not know who will answer it: its edge goes with the message, to
+//! whoever has it in its mailbox, and counts where that one's handler alone can answer.
+//!
 //! # Invariants
 //!
 //! - Looking for a cycle and leaving an edge are one step, so of asks that close a cycle together one finds it.
@@ -14,9 +17,15 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use odeon_core::{Refusal, RefusalCode};
+
+use crate::actor::Actor;
 use crate::current;
-use crate::error::AskError;
+use crate::envelope::Envelope;
+use crate::error::{AskError, TellError};
+use crate::label::ActorLabel;
 use crate::life::{Life, Waits};
+use crate::local::Local;
 use crate::system::{Switch, System};
 
 /// The waiting of actors for each other in one system.
@@ -34,8 +43,17 @@ struct State {
 
 struct Edge {
     to: Arc<Life>,
-    is_open: Box<dyn Fn() -> bool + Send + Sync>,
+    is_open: IsOpen,
+    /// The answer comes from the handler of `to` and from nowhere else.
+    is_sure: bool,
+    /// The cycle that the message would have closed where it was to be passed on.
+    closes: Option<Vec<ActorLabel>>,
 }
+
+type IsOpen = Box<dyn Fn() -> bool + Send + Sync>;
+
+/// Names an edge: the asker's place, and a number.
+pub(crate) type EdgeId = (usize, u64);
 
 /// What an ask leaves that may become part of a cycle. Dropped, it no longer does.
 pub(crate) struct Trace {
@@ -71,7 +89,7 @@ impl State {
             for edge in self.edges.range((place, 0)..=(place, u64::MAX)).map(|(_, edge)| edge) {
                 let to = current::place_of(&edge.to);
                 // Whoever takes messages by itself may have put this one aside, or passed it on.
-                if !seen.contains_key(&to) && !edge.to.receives() && (edge.is_open)() {
+                if edge.is_sure && !seen.contains_key(&to) && !edge.to.receives() && (edge.is_open)() {
                     seen.insert(to, Some(Arc::clone(&life)));
                     open.push(Arc::clone(&edge.to));
                 }
@@ -100,7 +118,28 @@ impl Trace {
     pub(crate) fn begin(
         system: &System,
         to: &Arc<Life>,
-        is_open: Option<Box<dyn Fn() -> bool + Send + Sync>>,
+        is_open: Option<IsOpen>,
+    ) -> Result<Option<Box<Self>>, AskError> {
+        Self::leave(system, to, is_open, true)
+    }
+
+    /// The same where `to` may pass the request on: the edge counts once [`follow`] has said so.
+    ///
+    /// # Errors
+    /// [`AskError::Cycle`].
+    pub(crate) fn begin_on_the_way(
+        system: &System,
+        to: &Arc<Life>,
+        is_open: IsOpen,
+    ) -> Result<Option<Box<Self>>, AskError> {
+        Self::leave(system, to, Some(is_open), false)
+    }
+
+    fn leave(
+        system: &System,
+        to: &Arc<Life>,
+        is_open: Option<IsOpen>,
+        is_sure: bool,
     ) -> Result<Option<Box<Self>>, AskError> {
         let from = current::place();
         if from == 0 {
@@ -109,25 +148,71 @@ impl Trace {
         let mut state = system.cycles().lock();
         if let Some(way) = state.way(to, from) {
             drop(state);
-            let labels = system.labels();
-            let label = |life: &Arc<Life>| labels.label(life.number, life.kind());
-            // The asker is the end of the way, and its beginning.
-            let path = way.last().into_iter().chain(&way).map(label).collect();
-            return Err(AskError::Cycle { path });
+            return Err(AskError::Cycle { path: path(system, &way) });
         }
         let Some(is_open) = is_open else {
             return Ok(None);
         };
         state.last += 1;
         let number = state.last;
-        state.edges.insert((from, number), Edge { to: Arc::clone(to), is_open });
+        state.edges.insert((from, number), Edge { to: Arc::clone(to), is_open, is_sure, closes: None });
         drop(state);
         Ok(Some(Box::new(Self { system: system.clone(), from, number })))
+    }
+
+    /// Its name, for the message to carry.
+    pub(crate) const fn edge(&self) -> EdgeId {
+        (self.from, self.number)
+    }
+
+    /// The cycle because of which the message was not passed on.
+    pub(crate) fn cycle(&self) -> Option<AskError> {
+        let mut state = self.system.cycles().lock();
+        let path = state.edges.get_mut(&self.edge())?.closes.take()?;
+        Some(AskError::Cycle { path })
     }
 
     /// Whether the ask is still its asker's: it may have been handed to a task.
     pub(crate) fn is_here(&self) -> bool {
         self.from == current::place()
+    }
+}
+
+/// Who asks whom, as people read it: the asker is the end of the way, and its beginning.
+fn path(system: &System, way: &[Arc<Life>]) -> Vec<ActorLabel> {
+    let labels = system.labels();
+    let label = |life: &Arc<Life>| labels.label(life.number, life.kind());
+    way.last().into_iter().chain(way).map(label).collect()
+}
+
+/// A message goes into the mailbox of an actor: who asked it by way of others waits for that actor from here on.
+///
+/// # Errors
+/// When that actor waits for the asker. The message is to be dropped then: its asker hears of the cycle.
+pub(crate) fn follow<A: Actor>(local: &Local<A>, envelope: &Envelope<A::Message>) -> Result<(), TellError> {
+    let Some(id) = envelope.meta.trace() else {
+        return Ok(());
+    };
+    let (system, life) = (&local.system, &local.life);
+    let mut state = system.cycles().lock();
+    if !state.edges.contains_key(&id) {
+        return Ok(());
+    }
+    let closes = state.way(life, id.0).map(|way| path(system, &way));
+    let Some(edge) = state.edges.get_mut(&id) else {
+        return Ok(());
+    };
+    edge.is_sure = closes.is_none() && !A::may_answer_later(&envelope.message);
+    edge.closes.clone_from(&closes);
+    let before = std::mem::replace(&mut edge.to, Arc::clone(life));
+    drop(state);
+    drop(before);
+    match closes {
+        None => Ok(()),
+        Some(path) => {
+            let detail = AskError::Cycle { path }.to_string();
+            Err(Refusal::new(RefusalCode::BadRequest, detail).into())
+        }
     }
 }
 
@@ -148,7 +233,8 @@ impl System {
     /// not have its answer at once.
     ///
     /// What is found is a deadlock: asks by code that is no actor count for nothing, nor do those that an actor may
-    /// answer later through a [`Reply`](crate::Reply), nor actors that take messages while they wait.
+    /// answer later through a [`Reply`](crate::Reply), nor actors that take messages while they wait. An ask over the
+    /// handle of a protocol or a proxy is to whoever got the message in the end.
     ///
     /// ```
     /// # extern crate odeon_actor as odeon;

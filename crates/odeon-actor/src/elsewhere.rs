@@ -200,7 +200,7 @@ impl<A: Actor, Q: Request<A>> Call<'_, A, Q> {
             let until = expires_at.unwrap_or(at + there.route.reply_timeout());
             let call = there.leaving::<A, Q>(request, Some(until), leaving);
             let deliver = deliver(other, system, Some(Answers::to(leaving.nonce)), expires_at, make);
-            let answer = there.asking::<A, Q>(call, at, until);
+            let answer = there.asking::<A, Q>(call, Some((at, until)));
             let ask = async move { deliver(answer.await) };
             system.tasks().spawn(TaskKind::Service, "asking", Box::pin(ask));
             return Ok(leaving.nonce);

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use odeon_core::Instant;
 
 use crate::current;
+use crate::cycles::EdgeId;
 use crate::sender::{Peer, Sender};
 
 /// A message as it waits in a mailbox, and as [`Cx::recv`](crate::Cx::recv) gives it.
@@ -28,12 +29,14 @@ pub(crate) struct Meta {
 }
 
 /// What few messages have.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 struct Far {
     peer: Option<Arc<Peer>>,
     /// The actor it was sent to, and its mark.
     message: Option<(u64, &'static str)>,
     in_reply_to: Option<Answers>,
+    /// While cycles are looked for: the ask that waits for its answer, where that may come from elsewhere.
+    trace: Option<EdgeId>,
 }
 
 /// The message that another one answers, by its number; eight bytes even if it is none.
@@ -166,7 +169,7 @@ impl Meta {
             Sender::Actor(number) => (number, None),
             Sender::Remote(remote) => (remote.number, Some(remote.peer)),
         };
-        let far = peer.map(|peer| Box::new(Far { peer: Some(peer), message, in_reply_to: None }));
+        let far = peer.map(|peer| Box::new(Far { peer: Some(peer), message, ..Far::default() }));
         let nonce = nonce << 1 | u64::from(wants_reply);
         Self { from, expires_at: nanos(expires_at), nonce, far }.answering(in_reply_to.map(Answers::to))
     }
@@ -178,18 +181,27 @@ impl Meta {
 
     pub(crate) fn answering(mut self, answers: Option<Answers>) -> Self {
         if answers.is_some() {
-            let far = self
-                .far
-                .get_or_insert_with(|| Box::new(Far { peer: None, message: None, in_reply_to: None }));
-            far.in_reply_to = answers;
+            self.far.get_or_insert_default().in_reply_to = answers;
         }
         self
     }
 
     /// The same, of a message that wants no answer.
-    pub(crate) const fn without_reply(mut self) -> Self {
+    pub(crate) fn without_reply(mut self) -> Self {
         self.nonce &= !1;
+        self.far.iter_mut().for_each(|far| far.trace = None);
         self
+    }
+
+    /// The ask whose edge goes where the message goes.
+    pub(crate) fn trace(&self) -> Option<EdgeId> {
+        self.far.as_ref().and_then(|far| far.trace)
+    }
+
+    pub(crate) fn set_trace(&mut self, trace: Option<EdgeId>) {
+        if trace.is_some() {
+            self.far.get_or_insert_default().trace = trace;
+        }
     }
 
     pub(crate) const fn nonce(&self) -> u64 {

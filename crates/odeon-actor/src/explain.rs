@@ -3,9 +3,10 @@
 //! An ask that waits has an entry among the system's timers anyhow, and that entry says whose it is: nothing is kept
 //! for this that is not kept without it.
 
+use std::fmt;
 use std::sync::Arc;
 
-use odeon_core::{ExitReason, Instant};
+use odeon_core::{ExitReason, Instant, Reference};
 use odeon_mailbox::Activity;
 
 use crate::actor::Actor;
@@ -14,7 +15,7 @@ use crate::inbox::Inbox;
 use crate::label::{ActorLabel, Labels};
 use crate::local::Local;
 use crate::system::System;
-use crate::timers::Asking;
+use crate::timers::{Asking, Whom};
 
 /// An ask that waits for its answer, or for room.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,11 +23,29 @@ pub struct WaitingAsk {
     /// The asking actor; `None` for code that is none.
     pub asker: Option<ActorLabel>,
     /// The asked one.
-    pub target: ActorLabel,
+    pub target: Asked,
     /// Since when.
     pub since: Instant,
     /// Until when.
     pub expires_at: Instant,
+}
+
+/// Whom an ask is to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Asked {
+    /// An actor of this system.
+    Here(ActorLabel),
+    /// An actor of another server.
+    There(Reference),
+}
+
+impl fmt::Display for Asked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Here(label) => label.fmt(f),
+            Self::There(reference) => reference.fmt(f),
+        }
+    }
 }
 
 /// What an actor is doing.
@@ -64,7 +83,8 @@ pub struct Explanation {
 }
 
 impl System {
-    /// Every ask to an actor of this system that waits, the one that expires first before the others.
+    /// Every ask that waits, to an actor of this system or from here to one of another server; the one that expires
+    /// first before the others.
     ///
     /// ```
     /// # extern crate odeon_actor as odeon;
@@ -100,8 +120,11 @@ impl System {
         }
         let labels = self.labels();
         let seen = |(expires_at, Asking { from, to, since })| {
-            // Of a target that has ended, the asker is being told.
-            let target = labels.of(&*self.inbox_by_number(to)?);
+            let target = match to {
+                // Of a target that has ended, the asker is being told.
+                Whom::Here(number) => Asked::Here(labels.of(&*self.inbox_by_number(number)?)),
+                Whom::There(there) => Asked::There(there.reference.clone()),
+            };
             let asker = self.inbox_by_number(from).map(|asker| labels.of(&*asker));
             Some(WaitingAsk { asker, target, since, expires_at })
         };
@@ -118,7 +141,7 @@ pub(crate) fn of<A: Actor>(local: &Arc<Local<A>>) -> Explanation {
         doing: doing(local),
         depth: local.mailbox.len(),
         asks: system.waiting(|asking| asking.from == number),
-        asked_by: system.waiting(|asking| asking.to == number),
+        asked_by: system.waiting(|asking| matches!(asking.to, Whom::Here(to) if to == number)),
     }
 }
 

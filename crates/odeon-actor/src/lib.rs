@@ -97,7 +97,7 @@ pub use dead_letter::{DeadLetter, DeadReason};
 pub use draft::Draft;
 pub use envelope::Envelope;
 pub use error::{AskError, NameTaken, RegisterError, TellError, TryTellError, Untaken};
-pub use explain::{Doing, Explanation, WaitingAsk};
+pub use explain::{Asked, Doing, Explanation, WaitingAsk};
 pub use group::{
     Broadcast, GROUP_WATCHERS_MAX, GROUPS_MAX, GroupChange, GroupError, GroupEvent, GroupWatch, MEMBERS_MAX,
 };
@@ -125,6 +125,7 @@ pub use supervise::{
 pub use system::{KILL_PATIENCE, RegisteredActor, SpawnOptions, Switch, System};
 pub use tell::Tell;
 pub use ticker::{TIMERS_MAX, Tick, TickerError, TimerId};
+pub use timers::ASKS_MAX;
 
 pub use odeon_core::{ExitReason, GroupName, Message, Outline, PanicReport, Shape};
 pub use odeon_macros::Shape;

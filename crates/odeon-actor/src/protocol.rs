@@ -21,6 +21,7 @@ use crate::envelope::Envelope;
 use crate::error::{AskError, TellError};
 use crate::handle::{Handle, Target};
 use crate::inbox::Inbox;
+use crate::life::Life;
 use crate::shortcut::Shortcut;
 use crate::supervise::Fall;
 use crate::system::System;
@@ -63,6 +64,9 @@ pub trait ProtocolMethod<const METHOD: usize> {
 pub trait ProtocolHandler<P: ProtocolMethod<METHOD>, const METHOD: usize>: Actor {
     /// As [`Request::INLINE`](crate::Request::INLINE).
     const INLINE: Inline = Inline::Never;
+
+    /// As [`Request::MAY_ANSWER_LATER`](crate::Request::MAY_ANSWER_LATER).
+    const MAY_ANSWER_LATER: bool = true;
 
     /// As [`Request::answer_now`](crate::Request::answer_now).
     ///
@@ -202,6 +206,10 @@ impl<A: Speaks<P>, P: Actor> Via<P::Message> for Narrowed<A, P> {
 
     fn life(&self) -> Option<&dyn Inbox> {
         self.handle.0.life()
+    }
+
+    fn asked(&self) -> Option<&Arc<Life>> {
+        self.handle.0.asked()
     }
 
     fn no_answer(&self, lost: &Lost<Arc<Fall>>) -> AskError {

@@ -18,6 +18,7 @@ use crate::envelope::Envelope;
 use crate::error::{AskError, TellError};
 use crate::handle::{Handle, Target};
 use crate::inbox::Inbox;
+use crate::life::Life;
 use crate::reply::Reply;
 use crate::supervise::Fall;
 use crate::system::System;
@@ -175,6 +176,10 @@ impl<A: Actor, X: Actor> Via<A::Message> for Through<A, X> {
 
     fn life(&self) -> Option<&dyn Inbox> {
         self.proxy.0.life()
+    }
+
+    fn asked(&self) -> Option<&Arc<Life>> {
+        self.proxy.0.asked()
     }
 
     fn no_answer(&self, lost: &Lost<Arc<Fall>>) -> AskError {

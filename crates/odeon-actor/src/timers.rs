@@ -1,7 +1,8 @@
 //! The timers of one system: what is due when, and one task that sleeps until the first.
 //!
 //! Asks, receives with a timeout and tickers share one sleep of the clock seam, which is moved only when something is
-//! due earlier than it. So a deadline that never comes, as most, costs an entry in a map and nothing else.
+//! due earlier than it. So a deadline that never comes, as most, costs an entry in a map and nothing else. The
+//! asks of an actor are bounded here as well: it waits for so many and no more.
 //!
 //! # Invariants
 //!
@@ -18,6 +19,12 @@ use std::task::{Context, Poll, Waker};
 use odeon_core::Instant;
 use odeon_core::seam::{BoxFuture, Clock, Spawn, TaskKind};
 
+use crate::handle::There;
+
+/// Most asks that one actor has open at a time; those whose answer is there at once are not counted. Whoever wants more
+/// answers than that wants them one after the other.
+pub const ASKS_MAX: usize = 16_384;
+
 /// The end of time.
 const NEVER: Instant = Instant::from_nanos(u64::MAX);
 
@@ -30,6 +37,9 @@ pub(crate) struct Timers {
 #[derive(Default)]
 struct State {
     due: BTreeMap<Key, Due>,
+    /// How many of these are asks, by the asking actor. Counted only while there are so many entries that one actor may
+    /// have too many.
+    asks: Option<BTreeMap<u64, usize>>,
     next: u64,
     /// Until when the task sleeps; `None` before it has been started.
     sleeps_until: Option<Instant>,
@@ -59,12 +69,20 @@ enum Due {
 }
 
 /// An ask that waits.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone)]
 pub(crate) struct Asking {
     /// The number of the asking actor; 0 for code that is none.
     pub(crate) from: u64,
-    pub(crate) to: u64,
+    pub(crate) to: Whom,
     pub(crate) since: Instant,
+}
+
+/// Whom an ask is to.
+#[derive(Clone)]
+pub(crate) enum Whom {
+    /// The actor of this number.
+    Here(u64),
+    There(Arc<There>),
 }
 
 /// Something that happens at a time, perhaps again and again.
@@ -83,22 +101,22 @@ impl Timers {
         self.insert(at, Due::Wake(waker.clone(), None), tasks)
     }
 
-    /// The same for an ask, which can be seen while it waits.
+    /// The same for an ask, which can be seen while it waits; none if the asker has too many open already.
     pub(crate) fn wake_asker_at(
         self: &Arc<Self>,
         at: Instant,
         waker: &Waker,
         asking: Asking,
         tasks: &dyn Spawn,
-    ) -> Key {
-        self.insert(at, Due::Wake(waker.clone(), Some(asking)), tasks)
+    ) -> Option<Key> {
+        self.try_insert(at, Due::Wake(waker.clone(), Some(asking)), tasks)
     }
 
     /// The asks that wait, with when they expire: earliest first.
     pub(crate) fn asking(&self) -> Vec<(Instant, Asking)> {
         let state = self.lock();
         let asking = |(key, due): (&Key, &Due)| match due {
-            Due::Wake(_, asking) => asking.map(|asking| (key.at, asking)),
+            Due::Wake(_, asking) => asking.clone().map(|asking| (key.at, asking)),
             Due::Fire(_) => None,
         };
         state.due.iter().filter_map(asking).collect()
@@ -113,6 +131,9 @@ impl Timers {
     pub(crate) fn forget(&self, key: Key) -> bool {
         let mut state = self.lock();
         let forgotten = state.due.remove(&key);
+        if let Some(due) = &forgotten {
+            state.count_out(due);
+        }
         let is_closed = state.is_closed;
         drop(state);
         forgotten.is_some() || is_closed
@@ -123,6 +144,7 @@ impl Timers {
         let mut state = self.lock();
         state.is_closed = true;
         let (task, due) = (state.task.take(), std::mem::take(&mut state.due));
+        state.asks = None;
         drop(state);
         drop(due);
         if let Some(task) = task {
@@ -131,7 +153,14 @@ impl Timers {
     }
 
     fn insert(self: &Arc<Self>, at: Instant, due: Due, tasks: &dyn Spawn) -> Key {
+        self.try_insert(at, due, tasks).expect("only asks are refused")
+    }
+
+    fn try_insert(self: &Arc<Self>, at: Instant, due: Due, tasks: &dyn Spawn) -> Option<Key> {
         let mut state = self.lock();
+        if !state.count_in(&due) {
+            return None;
+        }
         state.next += 1;
         let key = Key { at, number: state.next };
         state.due.insert(key, due);
@@ -151,7 +180,7 @@ impl Timers {
             let keep = Arc::downgrade(self);
             tasks.spawn(TaskKind::Service, "timers", Box::pin(keep_time(keep)));
         }
-        key
+        Some(key)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -212,7 +241,56 @@ impl Timers {
         {
             due.push(entry.remove_entry());
         }
+        due.iter().for_each(|(_, due)| state.count_out(due));
         due
+    }
+}
+
+impl State {
+    /// Counts an ask; whether its actor may have one more.
+    fn count_in(&mut self, due: &Due) -> bool {
+        let Some(from) = due.asker() else {
+            return true;
+        };
+        if self.asks.is_none() && self.due.len() >= ASKS_MAX {
+            let mut asks = BTreeMap::new();
+            for from in self.due.values().filter_map(Due::asker) {
+                *asks.entry(from).or_default() += 1;
+            }
+            self.asks = Some(asks);
+        }
+        let Some(asks) = &mut self.asks else {
+            return true;
+        };
+        let many = asks.entry(from).or_default();
+        let is_room = *many < ASKS_MAX;
+        *many += usize::from(is_room);
+        is_room
+    }
+
+    /// The same for one that has left.
+    fn count_out(&mut self, due: &Due) {
+        if self.due.len() < ASKS_MAX / 2 {
+            self.asks = None;
+        }
+        if let (Some(asks), Some(from)) = (&mut self.asks, due.asker())
+            && let Some(many) = asks.get_mut(&from)
+        {
+            *many -= 1;
+            if *many == 0 {
+                asks.remove(&from);
+            }
+        }
+    }
+}
+
+impl Due {
+    /// The actor whose ask it is.
+    fn asker(&self) -> Option<u64> {
+        match self {
+            Self::Wake(_, Some(asking)) if asking.from != 0 => Some(asking.from),
+            Self::Wake(..) | Self::Fire(_) => None,
+        }
     }
 }
 

@@ -16,10 +16,12 @@ use odeon_core::{ActorId, ExitReason, Reference, Refusal, RefusalCode};
 use odeon_mailbox::{Entry, Lost, Refused, Standing, Ticket};
 
 use crate::actor::Actor;
+use crate::cycles::follow;
 use crate::envelope::Envelope;
 use crate::error::{AskError, TellError};
 use crate::handle::{Handle, Target};
 use crate::inbox::Inbox;
+use crate::life::Life;
 use crate::overflow;
 use crate::supervise::{Fall, no_answer};
 use crate::system::System;
@@ -47,6 +49,11 @@ pub(crate) trait Via<M>: fmt::Debug + Send + Sync {
 
     /// Why an ask whose port has fallen has no answer.
     fn no_answer(&self, lost: &Lost<Arc<Fall>>) -> AskError;
+
+    /// The actor into whose mailbox messages go: whom an asker waits for, unless that one passes the message on.
+    fn asked(&self) -> Option<&Arc<Life>> {
+        None
+    }
 
     /// The system that life is in.
     fn system(&self) -> Option<&System>;
@@ -85,14 +92,17 @@ impl<A: Actor> Target<A> {
         waker: &Waker,
     ) -> Result<Option<Ticket>, TellError> {
         match self {
-            Self::Here(local) => match overflow::enter(local, envelope, waker) {
-                Ok(Entry::Queued) => {
-                    local.notify_message();
-                    Ok(None)
+            Self::Here(local) => {
+                follow(local, &envelope)?;
+                match overflow::enter(local, envelope, waker) {
+                    Ok(Entry::Queued) => {
+                        local.notify_message();
+                        Ok(None)
+                    }
+                    Ok(Entry::Waits(ticket)) => Ok(Some(ticket)),
+                    Err(error) => Err(error),
                 }
-                Ok(Entry::Waits(ticket)) => Ok(Some(ticket)),
-                Err(error) => Err(error),
-            },
+            }
             Self::There(_) => Err(stays_here()),
             Self::Via(via) => via.enter(envelope, waker),
         }
@@ -139,6 +149,15 @@ impl<A: Actor> Target<A> {
             Self::Here(local) => Some(&**local),
             Self::There(_) => None,
             Self::Via(via) => via.life(),
+        }
+    }
+
+    /// The actor into whose mailbox messages go, if it is one of this process.
+    pub(crate) fn asked(&self) -> Option<&Arc<Life>> {
+        match self {
+            Self::Here(local) => Some(&local.life),
+            Self::There(_) => None,
+            Self::Via(via) => via.asked(),
         }
     }
 
@@ -190,13 +209,17 @@ impl<A: Actor> Handle<A> {
     /// ```
     ///
     /// # Errors
-    /// When the actor is dead, or on another server, where a message already made cannot go.
+    /// When the actor is dead, or on another server, where a message already made cannot go. Where cycles are looked for
+    /// ([`System::detect_cycles`]), also when the actor waits for the asker, who then hears of the cycle.
     ///
     /// # Cancel safety
     /// As for [`Call::tell`](crate::Call::tell).
     pub async fn forward(&self, envelope: Envelope<A::Message>) -> Result<(), TellError> {
         match &self.0 {
-            Target::Here(local) => Entering::new(local, envelope).await,
+            Target::Here(local) => {
+                follow(local, &envelope)?;
+                Entering::new(local, envelope).await
+            }
             Target::There(_) => Err(stays_here()),
             Target::Via(via) => Passing::new(&***via, envelope).await,
         }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use odeon_actor::{AskError, actor};
 use odeon_core::limits::{LEASE_RENEWAL, LEASE_TTL};
-use odeon_core::{ActorId, Address, Epoch, ExitReason, Reference, RefusalCode, Role, ServerId};
+use odeon_core::{ActorId, Address, Epoch, ExitReason, Fingerprints, Reference, RefusalCode, Role, ServerId};
 use odeon_ensemble::registry::{Entry, Health, REGISTRY, RegistryActorCalls, RegistryClient, Tenure};
 use odeon_server::Server;
 
@@ -284,6 +284,36 @@ async fn a_full_disk_is_said_and_made_up_for() {
     let saved = ground.disk("disk").content().expect("saved without being asked");
     assert!(String::from_utf8(saved).expect("text").contains("a@/"));
     drop((registry, at_home));
+}
+
+/// Bytes that a server has read from its links.
+fn bytes_in(server: &Server) -> u64 {
+    let text = server.metrics();
+    let line = text.lines().find(|line| line.starts_with("odeon_link_bytes_total{direction=\"in\"}"));
+    let (_, value) = line.and_then(|line| line.rsplit_once(' ')).expect("it is counted");
+    value.parse().expect("a number")
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_registry_speaks_without_names_to_equal_builds_and_with_them_to_others() {
+    let ground = Ground::new();
+    let (_registry, _) = ground.registry("disk").await;
+    let mut lengths = Vec::new();
+    for (name, types) in [("a", Fingerprints::linked()), ("b", Fingerprints::none())] {
+        let (server, client) = ground.server_of(name, 1, types).await;
+        let registry = client.handle();
+        add(&client, &server).await;
+        // The first question of a type goes with its names.
+        let first = registry.lookup(id("a")).await.expect("answers").expect("found");
+        ground.wait_virtually(MOMENT).await;
+        let before = bytes_in(&server);
+        for _ in 0..10 {
+            assert_eq!(registry.lookup(id("a")).await, Ok(Ok(first.clone())));
+        }
+        ground.wait_virtually(MOMENT).await;
+        lengths.push(bytes_in(&server) - before);
+    }
+    assert!(lengths[0] * 2 < lengths[1], "{lengths:?}");
 }
 
 #[test]

@@ -345,6 +345,7 @@ impl Expansion {
         let (actor, message) = (&self.actor, self.message_name());
         let now = self.handlers.iter().map(|handler| handler.dispatch_now(&message));
         let waits = self.handlers.iter().map(|handler| handler.waits(&message));
+        let later = self.handlers.iter().map(|handler| handler.may_answer_later(&message));
         let all = self.handlers.iter().map(|handler| handler.dispatch(&message));
         let (has_start, has_run) = (self.has_start, self.has_run);
         let hooks = &self.hooks;
@@ -362,6 +363,10 @@ impl Expansion {
                 #[inline]
                 fn waits(__message: &#message) -> bool {
                     match __message { #(#waits),* }
+                }
+
+                fn may_answer_later(__message: &#message) -> bool {
+                    match __message { #(#later),* }
                 }
 
                 #[inline]

@@ -198,7 +198,7 @@ impl Handler {
     pub(crate) fn request_items(&self, actor: &Ident, message: &Ident, mark: Option<&str>) -> TokenStream {
         let Self { request, variant, reply, .. } = self;
         if let Some(spoken) = &self.spoken {
-            return spoken.handler_items(actor, request, self.answer_now(actor));
+            return spoken.handler_items(actor, request, self.answer_now(actor), self.answers_itself);
         }
         let declared =
             self.request_struct(&quote!(pub), &format!("[`{actor}::{}`]", self.method), mark.is_some());
@@ -340,6 +340,12 @@ impl Handler {
     pub(crate) fn waits(&self, message: &Ident) -> TokenStream {
         let Self { variant, is_async, .. } = self;
         quote!(#message::#variant(..) => #is_async)
+    }
+
+    /// The arm of `may_answer_later`.
+    pub(crate) fn may_answer_later(&self, message: &Ident) -> TokenStream {
+        let Self { variant, answers_itself, .. } = self;
+        quote!(#message::#variant(..) => #answers_itself)
     }
 
     /// The arm of the actor's `match`, whoever comes to it.

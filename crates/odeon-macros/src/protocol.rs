@@ -279,6 +279,8 @@ impl Protocol<'_> {
 
                     const INLINE: ::odeon::Inline = <A as ::odeon::private::#handler>::INLINE;
 
+                    const MAY_ANSWER_LATER: bool = <A as ::odeon::private::#handler>::MAY_ANSWER_LATER;
+
                     fn answer_now(
                         self,
                         actor: &mut A,

@@ -30,6 +30,7 @@ impl Spoken {
         actor: &Ident,
         request: &Ident,
         at_once: Option<TokenStream>,
+        may_answer_later: bool,
     ) -> TokenStream {
         let Self { protocol, method, .. } = self;
         quote! {
@@ -37,7 +38,11 @@ impl Spoken {
             pub type #request = <#protocol as ::odeon::private::ProtocolMethod<#method>>::Request;
 
             #[automatically_derived]
-            impl ::odeon::private::ProtocolHandler<#protocol, #method> for #actor { #at_once }
+            impl ::odeon::private::ProtocolHandler<#protocol, #method> for #actor {
+                const MAY_ANSWER_LATER: bool = #may_answer_later;
+
+                #at_once
+            }
         }
     }
 

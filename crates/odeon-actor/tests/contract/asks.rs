@@ -1,13 +1,14 @@
 //! Asks: deadlines, expiry, the budget of nested asks, late and delegated answers.
 
-use std::future::Future;
+use std::future::{Future, IntoFuture as _, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use odeon::{AskError, Cx, Down, System, TokioSpawn, actor};
+use odeon::{ASKS_MAX, AskError, Cx, Down, SpawnOptions, System, TokioSpawn, actor};
+use odeon_core::RefusalCode;
 use odeon_core::seam::{BoxFuture, Clock};
 use tokio::time::Instant;
 
@@ -82,7 +83,7 @@ async fn an_expired_request_is_not_run() {
 #[tokio::test(start_paused = true)]
 async fn an_ask_that_expires_before_a_full_mailbox_is_not_run() {
     let (log, gate) = (Log::default(), Gate::new());
-    let options = odeon::SpawnOptions::default().capacity(1);
+    let options = SpawnOptions::default().capacity(1);
     let worker = System::new().spawn_with(options, Worker::logging(&log)).expect("no name is taken");
     worker.hold(gate.clone()).tell().await.expect("taken");
     gate.wait_entered().await;
@@ -293,4 +294,60 @@ async fn a_request_that_expires_behind_slow_ones_of_one_turn_is_not_run() {
     settle().await;
     assert_eq!(slow.depth(), 0);
     assert_eq!(handled.load(Ordering::Relaxed), 3, "at 0, 0.4 and 0.8 s; the others would begin too late");
+}
+
+/// Asks as much at once as it may.
+#[derive(Default)]
+struct Crowd;
+
+#[actor]
+impl Crowd {
+    /// How many asks wait, and what becomes of one more; and of one more once one of them is given up.
+    #[handle]
+    async fn ask_all(&mut self, worker: WorkerHandle) -> (usize, Result<u64, AskError>, bool) {
+        let ask = |n| Box::pin(worker.note(n).within(60 * SECOND).into_future());
+        let mut asks: Vec<_> = (0..ASKS_MAX).map(|_| ask(1)).collect();
+        let waiting = poll_fn(|cx| {
+            Poll::Ready(asks.iter_mut().filter_map(|ask| pending(ask.as_mut().poll(cx))).count())
+        });
+        let waiting = waiting.await;
+        let one_more = ask(2).await;
+        asks.pop();
+        let mut instead = ask(3);
+        let waits = poll_fn(|cx| Poll::Ready(instead.as_mut().poll(cx).is_pending())).await;
+        (waiting, one_more, waits)
+    }
+}
+
+fn pending<T>(polled: Poll<T>) -> Option<()> {
+    polled.is_pending().then_some(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_actor_has_16384_asks_open_and_not_one_more() {
+    let (system, log, gate) = (System::new(), Log::default(), Gate::new());
+    let options = SpawnOptions::default().capacity(2 * ASKS_MAX);
+    let worker = system.spawn_with(options, Worker::logging(&log)).expect("no name");
+    worker.hold(gate.clone()).tell().await.expect("taken");
+    gate.wait_entered().await;
+    let crowd = system.spawn(Crowd);
+    for _ in 0..2 {
+        let (waiting, one_more, waits) =
+            crowd.ask_all(worker.clone()).within(60 * SECOND).await.expect("answered");
+        assert_eq!((waiting, waits), (16_384, true), "and all are given back when it is done");
+        let Err(AskError::Refused(why)) = one_more else { panic!("{one_more:?}") };
+        assert_eq!(why.code, RefusalCode::LimitReached);
+        assert_eq!(why.detail, "the actor has 16384 asks open already: await some of their answers first");
+    }
+    // It is each actor's own bound, and none of code that is no actor.
+    let mut outside: Vec<_> =
+        (0..=ASKS_MAX).map(|_| Box::pin(worker.note(4).within(60 * SECOND).into_future())).collect();
+    let waiting = poll_fn(|cx| {
+        Poll::Ready(outside.iter_mut().filter_map(|ask| pending(ask.as_mut().poll(cx))).count())
+    });
+    assert_eq!(waiting.await, 16_385);
+    drop(outside);
+    gate.open();
+    assert_eq!(worker.note(5).within(60 * SECOND).await, Ok(5));
+    assert!(!log.entries().contains(&"2".to_owned()), "what was refused was not sent");
 }

@@ -6,6 +6,7 @@ mod asks;
 mod clauses;
 mod control;
 mod cycles;
+mod cycles_on_the_way;
 mod dead_letters;
 mod death;
 mod defects;

@@ -1,5 +1,6 @@
 //! What a server tells the registry about itself, and the registry's refusals.
 
+use odeon_actor::Shape;
 use odeon_core::limits::ADDRESSES_MAX;
 use odeon_core::{Address, Epoch, Role, ServerId};
 use schemars::JsonSchema;
@@ -12,7 +13,7 @@ pub const SERVERS_MAX: usize = 65_536;
 pub const ROLES_MAX: usize = 32;
 
 /// How long an entry lasts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Shape)]
 #[serde(rename_all = "kebab-case")]
 pub enum Tenure {
     /// As long as it is renewed within [`LEASE_TTL`](odeon_core::limits::LEASE_TTL).
@@ -22,7 +23,7 @@ pub enum Tenure {
 }
 
 /// Whether a server is believed to be there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Shape)]
 #[serde(rename_all = "kebab-case")]
 pub enum Health {
     /// Its lease runs, or it needs none.
@@ -32,7 +33,7 @@ pub enum Health {
 }
 
 /// A server as it announced itself.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Shape)]
 #[serde(deny_unknown_fields)]
 pub struct Entry {
     /// Its id.

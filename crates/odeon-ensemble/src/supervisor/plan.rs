@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use odeon_actor::Shape;
 use odeon_core::{Role, ServerId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -30,7 +31,9 @@ pub enum FoundState {
 }
 
 /// What is done about one server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema, Shape,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum StepKind {
     /// It is started; nothing of it runs.

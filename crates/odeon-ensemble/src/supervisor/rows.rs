@@ -81,7 +81,13 @@ pub enum SupervisorEvent {
 
 #[cfg(test)]
 mod tests {
+    use odeon_actor::Actor as _;
+    use odeon_core::{Encoding, decode, encode};
+
     use super::*;
+    use crate::registry::RegistryActor;
+    use crate::supervisor::Supervisor;
+    use crate::supervisor::state::Phase;
 
     #[test]
     fn a_selection_narrows_by_all_that_is_said() {
@@ -96,5 +102,52 @@ mod tests {
         let other =
             Selection { ids: vec![id.clone()], role: Some("db".parse().expect("a role")), domain: None };
         assert!(!other.takes(&id, &web));
+    }
+
+    /// A supervisor, a database and four workers, one of which has failed.
+    fn listed() -> Vec<ServerRow> {
+        let row = |role: &str, name: &str, state, why: Option<&str>| ServerRow {
+            id: format!("{name}@/shop").parse().expect("an id"),
+            role: role.parse().expect("a role"),
+            process: ProcessStatus {
+                state,
+                state_age_ms: 86_400_000,
+                pid: Some(31_245),
+                restarts: 2,
+                restart_in_ms: None,
+                why: why.map(str::to_owned),
+                last_exit: why.map(str::to_owned),
+                last_lines: Vec::new(),
+            },
+            uptime_ms: Some(86_400_000),
+            listen: vec!["tcp:0.0.0.0:8080".to_owned()],
+            origin: StepKind::Start,
+        };
+        let mut rows =
+            vec![row("registry", "registry", Phase::Ready, None), row("db", "db", Phase::Ready, None)];
+        rows.extend((0..3).map(|n| row("web", &format!("web-{n}"), Phase::Ready, None)));
+        rows.push(row("web", "web-3", Phase::Failed, Some("exited with code 1")));
+        rows
+    }
+
+    #[test]
+    fn an_answer_of_ps_is_a_third_as_long_without_names() {
+        let mut lengths = Vec::new();
+        for encoding in [Encoding::Cbor, Encoding::Compact] {
+            let mut bytes = Vec::new();
+            encode(&listed(), encoding, &mut bytes).expect("encodes");
+            assert_eq!(decode::<Vec<ServerRow>>(encoding, &bytes), Ok(listed()));
+            lengths.push(bytes.len());
+        }
+        assert!(lengths[1] * 3 <= lengths[0], "{lengths:?}");
+    }
+
+    #[test]
+    fn every_message_of_supervisor_and_registry_can_travel_without_names() {
+        for protocol in [Supervisor::protocol(), RegistryActor::protocol()] {
+            for method in protocol.expect("it can be reached").methods {
+                assert!((method.fingerprint)().is_some(), "{}", method.mark);
+            }
+        }
     }
 }

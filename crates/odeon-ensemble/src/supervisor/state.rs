@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use odeon_actor::Shape;
 use odeon_core::Instant;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -161,7 +162,9 @@ impl State {
 }
 
 /// The name of a [`State`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema, Shape,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Phase {
     /// Never started.
@@ -217,7 +220,7 @@ impl fmt::Display for StateChange {
 }
 
 /// What `ps` and `status` show of one server's process.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Shape)]
 pub struct ProcessStatus {
     /// Its state.
     pub state: Phase,

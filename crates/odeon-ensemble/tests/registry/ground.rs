@@ -9,7 +9,7 @@ use std::time::Duration;
 use odeon_actor::{TokioClock, TokioSpawn};
 use odeon_auth::Cookie;
 use odeon_core::seam::{BoxFuture, Connection, Disk, Listener, Net, PeerCredentials};
-use odeon_core::{Address, Domain, Epoch, ServerId};
+use odeon_core::{Address, Domain, Epoch, Fingerprints, ServerId};
 use odeon_ensemble::registry::{REGISTRY, RegistryActor, RegistryClient};
 use odeon_server::{OsRng, Server, ServerConfig, World};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, ReadHalf, WriteHalf, duplex, split};
@@ -35,6 +35,16 @@ impl Ground {
 
     /// A server on a host of its own name that looks others up in the registry.
     pub(crate) async fn server(&self, name: &str, epoch: u64) -> (Server, RegistryClient) {
+        self.server_of(name, epoch, Fingerprints::linked()).await
+    }
+
+    /// The same of a build that knows these types.
+    pub(crate) async fn server_of(
+        &self,
+        name: &str,
+        epoch: u64,
+        types: Fingerprints,
+    ) -> (Server, RegistryClient) {
         let world = World {
             clock: Arc::new(TokioClock::new()),
             spawn: Arc::new(TokioSpawn::current()),
@@ -44,6 +54,7 @@ impl Ground {
         };
         let mut config = ServerConfig::new(id(name), Cookie::from_bytes([7; 32]), world)
             .epoch(Epoch(epoch))
+            .fingerprints(types)
             .listen(address(name));
         if name != REGISTRY {
             config = config.known(id(REGISTRY), vec![address(REGISTRY)]);

@@ -11,9 +11,12 @@ extern crate odeon_actor as odeon;
 mod common;
 mod control;
 mod envelopes;
+mod explains;
 mod links;
 mod metrics;
 mod several;
+#[path = "../common/site.rs"]
+mod site;
 mod spans;
 mod srv;
 mod support;

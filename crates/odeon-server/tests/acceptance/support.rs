@@ -1,17 +1,14 @@
 //! Servers and an actor to test with, and waiting for what they do.
 
-use std::future::Future;
 use std::time::Duration;
 
 use odeon_actor::{Handle, actor};
 use odeon_auth::Cookie;
 use odeon_core::{Address, Epoch, Reference, ServerId};
-use odeon_server::{Control, Home, Server, ServerConfig, World};
+use odeon_server::{Control, Server, ServerConfig};
 
 pub(crate) use crate::common::wait_until;
-
-/// No condition needs a tenth of this; a hang becomes a failure.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) use crate::site::{PATIENCE, Site, id, soon};
 
 /// Answers with what it is asked, and a world.
 #[derive(Debug, Default)]
@@ -31,10 +28,6 @@ pub(crate) fn hello_world() -> (String, String) {
     ("hello".to_owned(), "world".to_owned())
 }
 
-pub(crate) fn id(text: &str) -> ServerId {
-    text.parse().expect("a server id")
-}
-
 pub(crate) fn at(server: &ServerId, actor: &str) -> Reference {
     Reference::new(server.clone(), actor.parse().expect("an actor"))
 }
@@ -47,23 +40,7 @@ pub(crate) fn tcp() -> Address {
     "tcp:127.0.0.1:0".parse().expect("an address")
 }
 
-/// A home in a directory of its own.
-pub(crate) struct Site {
-    _directory: tempfile::TempDir,
-    pub(crate) home: Home,
-}
-
 impl Site {
-    pub(crate) fn new() -> Self {
-        let directory = tempfile::tempdir().expect("a directory");
-        let home = Home::open(directory.path()).expect("a home");
-        Self { _directory: directory, home }
-    }
-
-    pub(crate) fn world(&self) -> World {
-        World::real(self.home.host().clone())
-    }
-
     pub(crate) fn config(&self, server: &str) -> ServerConfig {
         ServerConfig::new(id(server), cookie(7), self.world()).epoch(Epoch(1))
     }
@@ -98,12 +75,4 @@ pub(crate) fn serve(server: &Server) -> tokio::task::JoinHandle<()> {
         server.shutdown_requested().await;
         server.shutdown(Duration::from_secs(1)).await;
     })
-}
-
-/// Waits for an outcome.
-pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(PATIENCE, future).await {
-        Ok(outcome) => outcome,
-        Err(_) => panic!("not within {PATIENCE:?}: {what}"),
-    }
 }

@@ -16,6 +16,8 @@ mod limits;
 mod members;
 mod memory_net;
 mod raw;
+#[path = "../common/site.rs"]
+mod site;
 mod stopping;
 mod strangers;
 mod support;

@@ -4,22 +4,16 @@ use std::time::Duration;
 
 use odeon_auth::Cookie;
 use odeon_core::{Address, Epoch, Reference, ServerId};
-use odeon_server::{Home, Limits, Server, ServerConfig, World};
+use odeon_server::{Limits, Server, ServerConfig};
 
 use crate::actors::{Echo, EchoCalls as _};
 
 pub(crate) use crate::common::wait_until;
-
-/// No condition needs a tenth of this; a hang becomes a failure.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) use crate::site::{Site, id, soon};
 
 /// The ensemble's secret.
 pub(crate) fn cookie() -> Cookie {
     Cookie::from_bytes([7; 32])
-}
-
-pub(crate) fn id(text: &str) -> ServerId {
-    text.parse().expect("a server id")
 }
 
 pub(crate) fn at(server: &Server, actor: &str) -> Reference {
@@ -34,23 +28,7 @@ pub(crate) enum Transport {
 
 pub(crate) const TRANSPORTS: [Transport; 2] = [Transport::Unix, Transport::Tcp];
 
-/// A home in a directory of its own, and servers of it.
-pub(crate) struct Site {
-    _directory: tempfile::TempDir,
-    pub(crate) home: Home,
-}
-
 impl Site {
-    pub(crate) fn new() -> Self {
-        let directory = tempfile::tempdir().expect("a directory");
-        let home = Home::open(directory.path()).expect("a home");
-        Self { _directory: directory, home }
-    }
-
-    pub(crate) fn world(&self) -> World {
-        World::real(self.home.host().clone())
-    }
-
     pub(crate) fn config(&self, server: &str) -> ServerConfig {
         ServerConfig::new(id(server), cookie(), self.world())
     }
@@ -95,13 +73,5 @@ impl Site {
         let echo = honest.actor::<Echo>(at(server, "echo"));
         assert_eq!(echo.say("hi".into()).await.expect("answered"), "hi");
         honest.shutdown(Duration::ZERO).await;
-    }
-}
-
-/// Waits for an outcome.
-pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(PATIENCE, future).await {
-        Ok(outcome) => outcome,
-        Err(_) => panic!("not within {PATIENCE:?}: {what}"),
     }
 }

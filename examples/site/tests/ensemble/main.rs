@@ -6,6 +6,8 @@
 mod authority;
 mod certificates;
 mod commands;
+#[path = "../common/mod.rs"]
+mod common;
 mod configs;
 mod crashes;
 mod failures;

@@ -12,13 +12,8 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
+pub(crate) use crate::common::{DEADLINE, LOOK, Outcome, wait_for};
 use crate::http::{Answer, Client};
-
-/// Nothing here takes a tenth of this; it only ends a test that would hang.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
-
-/// Pause between two looks at a condition.
-const LOOK: Duration = Duration::from_millis(5);
 
 /// Held by every project; a test that measures holds it alone.
 static MACHINE: RwLock<()> = RwLock::new(());
@@ -33,26 +28,6 @@ listen = ["tcp:127.0.0.1:0"]
 root = "pages"
 greeting = "Good evening."
 "#;
-
-/// Waits until `look` has found something; fails after the deadline, naming `what`.
-pub(crate) fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + DEADLINE;
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(Instant::now() < deadline, "waited in vain for {what}");
-        thread::sleep(LOOK);
-    }
-}
-
-/// What a command printed, and how it ended.
-#[derive(Debug)]
-pub(crate) struct Outcome {
-    pub(crate) code: i32,
-    pub(crate) out: String,
-    pub(crate) err: String,
-}
 
 /// A project, and whatever runs in it.
 pub(crate) struct Project {

@@ -13,11 +13,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-/// Nothing here takes a tenth of this; it only ends a test that would hang.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
-
-/// Pause between two looks at a condition.
-const LOOK: Duration = Duration::from_millis(20);
+pub(crate) use crate::common::{DEADLINE, Outcome, wait_for};
 
 /// Counts the cables of this process, so that each has a name of its own.
 static CABLES: AtomicU32 = AtomicU32::new(0);
@@ -37,26 +33,6 @@ pub(crate) fn missing() -> Option<String> {
             Err(error) => Some(format!("`{}`: {error}", probe[0])),
         }
     })
-}
-
-/// Waits until `look` has found something; fails after the deadline, naming `what`.
-pub(crate) fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + DEADLINE;
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(Instant::now() < deadline, "waited in vain for {what}");
-        thread::sleep(LOOK);
-    }
-}
-
-/// What a command printed, and how it ended.
-#[derive(Debug)]
-pub(crate) struct Outcome {
-    pub(crate) code: i32,
-    pub(crate) out: String,
-    pub(crate) err: String,
 }
 
 /// One host.
