@@ -158,8 +158,8 @@ impl<'a, A: Actor, Q: Request<A>> Call<'a, A, Q> {
     }
 
     /// Sends without waiting for anything. To an actor of another server it is sent when the link has room for it, in
-    /// the link's buffer and in the credit that the actor's server gave: 8,192 messages and 4 MiB that the actor has not
-    /// taken, unless the servers are set otherwise. Whether the actor takes it is not known then.
+    /// the link's buffer and in the credit that the actor's server gave: 8,192 messages and 4 MiB that the actor has
+    /// not taken, unless the servers are set otherwise. Whether the actor takes it is not known then.
     ///
     /// # Errors
     /// The request comes back: when there is no room, when the actor is dead, or, for an actor of another server,

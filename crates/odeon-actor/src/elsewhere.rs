@@ -197,7 +197,7 @@ impl<A: Actor, Q: Request<A>> Call<'_, A, Q> {
         if let Target::There(there) = &handle.0 {
             // The answer comes here first.
             let leaving = Leaving::numbered(in_reply_to);
-            let until = expires_at.unwrap_or(at + there.route.reply_timeout());
+            let until = expires_at.unwrap_or_else(|| at + there.route.reply_timeout());
             let call = there.leaving::<A, Q>(request, Some(until), leaving);
             let deliver = deliver(other, system, Some(Answers::to(leaving.nonce)), expires_at, make);
             let answer = there.asking::<A, Q>(call, Some((at, until)));

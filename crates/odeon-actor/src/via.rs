@@ -209,8 +209,8 @@ impl<A: Actor> Handle<A> {
     /// ```
     ///
     /// # Errors
-    /// When the actor is dead, or on another server, where a message already made cannot go. Where cycles are looked for
-    /// ([`System::detect_cycles`]), also when the actor waits for the asker, who then hears of the cycle.
+    /// When the actor is dead, or on another server, where a message already made cannot go. Where cycles are looked
+    /// for ([`System::detect_cycles`]), also when the actor waits for the asker, who then hears of the cycle.
     ///
     /// # Cancel safety
     /// As for [`Call::tell`](crate::Call::tell).

@@ -1,4 +1,5 @@
-//! The ensemble's own authorities: a root, a subordinate below it, and the servers' certificates below that.
+//! The ensemble's own certificate authorities: a root and a subordinate below it; and the servers' certificates below
+//! that.
 //!
 //! [`CertificateAuthority`] makes the two authorities; [`Issuer`] is the subordinate with its key unlocked, and
 //! issues, renews and revokes. The root's key is needed for nothing else and may be kept elsewhere.
@@ -39,6 +40,6 @@ pub use self::error::CaError;
 pub use self::index::{ISSUED_MAX, Issued, Target};
 pub use self::issuer::{CRL_DAYS, Issuer, RenewedKey, SERVER_DAYS, ServerOrder};
 pub use self::layout::{CaFiles, ServerFiles};
-pub use self::setup::{AuthorityOptions, CertificateAuthority, ROOT_DAYS, SUB_DAYS};
+pub use self::setup::{CaOptions, CertificateAuthority, ROOT_DAYS, SUB_DAYS};
 pub use self::subject::{SUBJECT_VALUE_CHARS_MAX, Subject, SubjectError};
 pub use self::view::CertificateView;

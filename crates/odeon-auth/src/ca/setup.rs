@@ -23,9 +23,9 @@ pub const SUB_DAYS: u32 = 1_826;
 
 const WHAT: &str = "authority's certificate";
 
-/// How an authority is made.
+/// How a certificate authority is made.
 #[derive(Debug, Clone, Default)]
-pub struct AuthorityOptions {
+pub struct CaOptions {
     /// Who stands behind it.
     pub subject: Subject,
     /// Its common name; the organization and what it is, if not given.
@@ -36,7 +36,7 @@ pub struct AuthorityOptions {
     pub days: Option<u32>,
 }
 
-/// The place where an ensemble's authorities are made and kept.
+/// The place where an ensemble's certificate authorities are made and kept.
 #[derive(Debug)]
 pub struct CertificateAuthority<'a> {
     pub(super) files: CaFiles,
@@ -61,7 +61,7 @@ impl<'a> CertificateAuthority<'a> {
     ///
     /// # Errors
     /// [`CaError::Exists`] when there is one; otherwise when an option is not allowed or a file cannot be written.
-    pub fn generate_root(&self, passphrase: &Passphrase, options: &AuthorityOptions) -> Result<(), CaError> {
+    pub fn generate_root(&self, passphrase: &Passphrase, options: &CaOptions) -> Result<(), CaError> {
         let (certificate, key) = (self.files.root_crt(), self.files.root_key());
         none_at([&certificate, &key])?;
         let order = self.order(Holder::Root, options, "Root CA", ROOT_DAYS)?;
@@ -79,7 +79,7 @@ impl<'a> CertificateAuthority<'a> {
         &self,
         root: &Passphrase,
         sub: &Passphrase,
-        options: &AuthorityOptions,
+        options: &CaOptions,
     ) -> Result<(), CaError> {
         let (certificate, key) = (self.files.sub_crt(), self.files.sub_key());
         none_at([&certificate, &key])?;
@@ -117,13 +117,7 @@ impl<'a> CertificateAuthority<'a> {
         Issuer::unlock(self, sub)
     }
 
-    fn order(
-        &self,
-        holder: Holder,
-        options: &AuthorityOptions,
-        what: &str,
-        days: u32,
-    ) -> Result<Order, CaError> {
+    fn order(&self, holder: Holder, options: &CaOptions, what: &str, days: u32) -> Result<Order, CaError> {
         let common_name = match &options.common_name {
             Some(name) => name.clone(),
             None => format!("{} {what}", options.subject.organization),

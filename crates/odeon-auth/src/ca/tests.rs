@@ -26,9 +26,8 @@ struct Home {
 static MADE: LazyLock<Home> = LazyLock::new(|| {
     let home = Home::empty();
     let ca = home.ca(NOW);
-    ca.generate_root(&passphrase(ROOT), &AuthorityOptions::default()).expect("a root");
-    ca.generate_sub(&passphrase(ROOT), &passphrase(SUB), &AuthorityOptions::default())
-        .expect("a subordinate");
+    ca.generate_root(&passphrase(ROOT), &CaOptions::default()).expect("a root");
+    ca.generate_sub(&passphrase(ROOT), &passphrase(SUB), &CaOptions::default()).expect("a subordinate");
     ca.generate_ca_files(Existing::Keep).expect("files");
     home
 });
@@ -96,7 +95,7 @@ fn tls_1_certificates_read_back_as_the_servers_and_capabilities_they_were_made_f
     for kind in KeyKind::ALL {
         let home = Home::empty();
         let ca = home.ca(NOW);
-        let options = AuthorityOptions { kind, ..AuthorityOptions::default() };
+        let options = CaOptions { kind, ..CaOptions::default() };
         ca.generate_root(&passphrase(ROOT), &options).expect("a root");
         ca.generate_sub(&passphrase(ROOT), &passphrase(SUB), &options).expect("a subordinate");
         ca.generate_ca_files(Existing::Keep).expect("files");
@@ -193,10 +192,10 @@ fn existing_authorities_are_never_replaced() {
     let home = Home::new();
     let ca = home.ca(NOW);
     let before = std::fs::read(home.files().root_crt()).expect("read");
-    let error = ca.generate_root(&passphrase(ROOT), &AuthorityOptions::default()).expect_err("kept");
+    let error = ca.generate_root(&passphrase(ROOT), &CaOptions::default()).expect_err("kept");
     assert_eq!(error.code(), "ca-exists");
     assert!(error.to_string().contains("move that directory away"), "{error}");
-    let error = ca.generate_sub(&passphrase(ROOT), &passphrase(SUB), &AuthorityOptions::default());
+    let error = ca.generate_sub(&passphrase(ROOT), &passphrase(SUB), &CaOptions::default());
     assert_eq!(error.expect_err("kept").code(), "ca-exists");
     assert_eq!(std::fs::read(home.files().root_crt()).expect("read"), before);
     assert_eq!(ca.generate_ca_files(Existing::Keep).expect_err("kept").code(), "exists");
@@ -210,7 +209,7 @@ fn a_wrong_passphrase_makes_and_issues_nothing() {
     assert_eq!(error.code(), "wrong-passphrase");
     remove(&[home.files().sub_crt(), home.files().sub_key()]);
     let ca = home.ca(NOW);
-    let error = ca.generate_sub(&passphrase(SUB), &passphrase(SUB), &AuthorityOptions::default());
+    let error = ca.generate_sub(&passphrase(SUB), &passphrase(SUB), &CaOptions::default());
     assert_eq!(error.expect_err("another's").code(), "wrong-passphrase");
     assert!(!home.files().sub_key().exists() && !home.files().sub_crt().exists());
 }
@@ -229,14 +228,14 @@ fn the_options_of_an_authority_are_in_its_certificate() {
         organization: "Müller, Söhne + Co".to_owned(),
         location: "Zürich".to_owned(),
     };
-    let options = AuthorityOptions {
+    let options = CaOptions {
         subject: subject.clone(),
         common_name: Some("The Root".to_owned()),
         kind: KeyKind::P256,
         days: Some(10),
     };
     ca.generate_root(&passphrase(ROOT), &options).expect("a root");
-    let options = AuthorityOptions { subject, ..AuthorityOptions::default() };
+    let options = CaOptions { subject, ..CaOptions::default() };
     ca.generate_sub(&passphrase(ROOT), &passphrase(SUB), &options).expect("a subordinate");
     let root = CertificateView::load(&home.files().root_crt()).expect("read").remove(0);
     assert_eq!(root.subject, r"CN=The Root,L=Zürich,O=Müller\, Söhne \+ Co,C=CH");
@@ -380,7 +379,7 @@ fn a_revoked_certificate_is_refused_once_the_list_is_loaded() {
 fn a_list_that_no_authority_of_ours_made_is_not_loaded() {
     let (home, other) = (Home::new(), Home::empty());
     let ca = other.ca(NOW);
-    let options = AuthorityOptions { kind: KeyKind::P256, ..AuthorityOptions::default() };
+    let options = CaOptions { kind: KeyKind::P256, ..CaOptions::default() };
     ca.generate_root(&passphrase(ROOT), &options).expect("a root");
     ca.generate_sub(&passphrase(ROOT), &passphrase(SUB), &options).expect("a subordinate");
     other.issuer(NOW).write_list().expect("a list");

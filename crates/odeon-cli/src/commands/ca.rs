@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use odeon_auth::ca::{
-    AuthorityOptions, CaError, CaFiles, CertificateAuthority, Issued, Issuer, ROOT_DAYS, RenewedKey,
-    SUB_DAYS, ServerFiles, ServerOrder, Subject, Target,
+    CaError, CaFiles, CaOptions, CertificateAuthority, Issued, Issuer, ROOT_DAYS, RenewedKey, SUB_DAYS,
+    ServerFiles, ServerOrder, Subject, Target,
 };
 use odeon_auth::{Existing, PeerCertificate};
 use odeon_core::seam::Clock as _;
@@ -84,7 +84,7 @@ fn setup(context: &Context, options: &Setup) -> Result<(), CliError> {
     let subject = subject(&options.subject, Subject::default());
     let name = options.name.clone().unwrap_or_else(|| subject.organization.clone());
     let root_days = options.days.unwrap_or(ROOT_DAYS);
-    let authority_options = |what: &str, days| AuthorityOptions {
+    let authority_options = |what: &str, days| CaOptions {
         subject: subject.clone(),
         common_name: Some(format!("{name} {what}")),
         kind: options.key,

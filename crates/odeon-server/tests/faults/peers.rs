@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use odeon_auth::Existing;
-use odeon_auth::ca::{AuthorityOptions, CaFiles, CertificateAuthority, ServerFiles, ServerOrder};
+use odeon_auth::ca::{CaFiles, CaOptions, CertificateAuthority, ServerFiles, ServerOrder};
 use odeon_auth::keys::Passphrase;
 use odeon_core::Capabilities;
 use odeon_server::OsRng;
@@ -149,8 +149,8 @@ impl Pki {
         let (root, sub) = (passphrase("correct horse battery"), passphrase("staple correct horse"));
         let now = std::time::UNIX_EPOCH.elapsed().expect("after 1970").as_secs();
         let authority = CertificateAuthority::new(CaFiles::below(home.path()), &OsRng, now);
-        authority.generate_root(&root, &AuthorityOptions::default()).expect("a root");
-        authority.generate_sub(&root, &sub, &AuthorityOptions::default()).expect("a subordinate");
+        authority.generate_root(&root, &CaOptions::default()).expect("a root");
+        authority.generate_sub(&root, &sub, &CaOptions::default()).expect("a subordinate");
         authority.generate_ca_files(Existing::Keep).expect("written");
         let mut issuer = authority.unlock(&sub).expect("unlocked");
         for server in servers {

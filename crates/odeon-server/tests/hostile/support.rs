@@ -9,7 +9,7 @@ use odeon_server::{Limits, Server, ServerConfig};
 use crate::actors::{Echo, EchoCalls as _};
 
 pub(crate) use crate::common::wait_until;
-pub(crate) use crate::site::{Site, id, soon};
+pub(crate) use crate::site::{PATIENCE, Site, id, soon};
 
 /// The ensemble's secret.
 pub(crate) fn cookie() -> Cookie {

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use odeon_actor::{AskError, Handle};
 use odeon_auth::ca::{
-    AuthorityOptions, CaFiles, CertificateAuthority, SKEW_S, ServerFiles, ServerOrder, list_naming,
+    CaFiles, CaOptions, CertificateAuthority, SKEW_S, ServerFiles, ServerOrder, list_naming,
 };
 use odeon_auth::keys::PrivateKey;
 use odeon_auth::{Cookie, Existing, TlsContext, TlsFiles};
@@ -73,7 +73,7 @@ fn replace_the_subordinate(site: &Site) -> PathBuf {
     std::fs::rename(files.sub(), &first).expect("moved");
     let ca = CertificateAuthority::new(files.clone(), &OsRng, unix_now());
     // Lists go by names, so it has one of its own.
-    let named = AuthorityOptions { common_name: Some("second".to_owned()), ..AuthorityOptions::default() };
+    let named = CaOptions { common_name: Some("second".to_owned()), ..CaOptions::default() };
     ca.generate_sub(&words(), &words(), &named).expect("a subordinate");
     ca.generate_ca_files(Existing::Replace).expect("files");
     let sub_crt = files.sub_crt();

@@ -7,9 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use odeon_actor::{Cx, actor};
-use odeon_auth::ca::{
-    AuthorityOptions, CaFiles, CertificateAuthority, Issuer, ServerFiles, ServerOrder, Target,
-};
+use odeon_auth::ca::{CaFiles, CaOptions, CertificateAuthority, Issuer, ServerFiles, ServerOrder, Target};
 use odeon_auth::{Cookie, Existing, Passphrase, TlsContext, TlsFiles};
 use odeon_core::{Address, Epoch, Reference, ServerId};
 use odeon_server::{Home, Limits, OsRng, Server, ServerConfig, World};
@@ -70,8 +68,8 @@ static AUTHORITIES: LazyLock<tempfile::TempDir> = LazyLock::new(|| {
 
 fn make_authorities(home: &Path) {
     let ca = CertificateAuthority::new(CaFiles::below(home), &OsRng, unix_now());
-    ca.generate_root(&words(), &AuthorityOptions::default()).expect("a root");
-    ca.generate_sub(&words(), &words(), &AuthorityOptions::default()).expect("a subordinate");
+    ca.generate_root(&words(), &CaOptions::default()).expect("a root");
+    ca.generate_sub(&words(), &words(), &CaOptions::default()).expect("a subordinate");
     ca.generate_ca_files(Existing::Keep).expect("files");
 }
 

@@ -4,7 +4,7 @@ use std::{path::Path, time::UNIX_EPOCH};
 
 use odeon_auth::{
     Existing, Passphrase, TlsContext, TlsFiles,
-    ca::{AuthorityOptions, CaFiles, CertificateAuthority, ServerFiles, ServerOrder},
+    ca::{CaFiles, CaOptions, CertificateAuthority, ServerFiles, ServerOrder},
 };
 use odeon_core::ServerId;
 use odeon_server::{Home, OsRng};
@@ -30,8 +30,8 @@ pub(crate) fn certify(directory: &Path, servers: &[ServerId]) -> Result<(), JobE
     let home = Home::open(directory).map_err(library)?;
     let authority = CertificateAuthority::new(CaFiles::below(home.root()), &OsRng, unix_now());
     let words = words()?;
-    authority.generate_root(&words, &AuthorityOptions::default()).map_err(library)?;
-    authority.generate_sub(&words, &words, &AuthorityOptions::default()).map_err(library)?;
+    authority.generate_root(&words, &CaOptions::default()).map_err(library)?;
+    authority.generate_sub(&words, &words, &CaOptions::default()).map_err(library)?;
     authority.generate_ca_files(Existing::Keep).map_err(library)?;
     let mut issuer = authority.unlock(&words).map_err(library)?;
     for server in servers {
