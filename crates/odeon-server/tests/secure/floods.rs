@@ -22,7 +22,7 @@ const FLOOD: u16 = 1_000;
 const ASK_COSTS_MAX: Duration = Duration::from_secs(1);
 
 /// The same until a newcomer's first ask is answered.
-const NEWCOMER_COSTS_MAX: Duration = Duration::from_secs(2);
+const NEWCOMER_COSTS_MAX: Duration = Duration::from_secs(4);
 
 /// One flood at a time.
 static FLOODED: Mutex<()> = Mutex::const_new(());
