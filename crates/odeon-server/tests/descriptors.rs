@@ -1,7 +1,5 @@
 //! File descriptors run out. Alone in its process, whose descriptors are what runs out.
 
-#![expect(clippy::print_stdout, reason = "the figures are for whoever reads the test's output")]
-
 extern crate odeon_actor as odeon;
 
 mod common;

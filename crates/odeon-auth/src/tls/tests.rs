@@ -161,7 +161,7 @@ fn what_peers_show_above_their_own_certificates_is_kept_once() {
     let others = Arc::downgrade(&peers[0].others);
     drop(peers);
     assert!(others.upgrade().is_none());
-    let list = |n: usize| [CertificateDer::from(vec![n as u8])];
+    let list = |n: usize| [CertificateDer::from(n.to_be_bytes().to_vec())];
     let kept: Vec<_> = (0..ISSUER_LISTS_MAX).map(|n| listener.0.issuers.share(&list(n))).collect();
     let last = listener.0.issuers.share(&list(ISSUER_LISTS_MAX - 1));
     assert!(Arc::ptr_eq(&last, &kept[ISSUER_LISTS_MAX - 1]));

@@ -2,7 +2,6 @@
 
 #![expect(clippy::disallowed_methods, reason = "tests run tasks of their own, and play operators")]
 #![expect(clippy::print_stdout, reason = "tests of attacks print how the others were served")]
-#![expect(clippy::large_futures, reason = "a test may hold a TLS stream in its future")]
 
 extern crate odeon_actor as odeon;
 
