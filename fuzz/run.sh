@@ -32,9 +32,39 @@ mkdir "$found/new"
 mkdir -p "corpus/$target" "artifacts/$target"
 "$binary" -max_len=1024 -timeout=5 -rss_limit_mb=1024 -max_total_time="$seconds" -print_final_stats=1 \
     -artifact_prefix="artifacts/$target/" "$found/new" "corpus/$target"
-# Kept is the smallest set that reaches all that any input reached, under the names that libFuzzer gives: the hashes
-# of their bytes. What has another name was put there by hand and stays.
-mkdir "$found/kept"
-"$binary" -set_cover_merge=1 -use_counters=0 -max_len=1024 "$found/kept" "corpus/$target" "$found/new" 2>&1 | tail -n 3
+# Kept are 40 inputs at most. What has another name than libFuzzer gives, the hash of its bytes, was put there by hand and
+# stays; then, one after another, the input that reaches most of what none before it has reached.
+mkdir "$found/all"
+"$binary" -set_cover_merge=1 -use_counters=0 -max_len=1024 -merge_control_file="$found/control" \
+    "$found/all" "corpus/$target" "$found/new" 2>&1 | tail -n 3
+awk -v most=40 '
+    NR == 1 { count = $1 }
+    NR > 2 && NR <= count + 2 { path[NR - 3] = $0 }
+    NR > count + 2 && $1 == "FT" { reached[$2] = $0; gain[$2] = NF - 2 }
+    function is_hash(path,    parts, many) {
+        many = split(path, parts, "/")
+        return length(parts[many]) == 40 && parts[many] ~ /^[0-9a-f]+$/
+    }
+    function gained(i, is_kept,    parts, many, j, fresh) {
+        many = split(reached[i], parts, " ")
+        for (j = 3; j <= many; j++) {
+            if (!(parts[j] in known)) { fresh++; if (is_kept) known[parts[j]] }
+        }
+        return fresh + 0
+    }
+    END {
+        for (i in reached) if (!is_hash(path[i])) { gained(i, 1); delete reached[i]; kept++ }
+        for (; kept < most; kept++) {
+            best = -1; most_gained = 0
+            # What an input adds only falls, so that most need not be counted again.
+            for (i in reached) if (gain[i] > most_gained && (gain[i] = gained(i, 0)) > most_gained) {
+                best = i; most_gained = gain[i]
+            }
+            if (best < 0) break
+            gained(best, 1); delete reached[best]; print path[best]
+        }
+    }' "$found/control" >"$found/kept"
+mkdir "$found/keep"
+while read -r path; do cp "$path" "$found/keep/$(sha1sum <"$path" | cut -c 1-40)"; done <"$found/kept"
 find "corpus/$target" -type f -regextype posix-extended -regex '.*/[0-9a-f]{40}' -delete
-mv "$found"/kept/* "corpus/$target/"
+mv "$found"/keep/* "corpus/$target/"
