@@ -20,8 +20,8 @@ impl Traces {
 
     /// Has what happens on this thread meanwhile written down.
     pub(crate) fn during<T>(&self, act: impl FnOnce() -> T) -> T {
-        // While there is one dispatcher alone, tracing asks the thread that is the first to come by a place whether anybody
-        // listens there, and keeps the answer for all. That thread may be another test's, which has none.
+        // While there is one dispatcher alone, tracing asks the thread that is the first to come by a place whether
+        // anybody listens there, and keeps the answer for all. That thread may be another test's, which has none.
         let _second = Dispatch::new(Self::default());
         tracing::subscriber::with_default(self.clone(), act)
     }
