@@ -15,11 +15,27 @@ Plays two servers and a registry over a simulated network with faults, once per 
   --seeds N   how many seeds to run (20)
   --from S    the first of them (1)
   --seed S    that seed alone
-  --faults K  faults of these kinds alone, or `all`, or `none`: partition, one-way, delay, loss, reset,
-              half-open, black-hole, duplication, reordering, hour-old, replay, crash,
-              epoch-change, quit, disk-fails, clock-skew
   --trace     print every event
+  --faults K  faults of these kinds alone, or `all`, or `none`:
 ";
+
+/// How long a line of the usage is at most, in characters.
+const LINE: usize = 100;
+
+/// What can be asked for, with every kind of fault there is.
+fn usage() -> String {
+    let mut usage = USAGE.to_owned();
+    let mut line = " ".repeat(13);
+    for (place, kind) in Kind::ALL.iter().enumerate() {
+        let word = format!(" {kind}{}", if place + 1 < Kind::ALL.len() { "," } else { "" });
+        if line.len() + word.len() > LINE {
+            usage.push_str(&format!("{line}\n"));
+            line = " ".repeat(13);
+        }
+        line.push_str(&word);
+    }
+    format!("{usage}{line}\n")
+}
 
 /// What to run.
 #[derive(Debug, PartialEq, Eq)]
@@ -33,8 +49,8 @@ struct Options {
 fn main() -> ExitCode {
     let options = match parse(std::env::args().skip(1)) {
         Ok(Some(options)) => options,
-        Ok(None) => return finish(write!(io::stdout(), "{USAGE}"), ExitCode::SUCCESS),
-        Err(error) => return finish(write!(io::stderr(), "{error}\n\n{USAGE}"), ExitCode::from(2)),
+        Ok(None) => return finish(write!(io::stdout(), "{}", usage()), ExitCode::SUCCESS),
+        Err(error) => return finish(write!(io::stderr(), "{error}\n\n{}", usage()), ExitCode::from(2)),
     };
     match run(&options, &mut io::stdout().lock()) {
         Ok(0) => ExitCode::SUCCESS,
@@ -141,6 +157,15 @@ mod tests {
         for wrong in ["--seeds", "--seeds many", "--sed 1", "--faults", "--faults gremlins"] {
             assert!(parsed(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn the_usage_names_every_kind_of_fault() {
+        let usage = usage();
+        let (_, named) = usage.split_once("`none`:").expect("a list");
+        let named: Vec<_> = named.split(',').map(str::trim).collect();
+        assert_eq!(named, Kind::ALL.map(Kind::as_str));
+        assert!(usage.lines().all(|line| line.chars().count() <= LINE), "{usage}");
     }
 
     #[test]

@@ -115,7 +115,9 @@ enum Step {
     Begin(Fault, Duration),
     Mend(Vec<[String; 2]>),
     ResetEnd([String; 2]),
-    UsualPath([String; 2]),
+    UsualPace([String; 2]),
+    NoLoss([String; 2]),
+    NoMangling([String; 2]),
     ClockIsRight(usize),
     Restart(usize),
     GhostsEnd(usize),
@@ -187,12 +189,10 @@ impl Scenario {
                 }
             }
             Step::ResetEnd([at, other]) => self.world.network().reset_end(&at, &other),
-            Step::UsualPath([from, to]) => {
-                let network = self.world.network();
-                network.set_pace(&from, &to, None);
-                network.set_loss(&from, &to, 0);
-                network.set_mangling(&from, &to, None);
-            }
+            // Each takes back its own: another fault of the same path goes on.
+            Step::UsualPace([from, to]) => self.world.network().set_pace(&from, &to, None),
+            Step::NoLoss([from, to]) => self.world.network().set_loss(&from, &to, 0),
+            Step::NoMangling([from, to]) => self.world.network().set_mangling(&from, &to, None),
             Step::ClockIsRight(node) => self.nodes.set_clock(node, Duration::ZERO, 0, RATE_USUAL_PPM),
             // It cannot raise its epoch on a full disk, and whoever starts it tries again.
             Step::Restart(node) if self.nodes.disk(node).is_failing() => {
@@ -215,17 +215,17 @@ impl Scenario {
             Fault::Delay(from, to, pace) => {
                 let path = hosts(from, to);
                 self.world.network().set_pace(&path[0], &path[1], Some(pace));
-                self.after(lasts, Step::UsualPath(path));
+                self.after(lasts, Step::UsualPace(path));
             }
             Fault::Loss(from, to, percent) => {
                 let path = hosts(from, to);
                 self.world.network().set_loss(&path[0], &path[1], percent);
-                self.after(lasts, Step::UsualPath(path));
+                self.after(lasts, Step::NoLoss(path));
             }
             Fault::Mangling(from, to, mangling) => {
                 let path = hosts(from, to);
                 self.world.network().set_mangling(&path[0], &path[1], Some(mangling));
-                self.after(lasts, Step::UsualPath(path));
+                self.after(lasts, Step::NoMangling(path));
             }
             Fault::HoldBack(from, to, time, emerges) => {
                 let [from, to] = hosts(from, to);
@@ -336,5 +336,33 @@ impl Scenario {
         if self.world.trace().events() > EVENTS_MAX {
             self.broken.push(format!("more than {EVENTS_MAX} events: something goes in circles"));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::path::Pace;
+
+    #[test]
+    fn a_fault_that_ends_leaves_the_others_of_its_path() {
+        let second = Duration::from_secs(1);
+        let pace = Pace { delay: Duration::from_millis(20), jitter: Duration::ZERO };
+        let plan = [
+            Planned { at: second, lasts: 10 * second, fault: Fault::Loss(1, 2, 1) },
+            Planned { at: 2 * second, lasts: second, fault: Fault::Delay(1, 2, pace) },
+        ];
+        let lines = Simulation::run(1, Keep::Lines, async |world| {
+            let scenario = Scenario::new(world.clone(), Recorder::new(world.clone()), &plan);
+            scenario.play(&plan).await;
+            world.trace().lines()
+        });
+        let lines = lines.expect("a runtime");
+        let place = |what: &str| {
+            let places: Vec<_> = (0..).zip(&lines).filter(|(_, line)| line.contains(what)).collect();
+            assert_eq!(places.len(), 1, "{what}: {places:?}");
+            places[0].0
+        };
+        assert!(place("takes None") < place("loses 0 %"), "each at its own time");
     }
 }
