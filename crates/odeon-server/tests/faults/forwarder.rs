@@ -1,6 +1,5 @@
 //! Two servers with a forwarder between them that delays, throttles, stalls, swallows and resets.
 
-use std::net::TcpListener;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -20,9 +19,8 @@ struct Pair {
 }
 
 fn pair() -> Pair {
-    // Nobody else is given a port that was just free, so soon.
-    let target = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port");
-    let b = Peer::start(&[], "b@/", &[format!("tcp:{target}")]);
+    let b = Peer::start(&[], "b@/", &["tcp:127.0.0.1:0".to_owned()]);
+    let target = b.address.strip_prefix("tcp:").and_then(|place| place.parse().ok()).expect("an address");
     let proxy = Proxy::start(target);
     let a = Peer::start(&[], "a@/", &["tcp:127.0.0.1:0".to_owned(), format!("b@/=tcp:{}", proxy.address)]);
     a.wait_for_line(Instant::now(), "answered b@/ ", HEALED_WITHIN);

@@ -67,10 +67,11 @@ impl Trio {
         }
     }
 
-    fn check_tells(&self) {
-        let missing: usize =
-            Self::pairs().map(|(from, to)| check_tells(&self.peers[from], &self.peers[to])).sum();
+    /// Returns how many are missing; each was told to its sender.
+    fn check_tells(&self) -> usize {
+        let missing = Self::pairs().map(|(from, to)| check_tells(&self.peers[from], &self.peers[to])).sum();
         println!("{}: {missing} tells were lost, and their senders told", self.transport);
+        missing
     }
 }
 
@@ -134,7 +135,11 @@ fn loss_of_every_tenth_packet_costs_time_and_no_message() {
         let slowest = Trio::pairs().map(|(from, to)| trio.peers[from].slowest_answer(began, IDS[to])).max();
         println!("{}: the slowest answer under loss took {slowest:?}", trio.transport);
         trio.wait_for_answers(Instant::now(), HEALED_WITHIN);
-        trio.check_tells();
+        assert_eq!(trio.check_tells(), 0, "{}", trio.transport);
+        for (from, to) in Trio::pairs() {
+            let downs = trio.peers[from].printed(began, &format!("down {} ", IDS[to]));
+            assert!(downs.is_empty(), "{}: {} gave a link up: {downs:?}", trio.transport, IDS[from]);
+        }
     }
 }
 

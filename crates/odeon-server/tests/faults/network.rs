@@ -6,6 +6,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 static NETWORKS: AtomicU32 = AtomicU32::new(0);
 
+/// Where this is set, being unable to make a network is a failure.
+const NEEDED: &str = "ODEON_NEED_NAMESPACES";
+
 /// As many namespaces as there are hosts, and one with the bridge between them. All go when this is dropped.
 pub(crate) struct Network {
     prefix: String,
@@ -13,13 +16,15 @@ pub(crate) struct Network {
 }
 
 impl Network {
-    /// A network of so many hosts; or why there can be none, printed as tests print what they skip.
+    /// A network of so many hosts; or why there can be none, printed as tests print what they skip, and a failure where
+    /// [`NEEDED`] is set.
     pub(crate) fn new(hosts: usize) -> Option<Self> {
         let number = NETWORKS.fetch_add(1, Ordering::Relaxed);
         let network = Self { prefix: format!("odf{}-{number}", std::process::id()), hosts };
         match network.build() {
             Ok(()) => Some(network),
             Err(why) => {
+                assert!(std::env::var_os(NEEDED).is_none(), "{NEEDED} is set, and {why}");
                 println!("skipped: no network of namespaces can be made here: {why}");
                 None
             }

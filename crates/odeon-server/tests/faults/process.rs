@@ -3,15 +3,15 @@
 //!
 //! The processes are this very test binary, started with nothing but the test [`process`], and with
 //! `ID LISTEN [--tls HOME SERVER] [PEER=ADDRESS]...` in the environment, a line each. `HOME` is the directory with the
-//! authorities' files, `SERVER` that of the server's. Each line that is printed begins with a word: `ready`;
+//! authorities' files, `SERVER` that of the server's. Each line that is printed begins with a word: `ready ADDRESS`;
 //! `answered PEER MILLIS` and `failed PEER MILLIS WHY` of an ask, with the time it took; `told PEER N` when the
-//! link has taken tell N; `down PEER WHY` of a monitor; `got SERVER N` for a tell that came in. It ends with
+//! link has taken tell N; `lost PEER` of a tell that may be lost; `down PEER WHY` of a monitor; `got SERVER N` for a tell that came in. It ends with
 //! its standard input.
 
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use odeon_actor::{Cx, actor};
+use odeon_actor::{Cx, DeadReason, actor};
 use odeon_auth::{Cookie, TlsContext, TlsFiles};
 use odeon_core::{Address, Epoch, Reference, ServerId};
 use odeon_server::{Server, ServerConfig, World};
@@ -87,7 +87,12 @@ async fn serve(arguments: &str) -> Result<(), Failure> {
     }
     let server = Server::start(config).await?;
     server.spawn_named("echo".parse()?, Echo)?;
-    println!("ready");
+    server.system().on_dead_letter(|letter| {
+        if let DeadReason::MaybeLost { to, .. } = &letter.reason {
+            println!("lost {} ", to.server);
+        }
+    });
+    println!("ready {}", server.addresses()[0]);
     for peer in peers {
         tokio::spawn(ask(server.clone(), peer.clone()));
         tokio::spawn(tell(server.clone(), peer.clone()));

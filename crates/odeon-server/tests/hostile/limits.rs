@@ -1,6 +1,7 @@
 //! How many connections and links a server keeps: at each limit, and one past it.
 
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 
 use odeon_actor::Handle;
 use odeon_core::{ActorId, Reference};
@@ -8,10 +9,12 @@ use odeon_server::{Control, ControlCalls as _, Limits, Server};
 use odeon_wire::Frame;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::{TcpSocket, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
 
-use crate::actors::{Echo, EchoCalls as _};
+use crate::actors::{Echo, Gate, GateCalls as _};
 use crate::raw::{Raw, hello};
-use crate::support::{PATIENCE, Site, TRANSPORTS, Transport, at, cookie, soon, wait_until};
+use crate::support::{PATIENCE, Site, TRANSPORTS, Transport, cookie, soon, wait_until};
 
 async fn refused(server: &Server, who: &str) -> String {
     let mut raw = Raw::connect(&server.addresses()[0]).await;
@@ -174,7 +177,7 @@ async fn one_peer_waits_for_readiness_within_its_share_and_others_within_theirs(
         tokio::spawn(async move { control.wait_ready().await })
     };
     let mut waits: Vec<_> = (0..65).map(|_| wait(&greedy)).collect();
-    let over = |waits: &[tokio::task::JoinHandle<_>]| waits.iter().filter(|wait| wait.is_finished()).count();
+    let over = |waits: &[JoinHandle<_>]| waits.iter().filter(|wait| wait.is_finished()).count();
     wait_until("the one past the share is refused", || over(&waits) == 1).await;
     waits.push(wait(&other));
     // Its own question is behind its wish to wait.
@@ -194,23 +197,29 @@ async fn one_peer_has_as_many_pings_under_way_as_its_share_says() {
     let site = Site::new();
     let server = site.listener(Transport::Tcp, Limits::default()).await;
     let (greedy, other) = (site.client("greedy@/", &server).await, site.client("other@/", &server).await);
-    let busy = server.actor::<Echo>(at(&server, "echo"));
-    busy.wait_millis(2_000).tell().await.expect("told");
+    let passes = Arc::new(Semaphore::new(0));
+    let gate = Gate::new(Arc::clone(&passes));
+    let busy = server.spawn_named("gate".parse().expect("a name"), gate).expect("registered");
+    busy.hear(1).tell().await.expect("told");
     let ping = |client: &Server| {
         let control = control(client, &server);
         tokio::spawn(
-            async move { control.ping_actor("echo".parse().expect("an actor")).await.expect("answered") },
+            async move { control.ping_actor("gate".parse().expect("an actor")).await.expect("answered") },
         )
     };
-    let pings: Vec<_> = (0..257).map(|_| ping(&greedy)).collect();
+    let mut pings: Vec<_> = (0..257).map(|_| ping(&greedy)).collect();
+    let over = |pings: &[JoinHandle<_>]| pings.iter().position(JoinHandle::is_finished);
+    wait_until("one is refused", || over(&pings).is_some()).await;
+    let refused =
+        pings.remove(over(&pings).expect("one")).await.expect("no panic").expect_err("one too many");
+    assert!(refused.detail.contains("has 256 pings under way"), "{refused:?}");
     let of_other = ping(&other);
-    let mut refused = Vec::new();
-    for ping in pings {
-        refused.extend(ping.await.expect("no panic").err());
+    control(&other, &server).status().await.expect("answered");
+    assert_eq!((over(&pings), of_other.is_finished()), (None, false), "they wait for the actor");
+    passes.add_permits(1);
+    for waits in pings.into_iter().chain([of_other]) {
+        assert_eq!(soon("it answers", waits).await.expect("no panic"), Ok(()));
     }
-    assert_eq!(refused.len(), 1, "{refused:?}");
-    assert!(refused[0].detail.contains("has 256 pings under way"), "{refused:?}");
-    assert_eq!(of_other.await.expect("no panic"), Ok(()));
     assert_eq!(ping(&greedy).await.expect("no panic"), Ok(()), "those that are over count no more");
 }
 
