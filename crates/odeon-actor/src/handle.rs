@@ -203,8 +203,8 @@ impl<A: Actor> Handle<A> {
     }
 
     /// Waits for the actor's end and says why it came; at once if it has ended. [`ExitReason::LinkLost`] means
-    /// that it is not known, since the way to it was lost; [`ExitReason::Failed`] with a text that begins `not
-    /// monitored` means that it is not known, since there are too many monitors for one more.
+    /// that it is not known, since the way to it was lost; [`ExitReason::NotMonitored`] means that it is not known,
+    /// since there are too many monitors for one more.
     ///
     /// # Cancel safety
     /// Dropping the future stops the waiting, nothing else.
@@ -227,7 +227,7 @@ impl<A: Actor> Handle<A> {
                 watch.monitor = None;
                 down.map_or(ExitReason::Normal, |down| down.reason)
             }
-            Err(error) => ExitReason::Failed(format!("not monitored: {error}")),
+            Err(error) => ExitReason::NotMonitored(error.to_string()),
         }
     }
 

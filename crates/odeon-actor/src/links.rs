@@ -126,6 +126,7 @@ fn consequence(other: &Linked, reason: &ExitReason) -> ExitReason {
         ExitReason::Linked { .. } => reason.clone(),
         // Nobody knows whether it was an end.
         ExitReason::LinkLost(why) => ExitReason::LinkLost(format!("of {other}: {why}")),
+        ExitReason::NotMonitored(why) => ExitReason::NotMonitored(format!("{other}: {why}")),
         reason => ExitReason::Linked { actor: other.to_string(), why: reason.to_string() },
     }
 }

@@ -45,10 +45,13 @@ pub enum ExitReason {
         #[n(1)]
         why: String,
     },
+    /// There are too many monitors for one more: whether it lives is unknown.
+    #[n(9)]
+    NotMonitored(#[n(0)] String),
 }
 
 impl ExitReason {
-    /// Whether it is no orderly end: links pass it on, and supervisors start a transient actor again.
+    /// Whether it is known to be no orderly end, or not known to be one: links pass it on, and supervisors start a transient actor again.
     ///
     /// ```
     /// # use odeon_core::ExitReason;
@@ -83,6 +86,7 @@ impl fmt::Display for ExitReason {
             Self::Panicked(panic) => write!(f, "panicked at {}: {}", panic.location, panic.message),
             Self::LinkLost(why) => write!(f, "link lost: {why}"),
             Self::NoActor => f.write_str("no such actor"),
+            Self::NotMonitored(why) => write!(f, "not monitored: {why}"),
             Self::Linked { actor, why } => write!(f, "ended with {actor}, to which it was linked: {why}"),
         }
     }

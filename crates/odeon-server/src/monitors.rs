@@ -159,7 +159,7 @@ fn lost(error: &SendError) -> ExitReason {
 
 /// What is heard of an actor that has too many who watch it: no link is lost, and of the actor nothing is known.
 pub(crate) fn not_monitored(why: &dyn fmt::Display) -> ExitReason {
-    ExitReason::Failed(format!("not monitored: {why}"))
+    ExitReason::NotMonitored(why.to_string())
 }
 
 impl fmt::Debug for Monitors {

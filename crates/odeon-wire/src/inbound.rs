@@ -73,8 +73,8 @@ impl Session {
                 match self.ledger.their_monitor(monitor_id, self.config.monitors_max)? {
                     Admission::Taken => self.events.push_back(Event::Monitor { monitor_id, actor }),
                     Admission::TooMany => {
-                        let reason = ExitReason::Failed(format!(
-                            "not monitored: {} monitors are set over the link already",
+                        let reason = ExitReason::NotMonitored(format!(
+                            "{} monitors are set over the link already",
                             self.config.monitors_max
                         ));
                         self.send_in_order(&Frame::Down { monitor_id, reason, number: None });

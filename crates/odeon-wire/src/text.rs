@@ -51,6 +51,7 @@ fn with_texts(reason: ExitReason, change: fn(String) -> String) -> ExitReason {
     match reason {
         ExitReason::Failed(why) => ExitReason::Failed(change(why)),
         ExitReason::LinkLost(why) => ExitReason::LinkLost(change(why)),
+        ExitReason::NotMonitored(why) => ExitReason::NotMonitored(change(why)),
         ExitReason::Linked { actor, why } => ExitReason::Linked { actor: change(actor), why: change(why) },
         ExitReason::Panicked(mut report) => {
             report.message = change(report.message);
@@ -90,9 +91,13 @@ mod tests {
         assert_eq!(printable_refusal(refusal).detail, "a\u{fffd}[2Jb\nc");
         let panic = odeon_core::PanicReport { message: text(), location: text() };
         let linked = ExitReason::Linked { actor: text(), why: text() };
-        for reason in
-            [ExitReason::Failed(text()), ExitReason::LinkLost(text()), ExitReason::Panicked(panic), linked]
-        {
+        for reason in [
+            ExitReason::Failed(text()),
+            ExitReason::LinkLost(text()),
+            ExitReason::NotMonitored(text()),
+            ExitReason::Panicked(panic),
+            linked,
+        ] {
             let said = printable_reason(reason).to_string();
             assert!(!said.contains('\u{1b}') && said.contains("b\nc"), "{said:?}");
         }

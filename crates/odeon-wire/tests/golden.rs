@@ -98,6 +98,7 @@ fn golden() -> Vec<(Frame<'static>, &'static str)> {
         ),
         (Frame::Dead { ask_id: 1, reason: ExitReason::LinkLost("x".into()) }, "8309018206816178"),
         (Frame::Dead { ask_id: 1, reason: ExitReason::NoActor }, "830901820780"),
+        (Frame::Dead { ask_id: 1, reason: ExitReason::NotMonitored("x".into()) }, "8309018209816178"),
         (Frame::NoReply { ask_id: 1 }, "820a01"),
         (Frame::Cancel { ask_id: 1 }, "820b01"),
         (Frame::Monitor { monitor_id: 1, actor: ActorId::Number(17) }, "830c01623137"),
