@@ -13,6 +13,7 @@ use odeon_core::{
 use crate::admin::{GrantEntry, GrantPage, Retract};
 use crate::connect::ConnectError;
 use crate::os::blocking;
+use crate::revocations::ListTaken;
 use crate::rights::{Question, Verdict};
 use crate::secure::{LinkCertificate, Transport};
 use crate::server::Server;
@@ -128,6 +129,8 @@ pub struct Control {
     waiting_ready: Vec<(Option<ServerId>, Reply<()>)>,
     /// For each server that has pings under way; each ping has a share of it.
     pinging: BTreeMap<ServerId, Arc<()>>,
+    /// Shared by the one look at a revocation list that is under way.
+    judging: Arc<()>,
 }
 
 /// Most callers that wait for readiness at once; past it they are refused by the drop of their port.
@@ -138,6 +141,9 @@ pub(crate) const READY_WAITERS_OF_PEER_MAX: usize = 64;
 
 /// Most pings of actors that one peer has under way.
 pub(crate) const PINGS_OF_PEER_MAX: usize = 256;
+
+/// Texts of revocation lists that are looked at at once.
+const JUDGED_MAX: usize = 1;
 
 /// The server itself: what it is, what is in it, whom it is linked to.
 #[actor(mark = "server/1")]
@@ -295,6 +301,29 @@ impl Control {
         self.server.grants_after(after.as_deref(), page(limit))
     }
 
+    /// Takes revocation lists in PEM that are newer than what is in use, from whoever brings them: they are signed by the
+    /// ensemble's authorities. At most 1 MiB, and one text at a time.
+    #[handle]
+    fn take_revocation_list(
+        &self,
+        list: String,
+        cx: &mut Cx<Self>,
+        reply: Reply<Result<ListTaken, Refusal>>,
+    ) {
+        let share = Arc::clone(&self.judging);
+        if Arc::strong_count(&share) > JUDGED_MAX + 1 {
+            let detail = "another revocation list is being looked at here: try again";
+            return reply.send(Err(Refusal::new(RefusalCode::LimitReached, detail)));
+        }
+        let (server, sender) = (self.server.clone(), cx.sender());
+        // Signatures take time, and what is new is written.
+        self.server.spawn_service("take-revocation-list", async move |_| {
+            let taken = blocking(|| server.take_list(&sender, &list));
+            drop(share);
+            reply.send(taken);
+        });
+    }
+
     /// Whether a server may do something here, and by which right. Of oneself, or with `admin`.
     #[handle]
     fn can(
@@ -433,8 +462,8 @@ const fn refusal_of(error: &ConnectError) -> RefusalCode {
 }
 
 impl Control {
-    pub(crate) const fn new(server: Server) -> Self {
-        Self { server, waiting_ready: Vec::new(), pinging: BTreeMap::new() }
+    pub(crate) fn new(server: Server) -> Self {
+        Self { server, waiting_ready: Vec::new(), pinging: BTreeMap::new(), judging: Arc::default() }
     }
 
     /// A place for a ping, held as long as it is under way. Code of this process needs none.
