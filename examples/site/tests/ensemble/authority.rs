@@ -162,7 +162,10 @@ fn a_grant_that_is_refused_says_so_and_is_not_presented_for_ever() {
     let next = project.site(&["ping", "web-0"]);
     assert_eq!((next.code, next.err.as_str(), presented()), (0, "", before + 1), "and not presented again");
     let refused = project.json(&["admin", "grants"])[0]["refused"][0].clone();
-    assert_eq!((&refused["server"], refused["why"].as_str()), (&"web-0@/".into(), Some("the grant was retracted here")));
+    assert_eq!(
+        (&refused["server"], refused["why"].as_str()),
+        (&"web-0@/".into(), Some("the grant was retracted here"))
+    );
     let shown = project.done(&["admin", "grants"]);
     assert!(shown.contains("refused at web-0@/, ") && shown.contains("retracted here"), "{shown}");
 }

@@ -220,7 +220,10 @@ fn a_file_that_is_no_certificate_is_called_what_it_is() {
         assert!(error.contains(&format!("{file} is {is} expected a certificate in PEM")), "{error}");
     }
     let list = project.done(&["ca", "view", ".odeon/ca/sub/crl.pem"]);
-    assert!(list.starts_with("list of       CN=A Shop Subordinate CA,") && list.contains("revoked       nothing"), "{list}");
+    assert!(
+        list.starts_with("list of       CN=A Shop Subordinate CA,") && list.contains("revoked       nothing"),
+        "{list}"
+    );
     assert_eq!(project.json(&["ca", "view", ".odeon/ca/sub/crl.pem"])[0]["number"], "01");
     assert_eq!(ca(&project, SUB, &["cert", "supervisor"]).code, 0);
     project.done(&["package", "supervisor", "--output", "host.tar"]);
@@ -256,7 +259,8 @@ fn a_revocation_list_is_brought_to_every_server() {
     };
     let published = outcomes(&revoked["published"]);
     // The file is this home's own, so it stands there already; who has no certificate looks at none.
-    let at = |id: &str| published.iter().find(|(server, _)| server == id).map(|(_, outcome)| outcome.as_str());
+    let at =
+        |id: &str| published.iter().find(|(server, _)| server == id).map(|(_, outcome)| outcome.as_str());
     assert!(matches!(at("web-0@/"), Some("taken" | "known")), "{published:?}");
     assert_eq!(at("web-1@/"), Some("not-needed"), "{published:?}");
     assert_eq!(outcomes(&project.json(&["ca", "publish"])).len(), published.len());
