@@ -268,6 +268,15 @@ fn sweep(directory: &Path, name: &str, now: SystemTime) {
     }
 }
 
+/// Removes a file; one that is not there is none.
+#[expect(clippy::disallowed_methods, reason = "the files of secrets and certificates are this module's own")]
+pub(crate) fn remove(path: &Path) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
 /// Refuses where something is already.
 pub(crate) fn absent(path: &Path, what: &'static str) -> Result<(), FileError> {
     if path.symlink_metadata().is_ok() {

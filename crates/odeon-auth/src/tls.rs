@@ -7,6 +7,7 @@
 //! [`TlsContext`] owns what was loaded. Its two configurations stay the same for ever and look at what is loaded
 //! at each handshake, so a listener that holds one goes on with the new certificate after a reload.
 
+mod lists;
 mod load;
 mod trust;
 mod verifier;
@@ -34,6 +35,8 @@ use self::verifier::Verifier;
 use crate::certificate::{CertificateError, CertificateFault, PeerCertificate, Usage};
 use crate::files::FileError;
 
+pub(crate) use self::lists::list_number;
+pub use self::lists::{BROUGHT_LIST_BYTES_MAX, Brought, LISTS_MAX, ListFault};
 pub use self::load::{CRL_FILE_BYTES_MAX, REVOKED_MAX};
 pub use self::trust::INTERMEDIATES_MAX;
 
@@ -244,6 +247,30 @@ impl TlsContext {
         let [leaf, others @ ..] = connection.peer_certificates()? else { return None };
         let usage = if is_dialler { Usage::Listening } else { Usage::Dialling };
         Some(Shown { leaf: leaf.clone().into_owned(), others: self.0.issuers.share(others), usage })
+    }
+
+    /// Judges revocation lists in PEM that somebody has brought, whoever that is: they must be signed by the ensemble's
+    /// authorities and none older than what is in use. The caller puts newer ones in their file's place and
+    /// [reloads](Self::reload). `file` is what is in that place at this moment: another server of the host may have
+    /// put newer ones there.
+    ///
+    /// # Errors
+    /// When they are too long, none, forged or old, or this server looks at no list.
+    pub fn judge_lists(&self, brought: &str, file: Option<&[u8]>) -> Result<Brought, ListFault> {
+        if brought.len() > BROUGHT_LIST_BYTES_MAX {
+            return Err(ListFault::TooLong { bytes: brought.len() });
+        }
+        if self.0.files.crl.is_none() {
+            return Err(ListFault::NoPlace);
+        }
+        let Loaded { issuers, ages, trust, .. } = &*self.0.current.loaded();
+        let brought = lists::read(brought.as_bytes(), issuers, trust.algorithms)?;
+        let of_those_in_use = lists::judge(&brought, ages)?;
+        // A file that cannot be used is nothing to compare with: what was loaded of it before is.
+        let there = file.and_then(|pem| lists::read(pem, issuers, trust.algorithms).ok());
+        let of_those_there = there.map(|there| lists::judge(&brought, &lists::ages(&there))).transpose()?;
+        // What is there already may not be in use yet.
+        Ok(of_those_there.filter(|judged| *judged != Brought::Known).unwrap_or(of_those_in_use))
     }
 
     /// Verifies once more what a peer has shown, against what is loaded now: it, or an authority above it, may have

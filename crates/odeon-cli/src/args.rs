@@ -154,6 +154,9 @@ pub(crate) enum Command {
     Supervisor {
         /// The directory of odeon.toml
         dir: Option<PathBuf>,
+        /// Standard input is a socket: write there, as lines of JSON, how far the servers are
+        #[arg(long)]
+        report: bool,
     },
     /// Run one server, as the supervisor does
     #[command(hide = true)]

@@ -79,13 +79,18 @@ impl Context {
             .ok_or_else(|| CliError::usage("there is no home directory: say --home DIR"))
     }
 
+    /// Where the home is, or would be.
+    pub(crate) fn home_path_here(&self) -> Result<PathBuf, CliError> {
+        self.home_path(Self::project().as_deref())
+    }
+
     pub(crate) fn home(&self) -> Result<Home, CliError> {
         self.home_of(Self::project().as_deref())
     }
 
     /// The home, unless there is none yet: a question makes no directories.
     pub(crate) fn home_if_made(&self) -> Result<Option<Home>, CliError> {
-        let root = self.home_path(Self::project().as_deref())?;
+        let root = self.home_path_here()?;
         if root.is_dir() { self.home().map(Some) } else { Ok(None) }
     }
 
@@ -102,6 +107,11 @@ impl Context {
         Self::project().and_then(|project| Ensemble::load(&project.join(FILE)).ok())
     }
 
+    /// The servers whose addresses the file says.
+    pub(crate) fn known_servers() -> Vec<ServerId> {
+        Self::file().map_or_else(Vec::new, |file| file.known.into_keys().collect())
+    }
+
     pub(crate) fn server_id(&self, text: &str) -> Result<ServerId, CliError> {
         ServerId::parse_in(text, &self.domain()).map_err(|e| CliError::usage(e.to_string()))
     }
@@ -115,7 +125,7 @@ impl Context {
         let domain = self.domain();
         let home = self.home_if_made()?.filter(|home| home.cookie().exists());
         let Some(home) = home else {
-            let root = self.home_path(Self::project().as_deref())?;
+            let root = self.home_path_here()?;
             return Err(not_up(self.name(), &format!("nothing has been started in {}", root.display())));
         };
         let cookie = Cookie::load(&home.cookie()).map_err(|e| CliError::of("cookie", &e))?;

@@ -99,6 +99,11 @@ impl fmt::Display for CliError {
     }
 }
 
+/// What whoever is refused can do. Where the file says `strict`, that is everybody at first.
+const TO_BE_ALLOWED: &str = "`can me CAPABILITY --on SERVER` says what you hold there; more is given by \
+    `admin authorize SERVER key:KEY CAPABILITY`, with the console's KEY of `admin keys --view`, or by `auth` of odeon.toml. \
+    With `strict = true`, being the same user gives nothing";
+
 impl From<Refusal> for CliError {
     fn from(refusal: Refusal) -> Self {
         let status = match refusal.code {
@@ -107,7 +112,8 @@ impl From<Refusal> for CliError {
             RefusalCode::Unreachable => ExitStatus::Unreachable,
             _ => ExitStatus::Failed,
         };
-        Self::new(status, refusal.code.as_str(), refusal.detail)
+        let error = Self::new(status, refusal.code.as_str(), refusal.detail);
+        if status == ExitStatus::NotAuthorised { error.help(TO_BE_ALLOWED) } else { error }
     }
 }
 

@@ -87,7 +87,7 @@ async fn execute(program: &Program, cli: Cli) -> Result<(), CliError> {
     match command {
         Command::Up(up) => commands::up::up(&context, up).await,
         Command::Down => commands::up::down(&context).await,
-        Command::Supervisor { dir } => commands::up::supervisor(&context, dir).await,
+        Command::Supervisor { dir, report } => commands::up::supervisor(&context, dir, report).await,
         Command::Serve { id, args } => commands::serve::serve(&context, &id, args).await,
         Command::Ps(select) => commands::see::ps(&context, select).await,
         Command::Status { id, metrics } => commands::see::status(&context, &id, metrics).await,
@@ -109,7 +109,7 @@ async fn execute(program: &Program, cli: Cli) -> Result<(), CliError> {
         Command::Admin(admin) => commands::admin::admin(&context, admin).await,
         Command::Can(question) => commands::can::can(&context, question).await,
         Command::Audit(options) => commands::audit::audit(&context, options).await,
-        Command::Ca(ca) => commands::ca::ca(&context, ca),
+        Command::Ca(ca) => commands::ca::ca(&context, ca).await,
         Command::Package(package) => commands::package::package(&context, &package),
         Command::Unpack(unpack) => commands::package::unpack(&context, &unpack),
         Command::Config(config) => commands::config::config(&context, &config),

@@ -5,14 +5,14 @@ use std::sync::PoisonError;
 use std::time::Duration;
 
 use odeon_actor::{AskError, Handle};
-use odeon_core::{ActorId, Caveat, Reference, ServerId, suggest};
+use odeon_core::{ActorId, Caveat, Reference, RefusalCode, ServerId, suggest};
 use odeon_ensemble::registry::RegistryActor;
 use odeon_ensemble::supervisor::state::Phase;
 use odeon_ensemble::supervisor::{Selection, ServerRow, Supervisor, SupervisorCalls};
 use odeon_server::{ConnectError, Control, Fault, LINK_CHAINS_MAX};
 
 use crate::commands::admin::{console_key, has_console_key};
-use crate::commands::grant::kept;
+use crate::commands::grant::{kept, note_refused};
 use crate::context::Console;
 use crate::error::{CliError, ExitStatus};
 
@@ -87,13 +87,20 @@ impl Console {
             return;
         }
         let (Ok(key), Ok(kept)) = (console_key(&self.home), kept(&self.home)) else { return };
-        let own = kept.into_iter().map(|kept| kept.chain).filter(|chain| {
+        let own = kept.iter().filter(|kept| {
             let is_for = |caveat: &Caveat| matches!(caveat, Caveat::Servers(servers) if servers.contains(id));
-            chain.last().holder == Some(key.public()) && chain.blocks()[0].caveats.iter().any(is_for)
+            let chain = &kept.chain;
+            let is_own = chain.last().holder == Some(key.public());
+            is_own && chain.blocks()[0].caveats.iter().any(is_for) && kept.is_good_at(id)
         });
-        for chain in own.take(LINK_CHAINS_MAX) {
-            if let Err(error) = self.server.admin_authorize(id, &chain, &key).await {
-                tracing::warn!(grant = %chain.id(), %error, "a grant is not taken at {id}");
+        for kept in own.take(LINK_CHAINS_MAX) {
+            let Err(error) = self.server.admin_authorize(id, &kept.chain, &key).await else { continue };
+            tracing::warn!(grant = %kept.chain.id(), %error, "a grant is not taken at {id}");
+            if let AskError::Refused(refusal) = &error
+                && refusal.code == RefusalCode::NotAuthorised
+                && let Err(error) = note_refused(kept, id, &refusal.detail)
+            {
+                tracing::warn!("and it will be presented again: {}", error.message);
             }
         }
     }

@@ -231,13 +231,16 @@ impl Server {
 
     fn read_admin_key(&self) -> Result<PublicKey, Refusal> {
         let path = match &self.authority().admin {
-            AdminKey::None => return not_authorised(format!("{} has no admin key", self.id())),
+            AdminKey::None => {
+                return refuse(RefusalCode::NotFound, format!("{} has no admin key", self.id()));
+            }
             AdminKey::Known(key) => return Ok(*key),
             AdminKey::File(path) => path,
         };
         match self.world().disk.read(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                not_authorised(format!("{} has no admin key: `admin keys` makes one", self.id()))
+                let detail = format!("{} has no admin key: `admin keys` makes one", self.id());
+                refuse(RefusalCode::NotFound, detail)
             }
             Err(error) => {
                 refuse(RefusalCode::Internal, format!("{} cannot be read: {error}", path.display()))
@@ -250,7 +253,7 @@ impl Server {
     }
 
     /// The link by which a message came, and its peer.
-    fn link_of(&self, sender: &Sender) -> Result<(Arc<Link>, Arc<Peer>), Refusal> {
+    pub(crate) fn link_of(&self, sender: &Sender) -> Result<(Arc<Link>, Arc<Peer>), Refusal> {
         let Sender::Remote(remote) = sender else {
             return refuse(
                 RefusalCode::BadRequest,
@@ -408,11 +411,16 @@ impl Server {
 
 /// Presenting or retracting, as the audit log calls it.
 fn deed(sender: &Sender) -> Deed<'_> {
+    deed_of(sender, DEED)
+}
+
+/// What a message does, as the audit log calls it.
+pub(crate) fn deed_of<'a>(sender: &'a Sender, capability: &'a str) -> Deed<'a> {
     let message = match sender {
         Sender::Remote(remote) => remote.message(),
         _ => None,
     };
-    Deed { capability: DEED, message, path: None }
+    Deed { capability, message, path: None }
 }
 
 fn grant_refusal(error: &GrantError) -> Refusal {
@@ -426,7 +434,9 @@ fn grant_refusal(error: &GrantError) -> Refusal {
 
 fn not_taken(why: NotTaken) -> Refusal {
     let code = match why {
-        NotTaken::Retracted | NotTaken::Expired | NotTaken::FromTheFuture => RefusalCode::NotAuthorised,
+        NotTaken::Retracted | NotTaken::Expired => RefusalCode::NotAuthorised,
+        // It will count once the clocks are right.
+        NotTaken::FromTheFuture => RefusalCode::BadRequest,
         NotTaken::LinkFull | NotTaken::DelegatedFull | NotTaken::RetractionsFull => RefusalCode::LimitReached,
     };
     Refusal::new(code, why.to_string())
@@ -485,7 +495,7 @@ impl Server {
         retracted.map_err(AskError::Refused)
     }
 
-    async fn ask_over<Q, R>(
+    pub(crate) async fn ask_over<Q, R>(
         &self,
         link: &Arc<Link>,
         at: &ServerId,

@@ -12,6 +12,8 @@ use odeon_core::{
 
 use crate::admin::{GrantEntry, GrantPage, Retract};
 use crate::connect::ConnectError;
+use crate::os::blocking;
+use crate::revocations::ListTaken;
 use crate::rights::{Question, Verdict};
 use crate::secure::{LinkCertificate, Transport};
 use crate::server::Server;
@@ -127,6 +129,8 @@ pub struct Control {
     waiting_ready: Vec<(Option<ServerId>, Reply<()>)>,
     pinging: Shares,
     granting: Shares,
+    /// Shared by the one look at a revocation list that is under way.
+    judging: Arc<()>,
 }
 
 /// What each server has under way here.
@@ -159,6 +163,9 @@ pub(crate) const PINGS_OF_PEER_MAX: usize = 256;
 
 /// Most grants that one peer is presenting or retracting: what it waits for is the disk.
 pub(crate) const GRANT_WORK_OF_PEER_MAX: usize = 64;
+
+/// Texts of revocation lists that are looked at at once.
+const JUDGED_MAX: usize = 1;
 
 /// The server itself: what it is, what is in it, whom it is linked to.
 #[actor(mark = "server/1")]
@@ -316,6 +323,29 @@ impl Control {
         self.server.grants_after(after.as_deref(), page(limit))
     }
 
+    /// Takes revocation lists in PEM that are newer than what is in use, from whoever brings them: they are signed by the
+    /// ensemble's authorities. At most 1 MiB, and one text at a time.
+    #[handle]
+    fn take_revocation_list(
+        &self,
+        list: String,
+        cx: &mut Cx<Self>,
+        reply: Reply<Result<ListTaken, Refusal>>,
+    ) {
+        let share = Arc::clone(&self.judging);
+        if Arc::strong_count(&share) > JUDGED_MAX + 1 {
+            let detail = "another revocation list is being looked at here: try again";
+            return reply.send(Err(Refusal::new(RefusalCode::LimitReached, detail)));
+        }
+        let (server, sender) = (self.server.clone(), cx.sender());
+        // Signatures take time, and what is new is written.
+        self.server.spawn_service("take-revocation-list", async move |_| {
+            let taken = blocking(|| server.take_list(&sender, &list));
+            drop(share);
+            reply.send(taken);
+        });
+    }
+
     /// Whether a server may do something here, and by which right. Of oneself, or with `admin`.
     #[handle]
     fn can(
@@ -452,7 +482,7 @@ const fn refusal_of(error: &ConnectError) -> RefusalCode {
 impl Control {
     pub(crate) fn new(server: Server) -> Self {
         let (pinging, granting) = (Shares::default(), Shares::default());
-        Self { server, waiting_ready: Vec::new(), pinging, granting }
+        Self { server, waiting_ready: Vec::new(), pinging, granting, judging: Arc::default() }
     }
 
     /// Does something about grants in a task of its own: a slow disk must not hold up the server.

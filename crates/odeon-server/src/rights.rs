@@ -80,9 +80,13 @@ impl LinkRights {
 
     /// Writes down that somebody has given up what is theirs, or that it failed.
     pub(crate) fn audit_own(&self, peer: &Peer, deed: &Deed<'_>, decision: Result<String, &str>) {
+        self.audit_for_all(peer, deed, decision.map(|what| format!("its own: {what}")));
+    }
+
+    /// Writes down an act that takes no right, or that it failed.
+    pub(crate) fn audit_for_all(&self, peer: &Peer, deed: &Deed<'_>, decision: Result<String, &str>) {
         let is_allowed = decision.is_ok();
-        let why = decision.map_or_else(ToOwned::to_owned, |what| format!("its own: {what}"));
-        self.add(peer, deed, (is_allowed, why), &[]);
+        self.add(peer, deed, (is_allowed, decision.unwrap_or_else(ToOwned::to_owned)), &[]);
     }
 
     fn add(&self, peer: &Peer, deed: &Deed<'_>, (allowed, why): (bool, String), chain: &[String]) {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use odeon_core::{ServerId, moment};
 
 use super::certify::DAYS_MAX;
+use super::foreign::FileKind;
 use super::index::ISSUED_MAX;
 use super::subject::SubjectError;
 use crate::certificate::{CERTIFICATE_CAPABILITIES_MAX, CertificateError};
@@ -42,6 +43,14 @@ pub enum CaError {
         path: PathBuf,
         /// What is wrong with it.
         why: String,
+    },
+    /// What was taken for a certificate is something else.
+    #[error("{} is {found}; expected a certificate in PEM", .path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// What it is.
+        found: FileKind,
     },
     /// The key is not that of the certificate beside it.
     #[error("the private key at {} does not belong to the certificate beside it", .path.display())]
@@ -130,6 +139,7 @@ impl CaError {
             Self::Subject(_) => "ca-subject",
             Self::Exists { .. } => "ca-exists",
             Self::Damaged { .. } => "ca-damaged",
+            Self::Foreign { .. } => "not-a-certificate",
             Self::KeyMismatch { .. } => "key-mismatch",
             Self::Busy { .. } => "ca-busy",
             Self::Ended { .. } => "ca-ended",

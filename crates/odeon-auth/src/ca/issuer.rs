@@ -8,6 +8,7 @@ use odeon_core::seam::Rng;
 use odeon_core::{Capabilities, ServerId};
 use x509_cert::Certificate;
 use x509_cert::der::{DecodePem as _, Encode as _};
+use zeroize::Zeroizing;
 
 use super::certify::SKEW_S;
 use super::crl::{Listing, revocation_list};
@@ -16,7 +17,10 @@ use super::setup::{CertificateAuthority, belongs, end_after, load, not_after, pe
 use super::{CaError, CaFiles, Holder, Order, Parent, ServerFiles, Subject, certify};
 use crate::certificate::{CERTIFICATE_CAPABILITIES_MAX, PeerCertificate};
 use crate::cookie::Existing;
-use crate::files::{self, CERTIFICATES_FILE_BYTES_MAX, Contents, MODE_PUBLIC, Readers};
+use crate::files::{
+    self, CERTIFICATES_FILE_BYTES_MAX, Contents, FileDeed, FileError, KEY_FILE_BYTES_MAX, MODE_PUBLIC,
+    MODE_SECRET, Readers,
+};
 use crate::keys::{KeyKind, Passphrase, PrivateKey};
 
 /// How long a server's certificate is valid by default, in days.
@@ -122,14 +126,30 @@ impl<'a> Issuer<'a> {
         }
         let key = PrivateKey::generate(order.kind, self.rng);
         let made = self.certify(order, &key)?;
+        let before = Before::of(place)?;
         self.enter(&made)?;
+        let written = self.write_issued(&made, &key, place, existing);
+        if written.is_err() && before.restore(place, self.rng) {
+            // Nobody has it. A book that cannot be written either lists one too many, which does no harm.
+            self.index.issued.retain(|issued| issued.serial != made.peer.serial);
+            let _ = self.index.save(&self.files.index(), self.rng);
+        }
+        written.map(|()| made.peer)
+    }
+
+    fn write_issued(
+        &mut self,
+        made: &Made,
+        key: &PrivateKey,
+        place: &ServerFiles,
+        existing: Existing,
+    ) -> Result<(), CaError> {
         // Servers insist on a list. One that cannot be looked at is not overwritten here.
         if is_missing(&self.files.crl()) {
             self.write_list()?;
         }
         key.save(&place.key(), existing, self.rng)?;
-        self.write_chain(&made, place, existing)?;
-        Ok(made.peer)
+        self.write_chain(made, place, existing)
     }
 
     /// Issues a certificate that says what the server's present one says, valid from now.
@@ -290,6 +310,41 @@ impl fmt::Debug for Issuer<'_> {
     }
 }
 
+/// What stood at a server's place before something was issued for it.
+struct Before {
+    key: Option<Zeroizing<Vec<u8>>>,
+    chain: Option<Zeroizing<Vec<u8>>>,
+}
+
+impl Before {
+    fn of(place: &ServerFiles) -> Result<Self, CaError> {
+        let read = |path: &Path, most| match files::read(path, WHAT, most, Readers::All) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(FileError::Missing { .. }) => Ok(None),
+            Err(error) => Err(error),
+        };
+        Ok(Self {
+            key: read(&place.key(), KEY_FILE_BYTES_MAX)?,
+            chain: read(&place.chain(), CERTIFICATES_FILE_BYTES_MAX)?,
+        })
+    }
+
+    /// Puts it back; says whether that is done.
+    fn restore(&self, place: &ServerFiles, rng: &dyn Rng) -> bool {
+        // What has not changed is not touched: perhaps it cannot be.
+        let Ok(now) = Self::of(place) else { return false };
+        let put = |path: &Path, [before, now]: [&Option<Zeroizing<Vec<u8>>>; 2], mode| match before {
+            _ if before == now => true,
+            Some(bytes) => {
+                files::write(&Contents { what: WHAT, path, bytes, mode }, Existing::Replace, rng).is_ok()
+            }
+            None => files::remove(path).is_ok(),
+        };
+        let is_chain = put(&place.chain(), [&self.chain, &now.chain], MODE_PUBLIC);
+        put(&place.key(), [&self.key, &now.key], MODE_SECRET) && is_chain
+    }
+}
+
 struct Made {
     certificate: Certificate,
     peer: PeerCertificate,
@@ -298,12 +353,8 @@ struct Made {
 /// Takes the subordinate's directory against other processes, until it is unlocked.
 fn lock(files: &CaFiles) -> Result<File, CaError> {
     let path = files.sub();
-    let io = |source| files::FileError::Io {
-        what: "authority",
-        path: path.clone(),
-        doing: files::FileDeed::Locked,
-        source,
-    };
+    let io =
+        |source| FileError::Io { what: "authority", path: path.clone(), doing: FileDeed::Locked, source };
     let directory = File::open(&path).map_err(io)?;
     match directory.try_lock() {
         Ok(()) => Ok(directory),

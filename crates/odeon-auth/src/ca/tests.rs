@@ -1,5 +1,8 @@
 //! Tests of the authorities: what they make, refuse, note and revoke.
 
+mod half_way;
+mod lists;
+
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 

@@ -3,19 +3,22 @@
 use std::path::Path;
 
 use odeon_core::to_hex;
-use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
 use sha2::{Digest as _, Sha256};
 use x509_cert::Certificate;
+use x509_cert::crl::{CertificateList, RevokedCert};
 use x509_cert::der::Decode as _;
 use x509_cert::ext::pkix::BasicConstraints;
 
 use super::index::{Index, Issued};
-use super::{CaError, CaFiles};
+use super::{CaError, CaFiles, FileKind};
 use crate::certificate::{CertificateError, PeerCertificate, name_text, serial_text};
 use crate::files::{self, CERTIFICATES_FILE_BYTES_MAX, Readers};
+use crate::tls::CRL_FILE_BYTES_MAX;
 
 const WHAT: &str = "certificate";
+const LIST: &str = "revocation list";
 
 /// A certificate as it is shown to people. Nobody has verified it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,9 +45,13 @@ impl CertificateView {
     /// Reads every certificate of a file in PEM.
     ///
     /// # Errors
-    /// When the file cannot be read or holds no certificate, or a damaged one.
+    /// When the file cannot be read or holds no certificate, or a damaged one; [`CaError::Foreign`] says what else it is.
     pub fn load(path: &Path) -> Result<Vec<Self>, CaError> {
         let pem = files::read(path, WHAT, CERTIFICATES_FILE_BYTES_MAX, Readers::All)?;
+        let found = FileKind::of(&pem);
+        if found != FileKind::Certificates {
+            return Err(CaError::Foreign { path: path.into(), found });
+        }
         let views = CertificateDer::pem_slice_iter(&pem)
             .map(|der| der.map_err(|e| e.to_string()).and_then(|der| Self::read(&der)))
             .collect::<Result<Vec<_>, _>>()
@@ -68,6 +75,56 @@ impl CertificateView {
             fingerprint: to_hex(&Sha256::digest(der)),
             is_authority: constraints.is_some_and(|(_, constraints)| constraints.ca),
             peer: PeerCertificate::read(der),
+        })
+    }
+}
+
+/// A revocation list as it is shown to people. Nobody has verified it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RevocationView {
+    /// The authority whose it says it is.
+    pub issuer: String,
+    /// Its number, in lower-case hexadecimal digits; none if it has none.
+    pub number: Option<String>,
+    /// When it was made, in seconds since 1970.
+    pub this_update: u64,
+    /// When the next one comes, if it says so.
+    pub next_update: Option<u64>,
+    /// The serial numbers that it revokes, and since when.
+    pub revoked: Vec<(String, u64)>,
+}
+
+impl RevocationView {
+    /// Reads every revocation list of a file in PEM.
+    ///
+    /// # Errors
+    /// When the file cannot be read or holds no list, or a damaged one.
+    pub fn load(path: &Path) -> Result<Vec<Self>, CaError> {
+        let pem = files::read(path, LIST, CRL_FILE_BYTES_MAX, Readers::All)?;
+        let views = CertificateRevocationListDer::pem_slice_iter(&pem)
+            .map(|der| der.map_err(|e| e.to_string()).and_then(|der| Self::read(&der)))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|why| CaError::damaged(LIST, path, why))?;
+        if views.is_empty() {
+            return Err(CaError::damaged(LIST, path, "there is none in it"));
+        }
+        Ok(views)
+    }
+
+    fn read(der: &[u8]) -> Result<Self, String> {
+        let list = CertificateList::from_der(der).map_err(|e| e.to_string())?.tbs_cert_list;
+        let number = crate::tls::list_number(&list).map_err(|e| e.to_string())?;
+        let revoked = list.revoked_certificates.unwrap_or_default();
+        let entry = |entry: RevokedCert| {
+            let since = entry.revocation_date.to_unix_duration().as_secs();
+            (serial_text(entry.serial_number.as_bytes()), since)
+        };
+        Ok(Self {
+            issuer: list.issuer.to_string(),
+            number: number.map(|number| to_hex(number.0.as_bytes())),
+            this_update: list.this_update.to_unix_duration().as_secs(),
+            next_update: list.next_update.map(|time| time.to_unix_duration().as_secs()),
+            revoked: revoked.into_iter().map(entry).collect(),
         })
     }
 }

@@ -7,16 +7,16 @@ use std::time::Duration;
 
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer, UnixTime};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use rustls::sign::CertifiedKey;
-use webpki::{CertRevocationList, EndEntityCert, OwnedCertRevocationList, anchor_from_trusted_cert};
+use webpki::{CertRevocationList, OwnedCertRevocationList, anchor_from_trusted_cert};
 use x509_cert::Certificate;
-use x509_cert::crl::CertificateList;
-use x509_cert::der::{Decode as _, Encode as _};
+use x509_cert::der::Decode as _;
 
+use super::lists::{self, Ages, Checked};
 use super::trust::{INTERMEDIATES_MAX, Trust};
 use super::{TlsError, TlsFiles};
-use crate::certificate::{PeerCertificate, Usage, name_text, serial_text};
+use crate::certificate::{PeerCertificate, Usage, serial_text};
 use crate::files::{self, CERTIFICATES_FILE_BYTES_MAX, Readers};
 use crate::keys::PrivateKey;
 
@@ -35,6 +35,10 @@ pub(super) struct Loaded {
     pub(super) key: Arc<CertifiedKey>,
     pub(super) own: PeerCertificate,
     pub(super) trust: Trust,
+    /// Who may sign revocation lists.
+    pub(super) issuers: Vec<CertificateDer<'static>>,
+    /// How new the lists in use are.
+    pub(super) ages: Ages,
 }
 
 impl Loaded {
@@ -60,16 +64,17 @@ impl Loaded {
             lists: Vec::new(),
             revoked: BTreeSet::new(),
         };
-        if let Some(path) = &files.crl {
-            let issuers: Vec<_> = authorities.iter().chain(chain.iter().skip(1)).collect();
-            load_lists(path, &issuers, &mut trust)?;
-        }
+        let issuers: Vec<_> = authorities.iter().chain(chain.iter().skip(1)).cloned().collect();
+        let ages = match &files.crl {
+            Some(path) => load_lists(path, &issuers, &mut trust)?,
+            None => Ages::new(),
+        };
         let own = verify_own(files, &chain, &trust, now_unix_s)?;
         // A root is not shown: whoever trusts it has it, and each peer would keep what it was shown.
         let is_root = |at: usize, der: &CertificateDer<'_>| at > 0 && is_self_signed(der);
         let shown = chain.into_iter().enumerate().filter(|(at, der)| !is_root(*at, der));
         let key = certified_key(files, shown.map(|(_, der)| der).collect(), provider)?;
-        Ok(Self { key, own, trust })
+        Ok(Self { key, own, trust, issuers, ages })
     }
 }
 
@@ -137,21 +142,11 @@ fn is_self_signed(der: &CertificateDer<'_>) -> bool {
 }
 
 /// Reads the lists, checks that our authorities made them, and notes whom they revoke.
-fn load_lists(path: &Path, issuers: &[&CertificateDer<'_>], trust: &mut Trust) -> Result<(), TlsError> {
+fn load_lists(path: &Path, issuers: &[CertificateDer<'_>], trust: &mut Trust) -> Result<Ages, TlsError> {
     let pem = files::read(path, LISTS, CRL_FILE_BYTES_MAX, Readers::All)?;
-    for der in CertificateRevocationListDer::pem_slice_iter(&pem) {
-        let der = der.map_err(|e| unusable(LISTS, path, e))?;
-        let list = CertificateList::from_der(&der).map_err(|e| unusable(LISTS, path, e))?;
-        if !issuers.iter().any(|issuer| has_signed(issuer, &list, trust)) {
-            let issuer = &list.tbs_cert_list.issuer;
-            return Err(unusable(
-                LISTS,
-                path,
-                format!("no authority of this ensemble has signed it as {}", name_text(issuer)),
-            ));
-        }
-        let issuer = name_text(&list.tbs_cert_list.issuer);
-        for revoked in list.tbs_cert_list.revoked_certificates.unwrap_or_default() {
+    let lists = lists::read(&pem, issuers, trust.algorithms).map_err(|e| unusable(LISTS, path, e))?;
+    for Checked { issuer, der, list, .. } in &lists {
+        for revoked in list.tbs_cert_list.revoked_certificates.iter().flatten() {
             trust.revoked.insert((issuer.clone(), serial_text(revoked.serial_number.as_bytes())));
             if trust.revoked.len() > REVOKED_MAX {
                 return Err(unusable(
@@ -161,28 +156,10 @@ fn load_lists(path: &Path, issuers: &[&CertificateDer<'_>], trust: &mut Trust) -
                 ));
             }
         }
-        let list = OwnedCertRevocationList::from_der(&der).map_err(|e| unusable(LISTS, path, e))?;
+        let list = OwnedCertRevocationList::from_der(der).map_err(|e| unusable(LISTS, path, e))?;
         trust.lists.push(CertRevocationList::Owned(list));
     }
-    if trust.lists.is_empty() {
-        return Err(unusable(LISTS, path, "there is none in it"));
-    }
-    Ok(())
-}
-
-fn has_signed(issuer: &CertificateDer<'_>, list: &CertificateList, trust: &Trust) -> bool {
-    let is_named = Certificate::from_der(issuer)
-        .is_ok_and(|certificate| *certificate.tbs_certificate().subject() == list.tbs_cert_list.issuer);
-    let (Ok(signed), Ok(algorithm)) = (list.tbs_cert_list.to_der(), list.signature_algorithm.to_der()) else {
-        return false;
-    };
-    let Ok(issuer) = EndEntityCert::try_from(issuer) else { return false };
-    is_named
-        && trust.algorithms.iter().any(|candidate| {
-            // Both are the inside of the same sequence; only ours still has its head.
-            algorithm.ends_with(candidate.signature_alg_id().as_ref())
-                && issuer.verify_signature(*candidate, &signed, list.signature.raw_bytes()).is_ok()
-        })
+    Ok(lists::ages(&lists))
 }
 
 fn unusable(what: &'static str, path: &Path, why: impl ToString) -> TlsError {

@@ -21,12 +21,20 @@ pub(crate) enum Ca {
     Revoke {
         /// The server, or the serial number of one certificate
         target: String,
+        /// Bring the new list to every known server as well, as `ca publish` does
+        #[arg(long)]
+        publish: bool,
         #[command(flatten)]
         passphrase: PassphraseFd,
     },
-    /// Show what has been issued, or one certificate
+    /// Bring the revocation list of this home to every known server
+    ///
+    /// To those in the registry and those that odeon.toml knows. They check who has signed it, keep it and close the
+    /// links of those that it revokes. It takes no passphrase and no right: the list is signed.
+    Publish,
+    /// Show what has been issued, or one certificate, revocation list, package or grant
     View {
-        /// The server, or a file in PEM [default: everything that is in force]
+        /// The server, or a file [default: everything that is in force]
         target: Option<String>,
     },
 }

@@ -1,12 +1,13 @@
 //! `admin`: the ensemble's secret, its admin key, and what is granted.
 
 use odeon_auth::{AdminError, AdminFiles, Cookie, CookieError, Existing, GrantChain, GrantId, GrantKey};
+use odeon_core::moment;
 use odeon_core::seam::Disk as _;
 use odeon_server::{GrantEntry, Home, OsDisk, OsRng, Retract, all_grants};
 use serde_json::json;
 
 use crate::args::Admin;
-use crate::commands::grant::{self, Kept};
+use crate::commands::grant::{self, Kept, RefusedAt};
 use crate::context::Context;
 use crate::error::CliError;
 use crate::passphrases::Passphrases;
@@ -145,10 +146,18 @@ fn grants_here(context: &Context) -> Result<(), CliError> {
     };
     let shown: Vec<_> = kept
         .iter()
-        .map(|Kept { file, chain }| json!({ "id": chain.id().to_string(), "file": file, "right": chain.right(false) }))
+        .map(|Kept { file, chain, refused }| {
+            let (id, right) = (chain.id().to_string(), chain.right(false));
+            json!({ "id": id, "file": file, "right": right, "refused": refused })
+        })
         .collect();
     context.output().data(&shown, |_| {
-        let line = |kept: &Kept| format!("{}  {}", kept.chain.id(), kept.chain.right(false));
+        let line = |kept: &Kept| {
+            let refused = kept.refused.iter().map(|RefusedAt { server, at, why }| {
+                format!("\n    refused at {server}, {}, and not presented there again: {why}", moment(*at))
+            });
+            format!("{}  {}{}", kept.chain.id(), kept.chain.right(false), refused.collect::<String>())
+        };
         lines_or(kept.iter().map(line), "no grant is kept here")
     });
     Ok(())

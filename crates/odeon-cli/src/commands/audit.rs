@@ -19,7 +19,13 @@ const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 pub(crate) async fn audit(context: &Context, options: AuditArgs) -> Result<(), CliError> {
     let most = options.lines as usize;
     if let Some(file) = &options.file {
-        let text = read(file).map_err(|e| CliError::unreadable(file, &e))?;
+        let text = read(file).map_err(|e| match e.kind() {
+            std::io::ErrorKind::InvalidData => not_a_log(file),
+            _ => CliError::unreadable(file, &e),
+        })?;
+        if !is_log(&text) {
+            return Err(not_a_log(file));
+        }
         return show(context.output(), text.lines().map(ToOwned::to_owned).collect(), most);
     }
     let id = match &options.server {
@@ -51,9 +57,25 @@ fn read(file: &Path) -> std::io::Result<String> {
     Ok(text)
 }
 
+/// Whether a text is an audit log: empty, or with one line at least that tells of an act.
+fn is_log(text: &str) -> bool {
+    text.trim().is_empty() || text.lines().any(|line| act_of(line).is_some())
+}
+
+fn not_a_log(file: &Path) -> CliError {
+    let message = format!("{} is no audit log: no line of it tells of an act", file.display());
+    CliError::failed("not-an-audit-log", message)
+        .help(format!("name a server's `{AUDIT_FILE}` or `{AUDIT_REFUSED_FILE}`, or a copy of one"))
+}
+
+/// The act that a line tells of. One that was cut by a power failure tells of none.
+fn act_of(line: &str) -> Option<Value> {
+    let act: Value = serde_json::from_str(line).ok()?;
+    (act["unix_ms"].is_u64() && act["peer"].is_string() && act["allowed"].is_boolean()).then_some(act)
+}
+
 fn show(output: Output, lines: Vec<String>, most: usize) -> Result<(), CliError> {
-    // A line that was cut by a power failure is none.
-    let mut acts: Vec<Value> = lines.iter().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let mut acts: Vec<Value> = lines.iter().filter_map(|line| act_of(line)).collect();
     acts.sort_by_key(|act| act["unix_ms"].as_u64());
     let skipped = acts.len().saturating_sub(most);
     for act in acts.iter().skip(skipped) {
@@ -87,6 +109,15 @@ fn show_act(act: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_log_has_an_act_or_nothing_and_its_last_line_may_be_cut() {
+        let act = r#"{"unix_ms":0,"peer":"a@/","allowed":true}"#;
+        assert!(is_log("") && is_log(act) && is_log(&format!("{act}\n{{\"unix_ms\":1,\"pe")));
+        for other in ["domain = \"/\"\n", "{}\n", r#"{"unix_ms":"0","peer":"a@/","allowed":true}"#, "[1]"] {
+            assert!(!is_log(other), "{other}");
+        }
+    }
 
     #[test]
     fn an_act_is_one_line() {

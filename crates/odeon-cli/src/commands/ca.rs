@@ -1,6 +1,6 @@
 //! `ca`: the ensemble's authorities and what they issue.
 
-use std::path::Path;
+use std::path::PathBuf;
 
 use odeon_auth::ca::{
     CaError, CaFiles, CaOptions, CertificateAuthority, Issued, Issuer, ROOT_DAYS, RenewedKey, SUB_DAYS,
@@ -13,7 +13,7 @@ use odeon_server::{CONSOLE, Home, OsRng};
 use serde::Serialize;
 use serde_json::json;
 
-use super::certificates;
+use super::{certificates, publish};
 use crate::args::{Ca, Cert, PassphraseFd, Renew, Setup, SubjectArgs};
 use crate::context::Context;
 use crate::error::CliError;
@@ -22,12 +22,13 @@ use crate::passphrases::Passphrases;
 const ROOT: &str = "the root CA";
 const SUB: &str = "the subordinate CA";
 
-pub(crate) fn ca(context: &Context, ca: Ca) -> Result<(), CliError> {
+pub(crate) async fn ca(context: &Context, ca: Ca) -> Result<(), CliError> {
     match ca {
         Ca::Setup(options) => setup(context, &options),
         Ca::Cert(options) => cert(context, options),
         Ca::Renew(options) => renew(context, &options),
-        Ca::Revoke { target, passphrase } => revoke(context, &target, passphrase),
+        Ca::Revoke { target, publish, passphrase } => revoke(context, &target, publish, passphrase).await,
+        Ca::Publish => publish::publish(context).await,
         Ca::View { target } => certificates::view(context, target.as_deref()),
     }
 }
@@ -93,21 +94,17 @@ fn setup(context: &Context, options: &Setup) -> Result<(), CliError> {
     let mut passphrases = Passphrases::from(options.passphrase.fd)?;
     let root = passphrases.ask_new(ROOT)?;
     let sub = passphrases.ask_new(SUB)?;
-    let generating = |path: &Path| context.output().progress(&format!("… generate {}", path.display()));
-    generating(&files.root_key());
-    generating(&files.root_crt());
     authority.generate_root(&root, &authority_options("Root CA", root_days)).map_err(|e| failed(&e))?;
-    generating(&files.sub_key());
-    generating(&files.sub_crt());
+    wrote(context, &[files.root_key(), files.root_crt()]);
     let sub_days = SUB_DAYS.min(root_days.div_ceil(2));
     let sub_options = authority_options("Subordinate CA", sub_days);
     authority.generate_sub(&root, &sub, &sub_options).map_err(|e| failed(&e))?;
-    generating(&files.ca_pem());
-    generating(&files.root_pem());
+    wrote(context, &[files.sub_key(), files.sub_crt()]);
     authority.generate_ca_files(Existing::Replace).map_err(|e| failed(&e))?;
+    wrote(context, &[files.ca_pem(), files.root_pem()]);
     let mut issuer = authority.unlock(&sub).map_err(|e| failed(&e))?;
-    generating(&files.crl());
     issuer.write_list().map_err(|e| failed(&e))?;
+    wrote(context, &[files.crl()]);
     let console = ServerId::new(CONSOLE, Domain::root()).expect("the console has an id");
     let order =
         ServerOrder { subject, kind: options.key, ..ServerOrder::new(console, Capabilities::admin()) };
@@ -119,7 +116,7 @@ fn setup(context: &Context, options: &Setup) -> Result<(), CliError> {
 
 fn cert(context: &Context, options: Cert) -> Result<(), CliError> {
     let server = context.server_id(&options.server)?;
-    let home = context.home()?;
+    let home = with_authority(context)?;
     let mut issuer = unlock(&home, options.passphrase)?;
     let order = ServerOrder {
         server,
@@ -142,17 +139,22 @@ fn issue(
     existing: Existing,
 ) -> Result<Made, CliError> {
     let place = ServerFiles::below(&home.server(&order.server));
-    for path in [place.key(), place.chain()] {
-        context.output().progress(&format!("… generate {}", path.display()));
-    }
     let issued = issuer.issue(order, &place, existing).map_err(|e| failed(&e))?;
+    wrote(context, &[place.key(), place.chain()]);
     Ok(Made::new(issued, &place))
+}
+
+/// Tells what was written, once it is.
+fn wrote(context: &Context, paths: &[PathBuf]) {
+    for path in paths {
+        context.output().progress(&format!("wrote {}", path.display()));
+    }
 }
 
 fn renew(context: &Context, options: &Renew) -> Result<(), CliError> {
     let named =
         options.servers.iter().map(|server| context.server_id(server)).collect::<Result<Vec<_>, _>>()?;
-    let home = context.home()?;
+    let home = with_authority(context)?;
     let mut issuer = unlock(&home, options.passphrase)?;
     let servers = if options.all { in_force(issuer.issued()) } else { named };
     let key = options.new_key.map_or(RenewedKey::Same, RenewedKey::New);
@@ -163,9 +165,14 @@ fn renew(context: &Context, options: &Renew) -> Result<(), CliError> {
             context.output().progress(&format!("… {server} has its files elsewhere: renew it there"));
             continue;
         }
-        context.output().progress(&format!("… generate {}", place.chain().display()));
         match issuer.renew(&server, &place, key, options.days) {
-            Ok(peer) => made.push(Made::new(peer, &place)),
+            Ok(peer) => {
+                if let RenewedKey::New(_) = key {
+                    wrote(context, &[place.key()]);
+                }
+                wrote(context, &[place.chain()]);
+                made.push(Made::new(peer, &place));
+            }
             Err(error) => {
                 // The others are renewed all the same.
                 context.output().progress(&format!("… {server}: {error}"));
@@ -184,34 +191,59 @@ fn in_force(issued: &[Issued]) -> Vec<ServerId> {
     valid.collect::<std::collections::BTreeSet<_>>().into_iter().collect()
 }
 
-fn revoke(context: &Context, target: &str, passphrase: PassphraseFd) -> Result<(), CliError> {
+async fn revoke(
+    context: &Context,
+    target: &str,
+    is_published: bool,
+    passphrase: PassphraseFd,
+) -> Result<(), CliError> {
     let target = match Target::serial(target) {
         Some(serial) => serial,
         None => Target::Server(context.server_id(target)?),
     };
-    let home = context.home()?;
+    let home = with_authority(context)?;
     let mut issuer = unlock(&home, passphrase)?;
     let revoked = issuer.revoke(&target).map_err(|e| failed(&e))?;
+    drop(issuer);
     let list = CaFiles::below(home.root()).crl();
-    context.output().progress(&format!("… generate {}", list.display()));
+    wrote(context, std::slice::from_ref(&list));
     let rows: Vec<_> = revoked.iter().map(|i| json!({ "server": i.server, "serial": i.serial })).collect();
-    context.output().data(&json!({ "revoked": rows, "list": list }), |_| {
+    let brought = if is_published { Some(publish::bring(context, &home).await) } else { None };
+    let published = brought.as_ref().and_then(|brought| brought.as_ref().ok());
+    let mut document = json!({ "revoked": rows, "list": list });
+    if let (Some(brought), Some(document)) = (published, document.as_object_mut()) {
+        document.insert("published".to_owned(), json!(brought));
+    }
+    context.output().data(&document, |_| {
         let line = |i: &Issued| format!("{} is revoked (serial number {})", i.server, i.serial);
-        revoked.iter().map(line).collect::<Vec<_>>().join("\n")
+        let lines = revoked.iter().map(line).chain(published.map(|brought| publish::show(brought)));
+        lines.collect::<Vec<_>>().join("\n")
     });
-    Ok(())
+    match brought {
+        Some(brought) => publish::all_have_it(context, &brought?),
+        None => Ok(()),
+    }
 }
 
 fn authority(home: &Home) -> CertificateAuthority<'static> {
     CertificateAuthority::new(CaFiles::below(home.root()), &OsRng, now())
 }
 
+/// The home, which must have a subordinate: where there is none, nothing is made either.
+fn with_authority(context: &Context) -> Result<Home, CliError> {
+    let none = |place: String| {
+        CliError::failed("missing", format!("there is no authority in {place}"))
+            .help("`ca setup` makes it; servers are certified where it is")
+    };
+    let Some(home) = context.home_if_made()? else {
+        return Err(none(context.home_path_here()?.display().to_string()));
+    };
+    let files = CaFiles::below(home.root());
+    if files.sub_key().exists() { Ok(home) } else { Err(none(files.base().display().to_string())) }
+}
+
 fn unlock(home: &Home, passphrase: PassphraseFd) -> Result<Issuer<'static>, CliError> {
     let authority = authority(home);
-    if !authority.files().sub_key().exists() {
-        let message = format!("there is no authority in {}", authority.files().base().display());
-        return Err(CliError::failed("missing", message).help("`ca setup` makes it"));
-    }
     let sub = Passphrases::from(passphrase.fd)?.ask_known(SUB)?;
     authority.unlock(&sub).map_err(|e| failed(&e))
 }

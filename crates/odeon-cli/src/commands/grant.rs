@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use odeon_actor::TokioClock;
 use odeon_auth::{AdminFiles, CHAIN_BYTES_MAX, GRANT_TEXT_KIND, GrantChain, GrantKey, NewBlock, PublicKey};
-use odeon_core::seam::Clock as _;
+use odeon_core::seam::{Clock as _, Disk as _};
 use odeon_core::{Capability, Caveat, ServerId};
-use odeon_server::{Home, OsRng};
+use odeon_server::{Home, OsDisk, OsRng};
+use serde::Serialize;
 use serde_json::json;
 
 use crate::args::{Authorize, Limits, Narrow};
@@ -23,6 +24,49 @@ const KEPT_MAX: usize = 256;
 pub(crate) struct Kept {
     pub(crate) file: PathBuf,
     pub(crate) chain: GrantChain,
+    /// Where it was refused for good: it is not presented there again.
+    pub(crate) refused: Vec<RefusedAt>,
+}
+
+impl Kept {
+    /// Whether it may still count at a server.
+    pub(crate) fn is_good_at(&self, server: &ServerId) -> bool {
+        let now = TokioClock::new().unix_ms() / 1000;
+        let is_over = self.chain.right(false).not_after().is_some_and(|end| end <= now);
+        !is_over && !self.refused.iter().any(|refused| refused.server == *server)
+    }
+}
+
+/// That a server has refused a grant. One line of the file beside the grant's: `SERVER MOMENT WHY`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct RefusedAt {
+    pub(crate) server: ServerId,
+    /// When, in seconds since 1970.
+    pub(crate) at: u64,
+    pub(crate) why: String,
+}
+
+impl RefusedAt {
+    fn read(line: &str) -> Option<Self> {
+        let mut parts = line.splitn(3, ' ');
+        let (server, at, why) = (parts.next()?, parts.next()?, parts.next()?);
+        Some(Self { server: server.parse().ok()?, at: at.parse().ok()?, why: why.to_owned() })
+    }
+}
+
+/// The file in which it is kept where a grant was refused.
+fn refusals_of(grant: &Path) -> PathBuf {
+    grant.with_extension("refused")
+}
+
+/// Notes that a server has refused a grant for good, so that it is not presented there for ever.
+pub(crate) fn note_refused(kept: &Kept, server: &ServerId, why: &str) -> Result<(), CliError> {
+    let why = why.lines().next().unwrap_or_default().to_owned();
+    let new = RefusedAt { server: server.clone(), at: TokioClock::new().unix_ms() / 1000, why };
+    let lines = kept.refused.iter().filter(|refused| refused.server != *server).chain([&new]);
+    let text: String = lines.map(|RefusedAt { server, at, why }| format!("{server} {at} {why}\n")).collect();
+    let file = refusals_of(&kept.file);
+    OsDisk.replace(&file, text.as_bytes()).map_err(|e| CliError::unwritable(&file, &e))
 }
 
 /// Whom a grant is for.
@@ -205,7 +249,9 @@ pub(crate) fn kept(home: &Home) -> Result<Vec<Kept>, CliError> {
     paths.truncate(KEPT_MAX);
     let kept = paths.into_iter().filter_map(|file| {
         let chain = GrantChain::from_text(&read(&file).ok()?, &admin).ok()?;
-        Some(Kept { file, chain })
+        let refused = read(&refusals_of(&file)).unwrap_or_default();
+        let refused = refused.lines().filter_map(RefusedAt::read).collect();
+        Some(Kept { file, chain, refused })
     });
     Ok(kept.collect())
 }

@@ -10,6 +10,7 @@ pub(crate) mod grant;
 pub(crate) mod learn;
 pub(crate) mod logs;
 pub(crate) mod package;
+pub(crate) mod publish;
 pub(crate) mod see;
 pub(crate) mod serve;
 pub(crate) mod steer;

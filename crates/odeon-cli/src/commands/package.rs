@@ -119,6 +119,16 @@ fn read(path: &Path) -> Result<Content, CliError> {
     })
 }
 
+/// What a package holds, by name: its keys stay unseen.
+pub(crate) fn show(context: &Context, file: &Path) -> Result<(), CliError> {
+    let members = archive::read(file)?;
+    let names: Vec<&str> = members.iter().map(|member| member.name.as_str()).collect();
+    context.output().data(&json!({ "members": names }), |_| {
+        format!("a package, which `unpack` takes, of\n{}", names.join("\n"))
+    });
+    Ok(())
+}
+
 pub(crate) fn unpack(context: &Context, unpack: &Unpack) -> Result<(), CliError> {
     let directory = absolute(unpack.directory.as_deref().unwrap_or_else(|| Path::new(".")))?;
     // All of it is looked at before anything is written.

@@ -1,6 +1,7 @@
 //! `up` and `down`: the whole ensemble.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,6 +20,8 @@ use odeon_ensemble::supervisor::{
 };
 use odeon_server::{Home, OsRng};
 use serde_json::json;
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::UnixStream;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::Up;
@@ -26,13 +29,13 @@ use crate::commands::config::{load, no_file};
 use crate::commands::see::ps_table;
 use crate::commands::steer::not_ready;
 use crate::context::{Context, FILE};
-use crate::error::CliError;
+use crate::error::{CliError, ExitStatus};
 use crate::output::{Output, terminal_width};
 
-/// Pause between two looks at an ensemble that is coming up in the background.
+/// Pause between two looks at an ensemble that is coming up.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// How long a supervisor in the background may take until it answers.
+/// How long a supervisor in the background may say nothing, or take to end.
 const SUPERVISOR_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Size at which a supervisor's log is set aside when it starts, in bytes. It has a line per change of a server.
@@ -76,20 +79,38 @@ impl Project {
 
 pub(crate) async fn up(context: &Context, up: Up) -> Result<(), CliError> {
     let project = Project::open(context, up.dir.as_deref())?;
-    if up.detach { detach(context, &project).await } else { foreground(context, project, true).await }
+    if up.detach { detach(context, &project).await } else { foreground(context, project, Shown::Here).await }
 }
 
-pub(crate) async fn supervisor(context: &Context, dir: Option<PathBuf>) -> Result<(), CliError> {
+pub(crate) async fn supervisor(
+    context: &Context,
+    dir: Option<PathBuf>,
+    is_reporting: bool,
+) -> Result<(), CliError> {
     // Away from the terminal that started it. One that leads its group already is away.
     let _ = rustix::process::setsid();
-    foreground(context, Project::open(context, dir.as_deref())?, false).await
+    let shown = if is_reporting {
+        Shown::To(given_socket().map_err(|e| CliError::of("supervisor", &e))?)
+    } else {
+        Shown::Nowhere
+    };
+    foreground(context, Project::open(context, dir.as_deref())?, shown).await
+}
+
+/// Who sees how the servers come up.
+enum Shown {
+    /// Whoever looks at this process.
+    Here,
+    /// Who has started it in the background.
+    To(UnixStream),
+    Nowhere,
 }
 
 /// Runs the supervisor in this process until it has gone down: by `down`, SIGINT or SIGTERM.
-async fn foreground(context: &Context, project: Project, shows: bool) -> Result<(), CliError> {
+async fn foreground(context: &Context, project: Project, shown: Shown) -> Result<(), CliError> {
     let domain = project.ensemble.domain.clone();
     let output = context.output();
-    let on_event: EventHook = if shows {
+    let on_event: EventHook = if matches!(shown, Shown::Here) {
         Arc::new(move |event| show_event(output, &domain, event))
     } else {
         Arc::new(|event| tracing::info!("{}", describe(event, &Domain::root())))
@@ -125,8 +146,10 @@ async fn foreground(context: &Context, project: Project, shows: bool) -> Result<
         }
     };
     let all_ready = async {
-        if shows {
-            announce(output, &supervisor, expected).await;
+        match shown {
+            Shown::Here => announce(output, &supervisor, expected).await,
+            Shown::To(socket) => report(&supervisor, socket).await,
+            Shown::Nowhere => {}
         }
         std::future::pending::<()>().await;
     };
@@ -248,32 +271,33 @@ async fn detach(context: &Context, project: &Project) -> Result<(), CliError> {
     // Asked here, since the answer of a process in the background would stand in its log.
     drop(project.home.claim(&id).map_err(|error| start_error(context, &SupervisorError::Claim(error)))?);
     let log = project.home.server(&id).join("log");
-    let mut child = spawn_supervisor(project, &log).map_err(|e| CliError::of("supervisor", &e))?;
-    come_up(context, project, || match child.try_wait() {
-        Ok(None) => Ok(()),
-        Ok(Some(_)) | Err(_) => Err(ended_early(&log)),
-    })
-    .await
+    let told = spawn_supervisor(project, &log).map_err(|e| CliError::of("supervisor", &e))?;
+    come_up(context, project, told, &log).await
 }
 
+/// Starts it; what it tells comes out of the socket.
 #[expect(clippy::disallowed_methods, reason = "the supervisor is the one process that has no shim")]
-fn spawn_supervisor(project: &Project, log: &Path) -> std::io::Result<std::process::Child> {
+fn spawn_supervisor(project: &Project, log: &Path) -> std::io::Result<UnixStream> {
     std::fs::create_dir_all(log)?;
     let path = log.join("server.log");
     if path.metadata().is_ok_and(|file| file.len() > SUPERVISOR_LOG_BYTES_MAX) {
         std::fs::rename(&path, log.join("server.log.1"))?;
     }
     let output = std::fs::OpenOptions::new().append(true).create(true).mode(0o600).open(&path)?;
+    let (ours, its) = UnixStream::pair()?;
+    let its = its.into_std()?;
+    its.set_nonblocking(false)?;
     std::process::Command::new(std::env::current_exe()?)
         .arg("--home")
         .arg(project.home.root())
-        .arg("supervisor")
+        .args(["supervisor", "--report"])
         .arg(&project.directory)
         .current_dir(&project.directory)
-        .stdin(std::process::Stdio::null())
+        .stdin(OwnedFd::from(its))
         .stdout(output.try_clone()?)
         .stderr(output)
-        .spawn()
+        .spawn()?;
+    Ok(ours)
 }
 
 fn ended_early(log: &Path) -> CliError {
@@ -286,36 +310,19 @@ fn ended_early(log: &Path) -> CliError {
 }
 
 /// Shows each server becoming ready, until all are, or one has failed.
-async fn come_up(
-    context: &Context,
-    project: &Project,
-    mut lives: impl FnMut() -> Result<(), CliError>,
-) -> Result<(), CliError> {
-    let scoped = Context::new(
-        context.program.clone(),
-        crate::args::Global {
-            home: Some(project.home.root().to_owned()),
-            domain: Some(project.ensemble.domain.clone()),
-            ..context.global.clone()
-        },
-    );
-    let console = scoped.console().await?;
+async fn come_up(context: &Context, project: &Project, told: UnixStream, log: &Path) -> Result<(), CliError> {
     let (output, domain) = (context.output(), &project.ensemble.domain);
     let expected = server_count(&project.ensemble);
-    let clock = Arc::clone(console.server.clock());
-    let give_up = clock.now() + SUPERVISOR_TIMEOUT;
+    let mut told = BufReader::new(told).lines();
     let mut shown: BTreeMap<ServerId, Phase> = BTreeMap::new();
     loop {
-        lives()?;
-        let rows = match console.supervisor_unseen().ps(Selection::default()).await {
-            Ok(rows) => rows,
-            Err(error) if shown.is_empty() && clock.now() < give_up => {
-                tracing::debug!(%error, "no supervisor yet");
-                clock.sleep_until(clock.now() + LOOK).await;
-                continue;
-            }
-            Err(error) => return Err(error.into()),
-        };
+        let line = tokio::time::timeout(SUPERVISOR_TIMEOUT, told.next_line()).await.map_err(|_| {
+            let message = format!("the supervisor has said nothing for {} s", SUPERVISOR_TIMEOUT.as_secs());
+            CliError::new(ExitStatus::TimedOut, "timed-out", message).help("see `logs supervisor`")
+        })?;
+        // Its end of the socket is open as long as it lives.
+        let Ok(Some(line)) = line else { return Err(ended_early(log)) };
+        let rows: Vec<ServerRow> = serde_json::from_str(&line).map_err(|e| CliError::of("supervisor", &e))?;
         for row in &rows {
             let state = row.process.state;
             if shown.insert(row.id.clone(), state) != Some(state) && state == Phase::Ready {
@@ -334,8 +341,29 @@ async fn come_up(
         if rows.len() >= expected && !rows.iter().any(moves) {
             return all_up(context, domain, &rows);
         }
-        clock.sleep_until(clock.now() + LOOK).await;
     }
+}
+
+/// Tells whoever has started the supervisor how far the servers are, again and again, until they have gone. They are told
+/// by the socket between the two, since they may hold no right to ask: a strict ensemble believes no user.
+async fn report(supervisor: &Handle<Supervisor>, mut to: UnixStream) {
+    loop {
+        if let Ok(rows) = supervisor.ps(Selection::default()).await {
+            let mut line = serde_json::to_vec(&rows).unwrap_or_default();
+            line.push(b'\n');
+            if to.write_all(&line).await.is_err() {
+                return;
+            }
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// The socket that this process was given as its standard input.
+fn given_socket() -> std::io::Result<UnixStream> {
+    let socket = std::os::unix::net::UnixStream::from(std::io::stdin().as_fd().try_clone_to_owned()?);
+    socket.set_nonblocking(true)?;
+    UnixStream::from_std(socket)
 }
 
 fn all_up(context: &Context, domain: &Domain, rows: &Vec<ServerRow>) -> Result<(), CliError> {

@@ -44,6 +44,7 @@ fn arguments(mark: &str) -> Value {
         "ping-actor" | "describe" => json!({ "actor": "0" }),
         "present-grant" => json!({ "grant": "none" }),
         "answer-challenge" => json!({ "challenge": "00", "signature": "00" }),
+        "take-revocation-list" => json!({ "list": "none" }),
         "retract-grants" => json!({ "what": { "grantee": other } }),
         "can" => json!({ "who": other, "what": "admin" }),
         "add" => json!({ "id": other, "addresses": [], "roles": [], "epoch": 1, "tenure": "leased" }),

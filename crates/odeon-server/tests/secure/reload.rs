@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use odeon_auth::ca::{RenewedKey, SERVER_DAYS, ServerFiles};
-use odeon_auth::tls::server_name;
+use odeon_actor::AskError;
+use odeon_auth::ca::{CaFiles, RenewedKey, SERVER_DAYS, ServerFiles};
+use odeon_auth::tls::{BROUGHT_LIST_BYTES_MAX, server_name};
 use odeon_auth::{Cookie, Side, prove, transcript};
 use odeon_core::seam::{BoxFuture, Clock};
-use odeon_core::{Epoch, Instant};
-use odeon_server::{Limits, Server};
+use odeon_core::{ActorId, Epoch, Instant, Reference, RefusalCode};
+use odeon_server::{Control, ControlCalls as _, Limits, ListTaken, Server};
 use odeon_wire::{Frame, Hello, LINK_WINDOW_BYTES, MAGIC, VERSION_MAX, VERSION_MIN, Windows};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -63,6 +64,44 @@ async fn files_that_cannot_be_used_leave_the_old_certificate_in_use() {
     let a = site.client("a@/", &b).await;
     assert_eq!(ask(&a, b.id()).await, Ok("hi".into()));
     assert_eq!(a.connections()[0].certificate.as_ref().map(|c| &c.serial), Some(&serial));
+}
+
+#[tokio::test]
+async fn a_newer_list_that_anybody_brings_is_kept_and_ends_links_and_an_older_or_forged_one_is_refused() {
+    let (site, operators, strangers) = (Site::new(), Site::new(), Site::other());
+    let b = site.listener("b@/", Limits::default()).await;
+    let (a, c) = (site.client("a@/", &b).await, site.client("c@/", &b).await);
+    assert_eq!((ask(&a, b.id()).await, ask(&c, b.id()).await), (Ok("hi".into()), Ok("hi".into())));
+    let list = |site: &Site| std::fs::read_to_string(CaFiles::below(site.home.root()).crl()).expect("a list");
+    let old = list(&operators);
+    operators.revoke("a@/");
+    let refused = async |list: String| match c.bring_list(b.id(), list).await {
+        Err(AskError::Refused(refusal)) => refusal.code,
+        other => panic!("not refused: {other:?}"),
+    };
+    strangers.revoke("a@/");
+    assert_eq!(refused(list(&strangers)).await, RefusalCode::NotAuthorised);
+    assert_eq!(refused("no list".to_owned()).await, RefusalCode::BadPayload);
+    assert_eq!(refused("x".repeat(BROUGHT_LIST_BYTES_MAX + 1)).await, RefusalCode::LimitReached);
+    assert_eq!(b.connections().len(), 2, "nothing has changed");
+
+    let taken = c.bring_list(b.id(), list(&operators)).await.expect("taken");
+    assert_eq!(taken, ListTaken { is_new: true, closed: 1 });
+    wait_until("the link is closed", || a.connections().is_empty()).await;
+    assert!(ask(&a, b.id()).await.is_err(), "and there is no other");
+    assert_eq!(list(&site), list(&operators), "it is kept");
+    let again = c.bring_list(b.id(), list(&operators)).await.expect("known");
+    assert_eq!(again, ListTaken { is_new: false, closed: 0 });
+    assert_eq!(refused(old).await, RefusalCode::StaleNumber);
+
+    let control = b.actor::<Control>(Reference::new(b.id().clone(), ActorId::SERVER));
+    let log = control.audit(256).await.expect("answers");
+    let acts = |allowed: &str| {
+        let of = |line: &&String| line.contains("take-revocation-list") && line.contains(allowed);
+        log.iter().filter(of).count()
+    };
+    assert_eq!(acts("\"allowed\":true"), 1, "{log:?}");
+    assert!(acts("\"allowed\":false") > 0, "{log:?}");
 }
 
 /// A clock whose calendar can be set forward.

@@ -121,3 +121,74 @@ fn the_same_failure_has_the_same_code_whichever_command_meets_it() {
     let unwritten = project.site_with(&unwritten, PASSPHRASE);
     assert!(unwritten.err.contains("error[unwritable]"), "{unwritten:?}");
 }
+
+#[test]
+fn a_strict_ensemble_comes_up_in_the_background_and_says_what_its_commands_lack() {
+    let project = Project::new(&format!("strict = true\n{TWO_WORKERS}"));
+    let up = project.site(&["up", "--detach"]);
+    assert_eq!((up.code, up.out.contains("up: 4 servers")), (0, true), "{up:?}");
+    assert!(up.err.contains("web-0        ready     pid "), "{up:?}");
+    let refused = project.fails(3, &["ps"]);
+    assert!(refused.starts_with("error[not-authorised]: "), "{refused}");
+    for advice in ["can me", "admin authorize SERVER key:KEY CAPABILITY", "`auth`", "strict"] {
+        assert!(refused.contains(advice), "no `{advice}` in: {refused}");
+    }
+    // As it advises.
+    with_passphrase(&project, &["admin", "keys"]);
+    let console = project.json(&["admin", "keys", "--view"])["console"].as_str().expect("a key").to_owned();
+    let to = format!("key:{console}");
+    with_passphrase(&project, &["admin", "authorize", "supervisor", &to, "supervisor", "shutdown"]);
+    project.done(&["ps"]);
+    project.done(&["down"]);
+    project.assert_nothing_left();
+}
+
+#[test]
+fn a_grant_that_is_refused_says_so_and_is_not_presented_for_ever() {
+    let project = Project::up();
+    with_passphrase(&project, &["admin", "keys"]);
+    let console = project.json(&["admin", "keys", "--view"])["console"].as_str().expect("a key").to_owned();
+    let to = format!("key:{console}");
+    let grant = with_passphrase(&project, &["admin", "authorize", "web-0", &to, "loader"]);
+    let id = grant["id"].as_str().expect("an id");
+    let presented = || project.done(&["audit", "web-0"]).matches("server/1#present-grant").count();
+    project.done(&["ping", "web-0"]);
+    assert_eq!(project.json(&["admin", "grants"])[0]["refused"], serde_json::json!([]));
+    project.done(&["admin", "retract", "web-0", id]);
+    let before = presented();
+    let first = project.site(&["ping", "web-0"]);
+    assert!(first.err.contains("a grant is not taken at web-0@/"), "{first:?}");
+    assert_eq!(presented(), before + 1, "it is refused once");
+    let next = project.site(&["ping", "web-0"]);
+    assert_eq!((next.code, next.err.as_str(), presented()), (0, "", before + 1), "and not presented again");
+    let refused = project.json(&["admin", "grants"])[0]["refused"][0].clone();
+    assert_eq!(
+        (&refused["server"], refused["why"].as_str()),
+        (&"web-0@/".into(), Some("the grant was retracted here"))
+    );
+    let shown = project.done(&["admin", "grants"]);
+    assert!(shown.contains("refused at web-0@/, ") && shown.contains("retracted here"), "{shown}");
+}
+
+#[test]
+fn can_says_when_there_is_nobody_to_do_it_to() {
+    let project = Project::up();
+    let there = project.json(&["can", "me", "shutdown", "--on", "web-0:greeter"]);
+    assert_eq!((&there["allowed"], &there["actor_is_there"]), (&true.into(), &true.into()));
+    let nobody = ["can", "me", "shutdown", "--on", "web-0:greter"];
+    let missing = project.json(&nobody);
+    assert_eq!((&missing["allowed"], &missing["actor_is_there"]), (&true.into(), &false.into()));
+    let text = project.done(&nobody);
+    assert!(text.starts_with("yes: "), "{text}");
+    assert!(text.contains("\nbut there is no actor `greter` at web-0@/ now"), "{text}");
+}
+
+#[test]
+fn what_is_no_audit_log_is_not_taken_for_an_empty_one() {
+    let project = Project::new(TWO_WORKERS);
+    assert_eq!(project.fails_json(1, &["audit", "--file", "odeon.toml"])["code"], "not-an-audit-log");
+    project.write("bytes", "");
+    assert_eq!(project.done(&["audit", "--file", "bytes"]), "", "an empty log is one");
+    std::fs::write(project.path().join("bytes"), [0xff, 0xfe, 0]).expect("written");
+    assert_eq!(project.fails_json(1, &["audit", "--file", "bytes"])["code"], "not-an-audit-log");
+}

@@ -53,7 +53,7 @@ fn set_up_makes_the_authorities_and_the_consoles_certificate() {
         let path = project.home().join(file);
         let found = path.metadata().unwrap_or_else(|e| panic!("{file}: {e}")).permissions().mode() & 0o777;
         assert_eq!(found, mode, "{file}");
-        assert!(outcome.err.contains(&format!("… generate {}\n", path.display())), "{file}: {outcome:?}");
+        assert!(outcome.err.contains(&format!("wrote {}\n", path.display())), "{file}: {outcome:?}");
     }
     let root = project.json(&["ca", "view", ".odeon/ca/root.pem"]);
     assert_eq!(root[0]["subject"], "CN=A Shop Root CA,L=Internet,O=A Shop,C=CH");
@@ -192,4 +192,77 @@ fn a_server_of_another_host_has_no_files_here_but_its_certificate() {
     let authorized = project.site_with(&authorize, "correct horse\n");
     assert_eq!(authorized.code, 0, "{authorized:?}");
     assert!(!project.home().join("servers/@web-9/grant.key").exists(), "its key is its own");
+}
+
+#[test]
+fn only_what_was_done_is_said_and_what_fails_makes_nothing() {
+    let project = Project::new(TWO_WORKERS);
+    let none = ca(&project, SUB, &["cert", "web-0"]);
+    assert!(none.err.contains("error[missing]: there is no authority in "), "{none:?}");
+    assert!(!project.home().exists(), "not even a home");
+    let project = with_authorities();
+    let made = ca(&project, SUB, &["cert", "web-0"]);
+    assert_eq!(made.err.matches("wrote ").count(), 2, "{made:?}");
+    let kept = ca(&project, SUB, &["cert", "web-0"]);
+    assert!(kept.err.starts_with("error[exists]: "), "it says nothing before: {kept:?}");
+}
+
+#[test]
+fn a_file_that_is_no_certificate_is_called_what_it_is() {
+    let project = with_authorities();
+    for (file, is) in [
+        (".odeon/servers/@console/tls/server.key", "a private key;"),
+        (".odeon/ca/sub/sub.key", "a private key under a passphrase;"),
+        ("odeon.toml", "text;"),
+    ] {
+        let error = project.fails(1, &["ca", "view", file]);
+        assert!(error.starts_with("error[not-a-certificate]: "), "{error}");
+        assert!(error.contains(&format!("{file} is {is} expected a certificate in PEM")), "{error}");
+    }
+    let list = project.done(&["ca", "view", ".odeon/ca/sub/crl.pem"]);
+    assert!(
+        list.starts_with("list of       CN=A Shop Subordinate CA,") && list.contains("revoked       nothing"),
+        "{list}"
+    );
+    assert_eq!(project.json(&["ca", "view", ".odeon/ca/sub/crl.pem"])[0]["number"], "01");
+    assert_eq!(ca(&project, SUB, &["cert", "supervisor"]).code, 0);
+    project.done(&["package", "supervisor", "--output", "host.tar"]);
+    let package = project.done(&["ca", "view", "host.tar"]);
+    assert!(package.contains("home/servers/@supervisor/tls/server.key"), "{package}");
+    assert!(!package.contains("PRIVATE"), "{package}");
+
+    project.write("a.grant", "odeon-grant-1:00\n");
+    assert_eq!(project.fails_json(1, &["ca", "view", "a.grant"])["code"], "missing", "there is no admin key");
+    assert_eq!(project.site_with(&["admin", "keys", "--passphrase-fd", "0"], "correct horse\n").code, 0);
+    assert_eq!(project.fails_json(1, &["ca", "view", "a.grant"])["code"], "grant");
+    let authorize = ["admin", "authorize", "web-0", "web-9", "loader", "--offline", "--passphrase-fd", "0"];
+    let authorized = project.site_with(&[&authorize[..], &["--json"]].concat(), "correct horse\n");
+    let grant: Value = serde_json::from_str(&authorized.out).expect("a document");
+    let shown = project.done(&["ca", "view", grant["file"].as_str().expect("a file")]);
+    assert!(shown.contains("for           web-9@/\nmay           loader; at web-0@/"), "{shown}");
+}
+
+#[test]
+fn a_revocation_list_is_brought_to_every_server() {
+    let project = with_authorities();
+    for server in ["web-0", "web-9"] {
+        assert_eq!(ca(&project, SUB, &["cert", server]).code, 0);
+    }
+    let down = project.fails_json(4, &["ca", "publish"]);
+    assert_eq!(down["code"], "unreachable");
+    project.done(&["up", "--detach"]);
+    let revoked = ca_json(&project, SUB, &["revoke", "web-9", "--publish"]);
+    let outcomes = |published: &Value| -> Vec<(String, String)> {
+        let text = |value: &Value| value.as_str().expect("text").to_owned();
+        let rows = published.as_array().expect("rows").iter();
+        rows.map(|row| (text(&row["server"]), text(&row["outcome"]))).collect()
+    };
+    let published = outcomes(&revoked["published"]);
+    // The file is this home's own, so it stands there already; who has no certificate looks at none.
+    let at =
+        |id: &str| published.iter().find(|(server, _)| server == id).map(|(_, outcome)| outcome.as_str());
+    assert!(matches!(at("web-0@/"), Some("taken" | "known")), "{published:?}");
+    assert_eq!(at("web-1@/"), Some("not-needed"), "{published:?}");
+    assert_eq!(outcomes(&project.json(&["ca", "publish"])).len(), published.len());
+    assert!(project.done(&["ca", "publish"]).contains("web-0@/ had the list already"));
 }
