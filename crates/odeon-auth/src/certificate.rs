@@ -159,8 +159,8 @@ fn malformed(what: &dyn fmt::Display) -> CertificateFault {
     CertificateFault::Malformed { what: what.to_string() }
 }
 
-/// A subject or an issuer as text, by which it is also found again: without control characters, those past ASCII included,
-/// which the library lets through.
+/// A subject or an issuer as text, by which it is also found again: without control characters, those past ASCII
+/// included, which the library lets through.
 pub(crate) fn name_text(name: &Name) -> String {
     let mut text = String::new();
     for c in name.to_string().chars() {

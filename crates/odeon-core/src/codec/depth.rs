@@ -13,8 +13,9 @@ pub(super) fn check(bytes: &[u8]) -> Result<(), CodecError> {
     Walk(bytes).one_value()
 }
 
-/// Sees to it that bytes are one CBOR value, and nest no deeper than [`PAYLOAD_DEPTH_MAX`] levels, without reading what is
-/// in it: `minicbor` keeps 16 bytes for each byte that opens one level more, of what it skips too. Costs a step per item.
+/// Sees to it that bytes are one CBOR value, and nest no deeper than [`PAYLOAD_DEPTH_MAX`] levels, without reading
+/// what is in it: `minicbor` keeps 16 bytes for each byte that opens one level more, of what it skips too. Costs a
+/// step per item.
 ///
 /// # Errors
 /// [`CodecError::TooDeep`] or [`CodecError::Decode`].

@@ -1,4 +1,5 @@
-//! Certificates: bytes as they are, and ones that the target puts together, so that no wrong length hides what is within.
+//! Certificates: bytes as they are, and ones that the target puts together, so that no wrong length hides what is
+//! within.
 
 use odeon_auth::PeerCertificate;
 

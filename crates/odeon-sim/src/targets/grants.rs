@@ -1,4 +1,5 @@
-//! Chains of grants: bytes as they are, and blocks that the target signs, so that what is behind the signatures is tried.
+//! Chains of grants: bytes as they are, and blocks that the target signs, so that what is behind the signatures is
+//! tried.
 
 use std::sync::OnceLock;
 
@@ -147,7 +148,8 @@ fn digest(body: &[u8], signature: &[u8; 64]) -> [u8; 32] {
     hash.chain_update((signature.len() as u64).to_be_bytes()).chain_update(signature).finalize().into()
 }
 
-/// The chain's encoding, as its page says: written here by hand, so that it is not only our encoder that the reader meets.
+/// The chain's encoding, as its page says: written here by hand, so that it is not only our encoder that the reader
+/// meets.
 fn chain(signed: &[Vec<u8>]) -> Vec<u8> {
     let count = u8::try_from(signed.len()).expect("there are few keys");
     let mut bytes = vec![0x80 | count];

@@ -218,8 +218,8 @@ struct Link {
 }
 
 /// The bytes are a script: what the two sides say, what happens to it on the way, and frames that a side hears although
-/// nobody honest has said them. Whatever that is, everybody who waits for something is told once, and the end is the last
-/// that is heard.
+/// nobody honest has said them. Whatever that is, everybody who waits for something is told once, and the end is the
+/// last that is heard.
 pub(crate) fn session(mut script: &[u8]) {
     let now = Instant::ZERO;
     let ends = [

@@ -168,7 +168,8 @@ fn another_protocol_is_told_so() {
     }
 }
 
-/// An unknown field is skipped, not followed onto the stack; and past the limit not at all, since skipping has its price.
+/// An unknown field is skipped, not followed onto the stack; and past the limit not at all, since skipping has its
+/// price.
 #[test]
 fn deep_nesting_in_an_unknown_field_does_no_harm() {
     for (levels, is_read) in [(100, true), (1_000_000, false)] {
