@@ -1,7 +1,8 @@
 //! Files of secrets and certificates: read under a limit, written whole or not at all.
 //!
 //! A file is written beside its place, synced, and then linked or renamed into it, so that a crash leaves the
-//! old one or the new one. What it leaves beside it goes with a later write. A file with a secret in it is refused when group or others can get at it.
+//! old one or the new one. What it leaves beside it goes with a later write. A file with a secret in it is
+//! refused when group or others can get at it.
 
 use std::fmt;
 use std::fs::{DirBuilder, File, OpenOptions};

@@ -51,7 +51,8 @@ pub enum ExitReason {
 }
 
 impl ExitReason {
-    /// Whether it is known to be no orderly end, or not known to be one: links pass it on, and supervisors start a transient actor again.
+    /// Whether it is known to be no orderly end, or not known to be one: links pass it on, and supervisors start a
+    /// transient actor again.
     ///
     /// ```
     /// # use odeon_core::ExitReason;

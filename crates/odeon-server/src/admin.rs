@@ -53,8 +53,8 @@ impl fmt::Display for Retract {
     }
 }
 
-/// What is known of the files of grants, and whose turn it is at them. Whoever waits for a turn holds no thread, so that
-/// a disk that hangs has one thread and not all of them.
+/// What is known of the files of grants, and whose turn it is at them. Whoever waits for a turn holds no thread, so
+/// that a disk that hangs has one thread and not all of them.
 #[derive(Debug, Default)]
 pub(crate) struct GrantFiles {
     /// Whether what others have presented to an earlier incarnation is in the table.
@@ -119,7 +119,10 @@ impl Server {
         if let Some(text) = self.read_text(&retractions)? {
             self.grants().read_retractions(&text).map_err(|unread| match unread {
                 Unread::Line(line) => StartError::Retractions { path: retractions.clone(), line },
-                Unread::Old => StartError::OldRetractions { path: retractions.clone() },
+                Unread::Old => StartError::OldGrants {
+                    path: retractions.clone(),
+                    again: "retract again what was, if it was issued again",
+                },
             })?;
         }
         self.load_delegated()
@@ -149,7 +152,9 @@ impl Server {
             let read = self.grants().read_delegated(&text, &admin, self.clock().unix_ms());
             read.map_err(|unread| match unread {
                 Unread::Line(line) => StartError::Delegated { path, line },
-                Unread::Old => StartError::OldDelegated { path },
+                Unread::Old => {
+                    StartError::OldGrants { path, again: "issue and authorise again what is needed" }
+                }
             })?;
         }
         files.is_delegated_read.store(true, Ordering::Release);

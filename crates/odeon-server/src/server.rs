@@ -121,23 +121,13 @@ pub enum StartError {
         /// The first line that makes no sense.
         line: usize,
     },
-    /// The file of retractions is of an earlier build, which knew grants by other ids.
-    #[error(
-        "{} was written by an earlier build, and its ids match no grant: remove it and retract again what was; grants of that build count for nothing",
-        .path.display()
-    )]
-    OldRetractions {
+    /// A file of grants is of an earlier build, which knew grants by other ids.
+    #[error("{} was written by an earlier build, whose grants count no longer: remove it, and {again}", .path.display())]
+    OldGrants {
         /// The file.
         path: PathBuf,
-    },
-    /// The file of delegated grants is of an earlier build, whose grants count no longer.
-    #[error(
-        "{} was written by an earlier build, whose grants count no longer: remove it, and issue and authorise again what is needed",
-        .path.display()
-    )]
-    OldDelegated {
-        /// The file.
-        path: PathBuf,
+        /// What is to be done once more.
+        again: &'static str,
     },
     /// The file of delegated grants is not as it was written.
     #[error(

@@ -123,17 +123,26 @@ pub(crate) fn check_tells(sender: &Peer, receiver: &Peer) -> usize {
     let told = sender.printed(began, &format!("told {} ", receiver.id)).into_iter().filter_map(number);
     let missing: Vec<u64> = told.filter(|n| *n < last && !got.contains(n)).collect();
     // Those that were taken may be among the letters: their sender does not know.
-    let lost = format!("lost {} ", receiver.id);
+    wait_for_letters(sender, receiver, &missing);
+    missing.len()
+}
+
+/// Waits until the sender has said as many letters lost as tells are missing.
+#[track_caller]
+fn wait_for_letters(sender: &Peer, receiver: &Peer, missing: &[u64]) {
     let until = Instant::now() + Duration::from_secs(5);
-    while sender.printed(began, &lost).len() < missing.len() {
-        let letters = sender.printed(began, &lost).len();
+    loop {
+        let letters = sender.printed(sender.began(), &format!("lost {} ", receiver.id)).len();
+        if letters >= missing.len() {
+            return;
+        }
+        let who = format!("{} to {}", sender.id, receiver.id);
         assert!(
             Instant::now() < until,
             "tells {missing:?} from {who} were lost in silence: {letters} letters"
         );
         thread::sleep(LOOK_EVERY);
     }
-    missing.len()
 }
 
 /// An authority, and the certificates that it has issued.

@@ -5,7 +5,8 @@
 //! `ID LISTEN [--tls HOME SERVER] [PEER=ADDRESS]...` in the environment, a line each. `HOME` is the directory with the
 //! authorities' files, `SERVER` that of the server's. Each line that is printed begins with a word: `ready ADDRESS`;
 //! `answered PEER MILLIS` and `failed PEER MILLIS WHY` of an ask, with the time it took; `told PEER N` when the
-//! link has taken tell N; `lost PEER` of a tell that may be lost; `down PEER WHY` of a monitor; `got SERVER N` for a tell that came in. It ends with
+//! link has taken tell N; `lost PEER` of a tell that may be lost; `down PEER WHY` of a monitor; `got SERVER N` for
+//! a tell that came in. It ends with
 //! its standard input.
 
 use std::path::Path;

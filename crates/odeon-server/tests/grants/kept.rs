@@ -275,6 +275,18 @@ async fn a_disk_that_hangs_has_one_thread_however_many_peers_wait_for_it() {
     }
 }
 
+/// Waits until one of them is over, and says which.
+async fn wait_for_one<T>(all: &[tokio::task::JoinHandle<T>]) -> usize {
+    let deadline = tokio::time::Instant::now() + PATIENCE / 2;
+    loop {
+        if let Some(place) = all.iter().position(tokio::task::JoinHandle::is_finished) {
+            return place;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "none is over");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn one_peer_presents_as_many_grants_at_once_as_its_share_says() {
     let key_of = |stage: &Stage| {
@@ -289,14 +301,7 @@ async fn one_peer_presents_as_many_grants_at_once_as_its_share_says() {
         tokio::spawn(async move { control.present_grant("x".to_owned()).await.expect("answered") })
     };
     let mut presented: Vec<_> = (0..65).map(|_| present(&greedy)).collect();
-    let deadline = tokio::time::Instant::now() + PATIENCE / 2;
-    let early = loop {
-        if let Some(place) = presented.iter().position(tokio::task::JoinHandle::is_finished) {
-            break presented.remove(place);
-        }
-        assert!(tokio::time::Instant::now() < deadline, "one is too many");
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    };
+    let early = presented.remove(wait_for_one(&presented).await);
     let refusal = early.await.expect("no panic").expect_err("one too many");
     assert_eq!(refusal.code, RefusalCode::LimitReached);
     assert!(refusal.detail.contains("greedy@/ has 64 grants under way"), "{refusal:?}");
