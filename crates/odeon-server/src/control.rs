@@ -323,8 +323,8 @@ impl Control {
         self.server.grants_after(after.as_deref(), page(limit))
     }
 
-    /// Takes revocation lists in PEM that are newer than what is in use, from whoever brings them: they are signed by the
-    /// ensemble's authorities. At most 1 MiB, and one text at a time.
+    /// Takes revocation lists in PEM that are newer than what is in use, from whoever brings them: they are
+    /// signed by the ensemble's authorities. At most 1 MiB, and one text at a time.
     #[handle]
     fn take_revocation_list(
         &self,

@@ -142,6 +142,9 @@ impl Held {
     }
 }
 
+/// Chains by id, each with whether it was presented by another.
+type Listed<'a> = BTreeMap<GrantId, Vec<(&'a GrantChain, bool)>>;
+
 impl Grants {
     /// A link whose peer has proven itself.
     pub(crate) fn open(&mut self, link: u64) {
@@ -278,17 +281,12 @@ impl Grants {
 
     /// The chains that count now, by id: those of the next `most` ids after one, and whether there are more. Each once,
     /// with whether it was presented by another.
-    pub(crate) fn list(
-        &self,
-        now_ms: u64,
-        after: Option<GrantId>,
-        most: usize,
-    ) -> (BTreeMap<GrantId, Vec<(&GrantChain, bool)>>, bool) {
+    pub(crate) fn list(&self, now_ms: u64, after: Option<GrantId>, most: usize) -> (Listed<'_>, bool) {
         let own = self.links.values().flat_map(|link| &link.held).map(|held| (held, false));
         let all = own.chain(self.delegated.values().flatten().map(|held| (held, true)));
         let is_listed =
             |held: &Held| !held.is_over(now_ms) && after.is_none_or(|after| held.chain.id() > after);
-        let (mut listed, mut is_more) = (BTreeMap::<_, Vec<(&GrantChain, bool)>>::new(), false);
+        let (mut listed, mut is_more) = (Listed::new(), false);
         for (held, is_delegated) in all.filter(|(held, _)| is_listed(held)) {
             let of_id = listed.entry(held.chain.id()).or_default();
             if !of_id.contains(&(&held.chain, is_delegated)) {

@@ -175,7 +175,7 @@ impl Server {
         let system = System::with(Arc::clone(&world.clock), Arc::clone(&world.spawn));
         system.set_reply_timeout(reply_timeout);
         let known = Addresses::new(known, limits.address_cache_ttl);
-        let turns = Turns::new(limits.handshakes_at_once.unwrap_or(world.spawn.threads() / 2));
+        let turns = Turns::new(limits.handshakes_at_once.unwrap_or_else(|| world.spawn.threads() / 2));
         let server = Self(Arc::new(Inner {
             id,
             epoch,

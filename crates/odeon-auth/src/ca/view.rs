@@ -45,7 +45,8 @@ impl CertificateView {
     /// Reads every certificate of a file in PEM.
     ///
     /// # Errors
-    /// When the file cannot be read or holds no certificate, or a damaged one; [`CaError::Foreign`] says what else it is.
+    /// When the file cannot be read or holds no certificate, or a damaged one; [`CaError::Foreign`] says what
+    /// else it is.
     pub fn load(path: &Path) -> Result<Vec<Self>, CaError> {
         let pem = files::read(path, WHAT, CERTIFICATES_FILE_BYTES_MAX, Readers::All)?;
         let found = FileKind::of(&pem);

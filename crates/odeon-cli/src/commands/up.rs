@@ -344,8 +344,9 @@ async fn come_up(context: &Context, project: &Project, told: UnixStream, log: &P
     }
 }
 
-/// Tells whoever has started the supervisor how far the servers are, again and again, until they have gone. They are told
-/// by the socket between the two, since they may hold no right to ask: a strict ensemble believes no user.
+/// Tells whoever has started the supervisor how far the servers are, again and again, until they have gone.
+/// They are told by the socket between the two, since they may hold no right to ask: a strict ensemble believes
+/// no user.
 async fn report(supervisor: &Handle<Supervisor>, mut to: UnixStream) {
     loop {
         if let Ok(rows) = supervisor.ps(Selection::default()).await {

@@ -49,9 +49,8 @@ fn a_list_of_another_authority_of_that_name_or_a_changed_one_is_forged() {
         other.rng.next_u64();
     }
     let ca = other.ca(NOW);
-    ca.generate_root(&passphrase(ROOT), &AuthorityOptions::default()).expect("a root");
-    ca.generate_sub(&passphrase(ROOT), &passphrase(SUB), &AuthorityOptions::default())
-        .expect("a subordinate");
+    ca.generate_root(&passphrase(ROOT), &CaOptions::default()).expect("a root");
+    ca.generate_sub(&passphrase(ROOT), &passphrase(SUB), &CaOptions::default()).expect("a subordinate");
     let mut issuer = other.issuer(NOW);
     for _ in 0..4 {
         issuer.write_list().expect("written");
