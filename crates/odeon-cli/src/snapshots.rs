@@ -298,14 +298,16 @@ The ensemble's authorities, and the servers' certificates
 Usage: site ca [OPTIONS] <COMMAND>
 
 Commands:
-  setup   Make the ensemble's authorities, and the console's certificate with
-          `admin`
-  cert    Issue a server's certificate with a new key
-  renew   Renew certificates: the same names and key, for longer
-  revoke  Revoke certificates; servers refuse them once they have loaded the new
-          list
-  view    Show what has been issued, or one certificate
-  help    Print this message or the help of the given subcommand(s)
+  setup    Make the ensemble's authorities, and the console's certificate with
+           `admin`
+  cert     Issue a server's certificate with a new key
+  renew    Renew certificates: the same names and key, for longer
+  revoke   Revoke certificates; servers refuse them once they have loaded the
+           new list
+  publish  Bring the revocation list of this home to every known server
+  view     Show what has been issued, or one certificate, revocation list,
+           package or grant
+  help     Print this message or the help of the given subcommand(s)
 
 Options:
   -h, --help  Print help

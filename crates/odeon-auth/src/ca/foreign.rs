@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::grant::GRANT_TEXT_PREFIX;
+use crate::grant::GRANT_TEXT_KIND;
 
 /// How much of a file is looked at, in bytes.
 pub const FILE_KIND_BYTES: usize = 64 * 1024;
@@ -53,7 +53,7 @@ impl FileKind {
         if bytes.get(at..).is_some_and(|rest| rest.starts_with(magic)) {
             return Self::Archive;
         }
-        if bytes.trim_ascii_start().starts_with(GRANT_TEXT_PREFIX.as_bytes()) {
+        if bytes.trim_ascii_start().starts_with(GRANT_TEXT_KIND.as_bytes()) {
             return Self::Grant;
         }
         if let Some(kind) = label(bytes).map(Self::of_label) {

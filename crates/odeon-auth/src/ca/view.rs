@@ -121,7 +121,7 @@ impl RevocationView {
             (serial_text(entry.serial_number.as_bytes()), since)
         };
         Ok(Self {
-            issuer: list.issuer.to_string(),
+            issuer: name_text(&list.issuer),
             number: number.map(|number| to_hex(number.0.as_bytes())),
             this_update: list.this_update.to_unix_duration().as_secs(),
             next_update: list.next_update.map(|time| time.to_unix_duration().as_secs()),

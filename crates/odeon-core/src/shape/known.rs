@@ -245,6 +245,7 @@ impl Shape for ExitReason {
                         to.named("why", Outline::value::<String>);
                     });
                 });
+                to.named("NotMonitored", Outline::value::<String>);
             });
         });
     }

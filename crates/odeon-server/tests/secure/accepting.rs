@@ -34,20 +34,26 @@ impl Clock for Asked {
     }
 }
 
-async fn frame(stream: &mut TlsStream<TcpStream>) -> Option<Vec<u8>> {
-    let length = stream.read_u32().await.ok()?;
+/// The next frame; `mask` is what the peer puts over lengths, which is nothing until it has proven itself.
+async fn frame(stream: &mut TlsStream<TcpStream>, mask: u32) -> Option<Vec<u8>> {
+    let length = stream.read_u32().await.ok()? ^ mask;
     let mut bytes = vec![0; usize::try_from(length).expect("small")];
     stream.read_exact(&mut bytes).await.ok()?;
     Some(bytes)
 }
 
-async fn send(stream: &mut TlsStream<TcpStream>, frame: &Frame<'_>) -> Vec<u8> {
+async fn send(stream: &mut TlsStream<TcpStream>, mask: u32, frame: &Frame<'_>) -> Vec<u8> {
     let mut bytes = Vec::new();
     frame.encode(&mut bytes);
-    stream.write_u32(u32::try_from(bytes.len()).expect("small")).await.expect("sent");
+    stream.write_u32(u32::try_from(bytes.len()).expect("small") ^ mask).await.expect("sent");
     stream.write_all(&bytes).await.expect("sent");
     stream.flush().await.expect("sent");
     bytes
+}
+
+/// What a side puts over the lengths of its frames when it has sent its proof.
+fn mask(proof: &[u8; 32]) -> u32 {
+    u32::from_be_bytes([proof[0], proof[1], proof[2], proof[3]])
 }
 
 fn hello() -> Frame<'static> {
@@ -87,12 +93,13 @@ async fn a_peer_whose_authority_goes_between_our_check_and_its_accept_is_not_kep
     let mut stream = acceptor.accept(tcp).await.expect("secured");
     let key = stream.get_ref().1.export_keying_material([0; 32], b"EXPORTER-odeon-link", None);
     let key = Cookie::from_bytes(key.expect("a key"));
-    let theirs = frame(&mut stream).await.expect("a hello");
-    let ours = send(&mut stream, &hello()).await;
-    frame(&mut stream).await.expect("a proof");
+    let theirs = frame(&mut stream, 0).await.expect("a hello");
+    let ours = send(&mut stream, 0, &hello()).await;
+    let bytes = frame(&mut stream, 0).await.expect("a proof");
+    let Ok(Frame::Proof { mac: their_proof }) = Frame::decode(&bytes) else { panic!("{bytes:?}") };
     let before = asked.load(Ordering::SeqCst);
     let proof = prove(&key, Side::Listener, &transcript(&theirs, &ours));
-    send(&mut stream, &Frame::Proof { mac: proof.0 }).await;
+    send(&mut stream, 0, &Frame::Proof { mac: proof.0 }).await;
     wait_until("our certificate is looked at", || asked.load(Ordering::SeqCst) > before).await;
     // Another authority from now on: whoever stands below the old one is nobody.
     copy_all(other.home.root(), site.home.root());
@@ -101,9 +108,9 @@ async fn a_peer_whose_authority_goes_between_our_check_and_its_accept_is_not_kep
         0,
         "not taken in yet"
     );
-    send(&mut stream, &Frame::Accept).await;
+    send(&mut stream, mask(&proof.0), &Frame::Accept).await;
     let mut last = None;
-    while let Some(bytes) = frame(&mut stream).await {
+    while let Some(bytes) = frame(&mut stream, mask(&their_proof)).await {
         last = Some(bytes);
     }
     let last = last.expect("a word of farewell");
