@@ -32,6 +32,20 @@ fn a_stopped_server_stays_down_until_it_is_started() {
 }
 
 #[test]
+fn servers_are_stopped_by_role_and_by_domain() {
+    let project = Project::up();
+    let stopped = |arguments: &[&str]| {
+        let rows = project.json(arguments);
+        assert!(rows.as_array().expect("rows").iter().all(|row| state_of(row) == "stopped"), "{rows}");
+        ids(&rows).join(" ")
+    };
+    assert_eq!(stopped(&["stop", "--role", "web"]), "web-0@/ web-1@/");
+    assert_eq!(state_of(&project.row("registry")), "ready", "it has another role");
+    assert_eq!(stopped(&["stop", "--in", "/"]), "registry@/ web-0@/ web-1@/");
+    assert_eq!(project.site(&["stop"]).code, 2, "a selection must be said");
+}
+
+#[test]
 fn a_role_is_scaled_up_and_down() {
     let project = Project::up();
     let before = [project.pid("web-0"), project.pid("web-1")];
@@ -44,6 +58,7 @@ fn a_role_is_scaled_up_and_down() {
     assert_eq!(ids(&rows), ["web-0@/"]);
     assert_eq!(ids(&project.json(&["ps"])), ["supervisor@/", "registry@/", "web-0@/"]);
     assert_eq!(ids(&project.json(&["lookup", "--role", "web"])), ["web-0@/"], "the others have left");
+    assert_eq!(ids(&project.json(&["lookup", "--role", "supervisor"])), ["supervisor@/"]);
     assert_eq!(project.pid("web-0"), before[0]);
     let rows = project.json(&["scale", "web", "0"]);
     assert_eq!(rows, json!([]));
