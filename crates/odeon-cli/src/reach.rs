@@ -143,8 +143,11 @@ impl Console {
 
     async fn explain(&self, id: &ServerId, failure: &ConnectError) -> CliError {
         let (short, program) = (id.short(&self.domain), &self.program);
-        let Ok(rows) = self.supervisor_unseen().ps(Selection::default()).within(EXPLAIN_TIMEOUT).await else {
-            return self.not_up();
+        let rows = match self.supervisor_unseen().ps(Selection::default()).within(EXPLAIN_TIMEOUT).await {
+            Ok(rows) => rows,
+            // It is up and does not tell everybody what it runs: the rest can be told without.
+            Err(AskError::Refused(refusal)) if refusal.code == RefusalCode::NotAuthorised => Vec::new(),
+            Err(_) => return self.not_up(),
         };
         let unreachable = |message: String| CliError::new(ExitStatus::Unreachable, "unreachable", message);
         if let Some(row) = rows.iter().find(|row| row.id == *id) {

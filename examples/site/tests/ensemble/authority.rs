@@ -133,6 +133,8 @@ fn a_strict_ensemble_comes_up_in_the_background_and_says_what_its_commands_lack(
     for advice in ["can me", "admin authorize SERVER key:KEY CAPABILITY", "`auth`", "strict"] {
         assert!(refused.contains(advice), "no `{advice}` in: {refused}");
     }
+    let nobody = project.fails(4, &["status", "web-9"]);
+    assert!(nobody.starts_with("error[unreachable]: no server web-9 runs here"), "{nobody}");
     // As it advises.
     with_passphrase(&project, &["admin", "keys"]);
     let console = project.json(&["admin", "keys", "--view"])["console"].as_str().expect("a key").to_owned();
