@@ -7,8 +7,9 @@ use odeon_sim::faults::Kind;
 use odeon_sim::{Keep, scenario};
 use odeon_wire::bugs::plant;
 
-/// In so many seeds each bug must be found.
-const SEEDS: u64 = 8;
+/// In so many seeds each bug must be found. All but one are found in 8: a length that is broken is past the limit but
+/// once in 256 times, so there is seldom a link that waits for the rest of a frame which bytes could keep alive.
+const SEEDS: u64 = 16;
 
 /// Every bug, and the faults under which it must show itself; none, where it shows itself without.
 const BUGS: [(&str, &[Kind]); 16] = [
@@ -16,7 +17,7 @@ const BUGS: [(&str, &[Kind]); 16] = [
     ("accept-stale-epoch", &[Kind::EpochChange]),
     ("bare-lengths", &[Kind::Stray]),
     ("believe-in-silence", &[Kind::BlackHole]),
-    ("count-bytes-as-life", &[Kind::Duplication]),
+    ("count-bytes-as-life", &[Kind::Stray]),
     // Of an older incarnation, and of the same one over an older link.
     ("deliver-over-superseded-link", &[Kind::EpochChange]),
     ("deliver-over-superseded-link", &[Kind::HalfOpen]),
