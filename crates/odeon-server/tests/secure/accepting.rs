@@ -7,13 +7,13 @@ use odeon_auth::{Cookie, Side, prove, transcript};
 use odeon_core::seam::{BoxFuture, Clock};
 use odeon_core::{Epoch, Instant};
 use odeon_server::Server;
-use odeon_wire::{Frame, Hello, LINK_WINDOW_BYTES, MAGIC, VERSION_MAX, VERSION_MIN, Windows};
+use odeon_wire::{Frame, Hello};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use crate::support::{Site, copy_all, id, wait_until};
+use crate::support::{Site, copy_all, hello_of, id, wait_until};
 
 /// A clock that counts how often it is asked for the date: once for each certificate that is looked at.
 #[derive(Debug)]
@@ -56,25 +56,6 @@ fn mask(proof: &[u8; 32]) -> u32 {
     u32::from_be_bytes([proof[0], proof[1], proof[2], proof[3]])
 }
 
-fn hello() -> Frame<'static> {
-    Frame::Hello(Hello {
-        magic: MAGIC.to_owned(),
-        version_min: VERSION_MIN,
-        version_max: VERSION_MAX,
-        server: id("b@/"),
-        epoch: Epoch(1),
-        wanted: None,
-        features: Vec::new(),
-        nonce: [3; 32],
-        frame_bytes_max: 16 * 1024 * 1024,
-        windows: Some(Windows {
-            link_bytes: LINK_WINDOW_BYTES,
-            flow_messages: 1_000,
-            flow_bytes: LINK_WINDOW_BYTES,
-        }),
-    })
-}
-
 #[tokio::test]
 async fn a_peer_whose_authority_goes_between_our_check_and_its_accept_is_not_kept() {
     let (site, other) = (Site::new(), Site::other());
@@ -94,7 +75,8 @@ async fn a_peer_whose_authority_goes_between_our_check_and_its_accept_is_not_kep
     let key = stream.get_ref().1.export_keying_material([0; 32], b"EXPORTER-odeon-link", None);
     let key = Cookie::from_bytes(key.expect("a key"));
     let theirs = frame(&mut stream, 0).await.expect("a hello");
-    let ours = send(&mut stream, 0, &hello()).await;
+    let ours =
+        send(&mut stream, 0, &Frame::Hello(Hello { epoch: Epoch(1), wanted: None, ..hello_of("b@/") })).await;
     let bytes = frame(&mut stream, 0).await.expect("a proof");
     let Ok(Frame::Proof { mac: their_proof }) = Frame::decode(&bytes) else { panic!("{bytes:?}") };
     let before = asked.load(Ordering::SeqCst);

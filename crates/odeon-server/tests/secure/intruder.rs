@@ -5,9 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use odeon_auth::tls::ALPN;
-use odeon_core::Epoch;
 use odeon_server::Server;
-use odeon_wire::{Frame, Hello, LINK_WINDOW_BYTES, MAGIC, VERSION_MAX, VERSION_MIN, Windows};
+use odeon_wire::Frame;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::Instant;
@@ -19,7 +18,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName,
 use tokio_rustls::rustls::version::TLS13;
 use tokio_rustls::rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
 
-use crate::support::{PATIENCE, Site, ask, id};
+use crate::support::{PATIENCE, Site, ask, hello_of};
 
 /// Believes everybody.
 #[derive(Debug)]
@@ -141,25 +140,6 @@ async fn hello_back(mut stream: TlsStream<TcpStream>) -> Result<(), String> {
     match Frame::decode(&bytes) {
         Ok(Frame::Hello(_)) => Ok(()),
         other => Err(format!("{other:?}")),
-    }
-}
-
-fn hello_of(server: &str) -> Hello {
-    Hello {
-        magic: MAGIC.to_owned(),
-        version_min: VERSION_MIN,
-        version_max: VERSION_MAX,
-        server: id(server),
-        epoch: Epoch(0),
-        wanted: Some(id("b@/")),
-        features: Vec::new(),
-        nonce: [3; 32],
-        frame_bytes_max: 16 * 1024 * 1024,
-        windows: Some(Windows {
-            link_bytes: LINK_WINDOW_BYTES,
-            flow_messages: 1_000_000,
-            flow_bytes: LINK_WINDOW_BYTES,
-        }),
     }
 }
 

@@ -11,13 +11,13 @@ use odeon_auth::{Cookie, Side, prove, transcript};
 use odeon_core::seam::{BoxFuture, Clock};
 use odeon_core::{ActorId, Epoch, Instant, Reference, RefusalCode};
 use odeon_server::{Control, ControlCalls as _, Limits, ListTaken, Server};
-use odeon_wire::{Frame, Hello, LINK_WINDOW_BYTES, MAGIC, VERSION_MAX, VERSION_MIN, Windows};
+use odeon_wire::Frame;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::support::{Echo, PATIENCE, Site, ask, id, tls, wait_until};
+use crate::support::{Echo, PATIENCE, Site, ask, hello_of, id, tls, wait_until};
 
 #[tokio::test]
 async fn a_renewed_certificate_is_used_by_new_links_without_a_restart() {
@@ -202,22 +202,7 @@ impl Silent {
             frame.encode(&mut bytes);
             bytes
         };
-        let ours = encoded(&Frame::Hello(Hello {
-            magic: MAGIC.to_owned(),
-            version_min: VERSION_MIN,
-            version_max: VERSION_MAX,
-            server: id("a@/"),
-            epoch: Epoch(0),
-            wanted: Some(id("b@/")),
-            features: Vec::new(),
-            nonce: [3; 32],
-            frame_bytes_max: 16 * 1024 * 1024,
-            windows: Some(Windows {
-                link_bytes: LINK_WINDOW_BYTES,
-                flow_messages: 1_000,
-                flow_bytes: LINK_WINDOW_BYTES,
-            }),
-        }));
+        let ours = encoded(&Frame::Hello(hello_of("a@/")));
         self.send(&ours).await;
         let theirs = self.frame(0).await;
         let proof = prove(&self.key, Side::Dialler, &transcript(&ours, &theirs));

@@ -11,6 +11,7 @@ use odeon_auth::ca::{CaFiles, CaOptions, CertificateAuthority, Issuer, ServerFil
 use odeon_auth::{Cookie, Existing, Passphrase, TlsContext, TlsFiles};
 use odeon_core::{Address, Epoch, Reference, ServerId};
 use odeon_server::{Home, Limits, OsRng, Server, ServerConfig, World};
+use odeon_wire::{Hello, LINK_WINDOW_BYTES, MAGIC, VERSION_MAX, VERSION_MIN, Windows};
 use zeroize::Zeroizing;
 
 pub(crate) use crate::common::wait_until;
@@ -174,4 +175,24 @@ impl Site {
 pub(crate) async fn ask(client: &Server, peer: &ServerId) -> Result<String, String> {
     let echo = client.actor::<Echo>(at(peer, "echo"));
     echo.say("hi".into()).await.map_err(|error| error.to_string())
+}
+
+/// An honest hello to `b@/`.
+pub(crate) fn hello_of(server: &str) -> Hello {
+    Hello {
+        magic: MAGIC.to_owned(),
+        version_min: VERSION_MIN,
+        version_max: VERSION_MAX,
+        server: id(server),
+        epoch: Epoch(0),
+        wanted: Some(id("b@/")),
+        features: Vec::new(),
+        nonce: [3; 32],
+        frame_bytes_max: 16 * 1024 * 1024,
+        windows: Some(Windows {
+            link_bytes: LINK_WINDOW_BYTES,
+            flow_messages: 1_000_000,
+            flow_bytes: LINK_WINDOW_BYTES,
+        }),
+    }
 }
